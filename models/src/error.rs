@@ -1,0 +1,78 @@
+//! Why a fit or a forecast could not be made, for a whole batch and for one series of it.
+
+use foreshadow_kernels::KernelError;
+
+/// Why a window could not be fitted at all. What befell a single series is its [`FitStatus`]: one bad
+/// series never spoils its batch.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FitError {
+    /// The device or the kernel refused the batch; a smaller one may succeed.
+    #[error("{family} failed on {series_count} series")]
+    Kernel {
+        /// The family's name.
+        family: String,
+        /// Series in the batch.
+        series_count: usize,
+        /// What the kernel said.
+        #[source]
+        source: KernelError,
+    },
+}
+
+/// Why a fitted model could not forecast.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PredictError {
+    /// The device or the kernel refused the batch.
+    #[error("{family} could not forecast {series_count} series")]
+    Kernel {
+        /// The family's name.
+        family: String,
+        /// Series in the batch.
+        series_count: usize,
+        /// What the kernel said.
+        #[source]
+        source: KernelError,
+    },
+}
+
+/// How the fit of one series went.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum FitStatus {
+    /// Fitted; its forecast may be used.
+    Fitted,
+    /// Every observed value is the same; its forecast is that value and its intervals have no width.
+    Constant,
+    /// No finite value was observed.
+    NoData,
+    /// Fewer observations than the family needs.
+    TooShort {
+        /// Finite values seen.
+        observed: usize,
+        /// Finite values needed.
+        needed: usize,
+    },
+    /// The optimiser stopped at its cap, or its numbers left the range they can hold.
+    NotConverged,
+}
+
+impl FitStatus {
+    /// Whether the series has a forecast. Where it has none, its rows in a [`crate::Forecast`] are NaN
+    /// and the caller takes another family.
+    pub fn is_usable(&self) -> bool {
+        matches!(self, Self::Fitted | Self::Constant)
+    }
+
+    /// One word for tables and machine output.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Fitted => "fitted",
+            Self::Constant => "constant",
+            Self::NoData => "no_data",
+            Self::TooShort { .. } => "too_short",
+            Self::NotConverged => "not_converged",
+        }
+    }
+}

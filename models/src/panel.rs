@@ -1,0 +1,199 @@
+//! Many series on one regular grid, and the window of them that a model may see.
+
+use std::borrow::Cow;
+
+mod build;
+
+pub use build::{BuildOptions, PanelSet, RawSeries, Rejected, SeriesNotes};
+
+/// Series that share one step and phase, each with its own start and cutoff.
+///
+/// Logically `[steps, series]` with an observed mask; stored series by series without the rows that lie
+/// before a series' first value or after its last, in `f64`, an unobserved step being NaN.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    step_ms: i64,
+    names: Vec<String>,
+    starts_ms: Vec<i64>,
+    offsets: Vec<usize>,
+    values: Vec<f64>,
+}
+
+impl Panel {
+    /// An empty panel of one step, in milliseconds.
+    ///
+    /// # Panics
+    /// When `step_ms` is not positive.
+    pub fn new(step_ms: i64) -> Self {
+        assert!(step_ms > 0, "a step of {step_ms} ms");
+        Self { step_ms, names: Vec::new(), starts_ms: Vec::new(), offsets: vec![0], values: Vec::new() }
+    }
+
+    /// Adds a series whose first value lies at `start_ms`; NaN marks an unobserved step, and NaN at
+    /// either end is cut away.
+    pub fn push(&mut self, name: String, start_ms: i64, values: &[f64]) {
+        let first = values.iter().position(|v| !v.is_nan()).unwrap_or(values.len());
+        let last = values.iter().rposition(|v| !v.is_nan()).map_or(first, |at| at + 1);
+        self.names.push(name);
+        self.starts_ms.push(start_ms + first as i64 * self.step_ms);
+        self.values.extend_from_slice(&values[first..last]);
+        self.offsets.push(self.values.len());
+    }
+
+    /// Sampling interval in milliseconds.
+    pub fn step_ms(&self) -> i64 {
+        self.step_ms
+    }
+
+    /// Steps in a time span, at least one: `steps_in(86_400_000)` is the daily season.
+    pub fn steps_in(&self, span_ms: i64) -> usize {
+        ((span_ms as f64 / self.step_ms as f64).round() as usize).max(1)
+    }
+
+    /// Number of series.
+    pub fn series_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The series' identity.
+    pub fn name(&self, series: usize) -> &str {
+        &self.names[series]
+    }
+
+    /// Every step from a series' first observation to its last, oldest first; NaN where unobserved.
+    pub fn values(&self, series: usize) -> &[f64] {
+        &self.values[self.offsets[series]..self.offsets[series + 1]]
+    }
+
+    /// Time of the first of [`Panel::values`], milliseconds since the epoch.
+    pub fn start_ms(&self, series: usize) -> i64 {
+        self.starts_ms[series]
+    }
+
+    /// Time of the last observed step: the cutoff of a forecast from the whole panel.
+    pub fn cutoff_ms(&self, series: usize) -> i64 {
+        self.start_ms(series) + (self.values(series).len() as i64 - 1) * self.step_ms
+    }
+
+    /// The whole panel as a window.
+    pub fn window(&self) -> Window<'_> {
+        let ends = (0..self.series_count()).map(|s| self.values(s).len()).collect();
+        Window { panel: Cow::Borrowed(self), ends, lookback: usize::MAX }
+    }
+
+    /// The part of the panel before an end of its own for each series.
+    ///
+    /// `end` gives, from a series' index, how many of its [`Panel::values`] may be seen; more than there
+    /// are means all.
+    pub fn window_until(&self, end: impl Fn(usize) -> usize) -> Window<'_> {
+        let ends = (0..self.series_count()).map(|s| end(s).min(self.values(s).len())).collect();
+        Window { panel: Cow::Borrowed(self), ends, lookback: usize::MAX }
+    }
+}
+
+/// What a model may see: for each series the steps before its end, never one after it.
+#[derive(Clone, Debug)]
+pub struct Window<'a> {
+    panel: Cow<'a, Panel>,
+    ends: Vec<usize>,
+    lookback: usize,
+}
+
+impl Window<'_> {
+    /// The same window, looking back at most `steps` steps from each series' end.
+    #[must_use]
+    pub fn with_lookback(mut self, steps: usize) -> Self {
+        self.lookback = steps;
+        self
+    }
+
+    /// Number of series.
+    pub fn series_count(&self) -> usize {
+        self.panel.series_count()
+    }
+
+    /// Sampling interval in milliseconds.
+    pub fn step_ms(&self) -> i64 {
+        self.panel.step_ms()
+    }
+
+    /// Steps in a time span, at least one.
+    pub fn steps_in(&self, span_ms: i64) -> usize {
+        self.panel.steps_in(span_ms)
+    }
+
+    /// The series' identity.
+    pub fn name(&self, series: usize) -> &str {
+        self.panel.name(series)
+    }
+
+    /// The steps that may be seen, oldest first; NaN where unobserved. It starts at an observed step and
+    /// may end in NaN: the forecast's first step is the one after the slice, observed end or not. Empty
+    /// for a series without an observation.
+    pub fn values(&self, series: usize) -> &[f64] {
+        let (from, to) = self.range(series);
+        &self.panel.values(series)[from..to]
+    }
+
+    /// Time of the first of [`Window::values`], milliseconds since the epoch.
+    pub fn start_ms(&self, series: usize) -> i64 {
+        self.panel.start_ms(series) + self.range(series).0 as i64 * self.step_ms()
+    }
+
+    /// Time of the first step to forecast.
+    pub fn end_ms(&self, series: usize) -> i64 {
+        self.panel.start_ms(series) + self.ends[series] as i64 * self.step_ms()
+    }
+
+    /// The longest series of the window, in steps.
+    pub fn longest(&self) -> usize {
+        (0..self.series_count()).map(|s| self.values(s).len()).max().unwrap_or(0)
+    }
+
+    fn range(&self, series: usize) -> (usize, usize) {
+        let end = self.ends[series];
+        let values = &self.panel.values(series)[..end];
+        let from = end.saturating_sub(self.lookback);
+        let from = values[from..].iter().position(|v| !v.is_nan()).map_or(end, |skip| from + skip);
+        (from, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn panel() -> Panel {
+        let mut panel = Panel::new(1_000);
+        panel.push("a".into(), 10_000, &[f64::NAN, 1.0, f64::NAN, 3.0, 4.0, f64::NAN]);
+        panel.push("b".into(), 0, &[f64::NAN]);
+        panel
+    }
+
+    #[test]
+    fn a_series_runs_from_its_first_observation_to_its_last() {
+        let panel = panel();
+        assert_eq!(panel.values(0)[0], 1.0);
+        assert_eq!(panel.values(0).len(), 4);
+        assert_eq!((panel.start_ms(0), panel.cutoff_ms(0)), (11_000, 14_000));
+        assert!(panel.values(1).is_empty());
+    }
+
+    #[test]
+    fn a_window_never_shows_a_step_past_its_end() {
+        let panel = panel();
+        let window = panel.window_until(|_| 2);
+        assert_eq!(window.values(0)[0], 1.0);
+        assert!(window.values(0)[1].is_nan() && window.values(0).len() == 2);
+        assert_eq!(window.end_ms(0), 13_000);
+        assert!(window.values(1).is_empty());
+    }
+
+    #[test]
+    fn a_lookback_cuts_the_oldest_steps_and_the_gap_they_leave() {
+        let panel = panel();
+        let window = panel.window().with_lookback(3);
+        assert_eq!(window.values(0), [3.0, 4.0]);
+        assert_eq!(window.start_ms(0), 13_000);
+    }
+}

@@ -1,0 +1,242 @@
+//! From raw samples to panels: sort, collapse duplicates, find step and phase, snap, look back.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::Panel;
+
+/// One series as it was read: times in milliseconds since the epoch, in any order.
+#[derive(Clone, Debug, Default)]
+pub struct RawSeries {
+    /// Identity: all labels, in the caller's canonical spelling.
+    pub name: String,
+    /// Sample times.
+    pub times_ms: Vec<i64>,
+    /// Sample values, one a time.
+    pub values: Vec<f64>,
+}
+
+/// How raw samples become panels.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// Steps kept before each series' last sample.
+    pub lookback_steps: usize,
+}
+
+impl Default for BuildOptions {
+    fn default() -> Self {
+        Self { lookback_steps: 8_192 }
+    }
+}
+
+/// What was mended in one series on its way into a panel; all zero for a clean one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeriesNotes {
+    /// NaN and infinite samples dropped.
+    pub not_finite: usize,
+    /// Samples that stood before an earlier one.
+    pub out_of_order: usize,
+    /// Samples equal to another of the same time, dropped.
+    pub equal_duplicates: usize,
+    /// Samples that another of the same time or step contradicted; the last one read was kept.
+    pub conflicting: usize,
+    /// Samples moved to the nearest step of the grid.
+    pub snapped: usize,
+    /// Steps between first and last sample without an observation.
+    pub missing_steps: usize,
+    /// Samples older than the lookback, left out.
+    pub beyond_lookback: usize,
+}
+
+/// A series that no panel could take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its identity.
+    pub name: String,
+    /// Why, as one clause.
+    pub reason: String,
+}
+
+/// Panels by step and phase, with what was mended and what was refused.
+#[derive(Clone, Debug, Default)]
+pub struct PanelSet {
+    /// Panels, the finest step first; series inside one keep the order they came in.
+    pub panels: Vec<Panel>,
+    /// Notes for each series of each panel.
+    pub notes: Vec<Vec<SeriesNotes>>,
+    /// Series without a usable sample or step.
+    pub rejected: Vec<Rejected>,
+}
+
+impl PanelSet {
+    /// Builds panels from raw series. Each series depends on itself alone, so a broken one changes no
+    /// other; series are grouped by their own step and phase.
+    pub fn build(raw: Vec<RawSeries>, options: &BuildOptions) -> Self {
+        let gridded: Vec<_> = raw.into_par_iter().map(|series| grid(series, options)).collect();
+        let mut set = Self::default();
+        let mut groups: BTreeMap<(i64, i64), (Panel, Vec<SeriesNotes>)> = BTreeMap::new();
+        for series in gridded {
+            match series {
+                Ok(series) => {
+                    let key = (series.step_ms, series.start_ms.rem_euclid(series.step_ms));
+                    let (panel, notes) = groups.entry(key).or_insert_with(|| (Panel::new(series.step_ms), Vec::new()));
+                    panel.push(series.name, series.start_ms, &series.values);
+                    notes.push(series.notes);
+                }
+                Err(rejected) => set.rejected.push(rejected),
+            }
+        }
+        (set.panels, set.notes) = groups.into_values().unzip();
+        set
+    }
+
+    /// Series in all panels.
+    pub fn series_count(&self) -> usize {
+        self.panels.iter().map(Panel::series_count).sum()
+    }
+}
+
+struct Gridded {
+    name: String,
+    step_ms: i64,
+    start_ms: i64,
+    values: Vec<f64>,
+    notes: SeriesNotes,
+}
+
+fn grid(raw: RawSeries, options: &BuildOptions) -> Result<Gridded, Rejected> {
+    let mut notes = SeriesNotes::default();
+    let samples = clean(&raw, &mut notes);
+    let reject = |reason: String| Rejected { name: raw.name.clone(), reason };
+    let (Some(&(_, _)), Some(&(last_ms, _))) = (samples.first(), samples.last()) else {
+        return Err(reject(format!("no finite value among {} samples", raw.values.len())));
+    };
+    let Some(step_ms) = commonest(samples.windows(2).map(|pair| pair[1].0 - pair[0].0)) else {
+        return Err(reject("one sample only: two are needed to know the step".into()));
+    };
+    let phase_ms = commonest(samples.iter().map(|(time, _)| time.rem_euclid(step_ms))).expect("samples is not empty");
+    // A sample exactly between two steps goes to the earlier one.
+    let slot_of = |time: i64| (time - phase_ms + (step_ms - 1) / 2).div_euclid(step_ms);
+    let last_slot = slot_of(last_ms);
+    let lookback = i64::try_from(options.lookback_steps).unwrap_or(i64::MAX);
+    let oldest = last_slot.saturating_sub(lookback - 1);
+    let kept = samples.partition_point(|(time, _)| slot_of(*time) < oldest);
+    notes.beyond_lookback = kept;
+    let first_slot = slot_of(samples[kept].0);
+    let mut values = vec![f64::NAN; (last_slot - first_slot + 1) as usize];
+    for &(time, value) in &samples[kept..] {
+        let slot = slot_of(time);
+        notes.snapped += usize::from(slot * step_ms + phase_ms != time);
+        let held = &mut values[(slot - first_slot) as usize];
+        notes.conflicting += usize::from(!held.is_nan());
+        *held = value;
+    }
+    notes.missing_steps = values.iter().filter(|v| v.is_nan()).count();
+    Ok(Gridded { name: raw.name, step_ms, start_ms: first_slot * step_ms + phase_ms, values, notes })
+}
+
+/// Finite samples in time order, one a time: of equal times the last read stays.
+fn clean(raw: &RawSeries, notes: &mut SeriesNotes) -> Vec<(i64, f64)> {
+    let mut samples: Vec<(i64, f64)> =
+        raw.times_ms.iter().copied().zip(raw.values.iter().copied()).filter(|(_, v)| v.is_finite()).collect();
+    notes.not_finite = raw.values.len() - samples.len();
+    notes.out_of_order = samples.windows(2).filter(|pair| pair[1].0 < pair[0].0).count();
+    if notes.out_of_order > 0 {
+        samples.sort_by_key(|(time, _)| *time); // stable: equal times keep the order they were read in
+    }
+    samples.dedup_by(|next, kept| {
+        let same_time = next.0 == kept.0;
+        if same_time {
+            if next.1 == kept.1 {
+                notes.equal_duplicates += 1
+            } else {
+                notes.conflicting += 1
+            }
+            kept.1 = next.1;
+        }
+        same_time
+    });
+    samples
+}
+
+/// The most frequent value, the smallest of equals.
+fn commonest(values: impl Iterator<Item = i64>) -> Option<i64> {
+    let mut sorted: Vec<i64> = values.collect();
+    sorted.sort_unstable();
+    let runs = sorted.chunk_by(|a, b| a == b);
+    runs.map(|run| (run.len(), -run[0])).max().map(|(_, negated)| -negated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(name: &str, samples: &[(i64, f64)]) -> RawSeries {
+        let (times_ms, values) = samples.iter().copied().unzip();
+        RawSeries { name: name.into(), times_ms, values }
+    }
+
+    fn only(set: &PanelSet) -> (&Panel, &SeriesNotes) {
+        assert_eq!((set.panels.len(), set.series_count()), (1, 1));
+        (&set.panels[0], &set.notes[0][0])
+    }
+
+    #[test]
+    fn duplicates_collapse_and_the_last_of_a_conflict_wins() {
+        let samples = [(0, 1.0), (60, 2.0), (60, 2.0), (120, 3.0), (120, 4.0), (180, 5.0), (90, f64::NAN)];
+        let set = PanelSet::build(vec![raw("a", &samples)], &BuildOptions::default());
+        let (panel, notes) = only(&set);
+        assert_eq!(panel.values(0), [1.0, 2.0, 4.0, 5.0]);
+        assert_eq!((notes.equal_duplicates, notes.conflicting, notes.not_finite), (1, 1, 1));
+    }
+
+    #[test]
+    fn unsorted_times_are_sorted_and_gaps_stay_gaps() {
+        let samples = [(120, 3.0), (0, 1.0), (60, 2.0), (300, 6.0), (240, 5.0)];
+        let set = PanelSet::build(vec![raw("a", &samples)], &BuildOptions::default());
+        let (panel, notes) = only(&set);
+        assert_eq!(panel.values(0)[..3], [1.0, 2.0, 3.0]);
+        assert!(panel.values(0)[3].is_nan());
+        assert_eq!((notes.out_of_order, notes.missing_steps), (2, 1));
+    }
+
+    #[test]
+    fn off_grid_samples_snap_within_half_a_step() {
+        let samples = [(10, 1.0), (70, 2.0), (133, 3.0), (190, 4.0), (250, 5.0), (310, 6.0)];
+        let set = PanelSet::build(vec![raw("a", &samples)], &BuildOptions::default());
+        let (panel, notes) = only(&set);
+        assert_eq!(panel.start_ms(0), 10);
+        assert_eq!(panel.values(0), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(notes.snapped, 1);
+    }
+
+    #[test]
+    fn steps_and_phases_part_panels() {
+        let at = |start: i64, step: i64| (0..5).map(|i| (start + i * step, i as f64)).collect::<Vec<_>>();
+        let input = vec![raw("hour", &at(0, 3_600)), raw("minute", &at(0, 60)), raw("late", &at(30, 60))];
+        let set = PanelSet::build(input, &BuildOptions::default());
+        let steps: Vec<_> = set.panels.iter().map(|p| (p.step_ms(), p.name(0).to_string())).collect();
+        assert_eq!(steps, [(60, "minute".into()), (60, "late".into()), (3_600, "hour".into())]);
+    }
+
+    #[test]
+    fn what_cannot_be_gridded_is_named() {
+        let set = PanelSet::build(
+            vec![raw("empty", &[]), raw("nan", &[(0, f64::NAN)]), raw("one", &[(0, 1.0)])],
+            &BuildOptions::default(),
+        );
+        assert_eq!(set.series_count(), 0);
+        assert_eq!(set.rejected[1].reason, "no finite value among 1 samples");
+        assert!(set.rejected[2].reason.starts_with("one sample only"));
+    }
+
+    #[test]
+    fn the_lookback_keeps_the_newest_steps() {
+        let samples: Vec<_> = (0..10).map(|i| (i * 60, i as f64)).collect();
+        let set = PanelSet::build(vec![raw("a", &samples)], &BuildOptions { lookback_steps: 3 });
+        let (panel, notes) = only(&set);
+        assert_eq!(panel.values(0), [7.0, 8.0, 9.0]);
+        assert_eq!(notes.beyond_lookback, 7);
+    }
+}
