@@ -37,6 +37,30 @@ pub enum PredictError {
     },
 }
 
+/// Why a backtest stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BacktestError {
+    /// A family could not be fitted to the steps before an origin.
+    #[error("no fit at origin {origin} of the backtest")]
+    Fit {
+        /// The origin, counted from the newest.
+        origin: usize,
+        /// What the family said.
+        #[source]
+        source: FitError,
+    },
+    /// A fitted family could not forecast from an origin.
+    #[error("no forecast at origin {origin} of the backtest")]
+    Predict {
+        /// The origin, counted from the newest.
+        origin: usize,
+        /// What the family said.
+        #[source]
+        source: PredictError,
+    },
+}
+
 /// How the fit of one series went.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

@@ -3,15 +3,18 @@
 //! Every family takes a whole [`Window`] and fits all its series in one batch. Nothing here knows a
 //! clock, a disk, a network or an async runtime: each function depends on its arguments alone.
 
+pub mod backtest;
 pub mod classical;
 mod error;
 mod forecast;
+pub mod metrics;
 mod model;
 mod normal;
 mod panel;
 
-pub use error::{FitError, FitStatus, PredictError};
+pub use backtest::{Backtest, Origins, backtest};
+pub use error::{BacktestError, FitError, FitStatus, PredictError};
 pub use forecast::{Forecast, Horizon, Quantiles};
-pub use model::{Fitted, Model};
+pub use model::{Chosen, Fitted, Model};
 pub use normal::normal_quantile;
 pub use panel::{BuildOptions, Panel, PanelSet, RawSeries, Rejected, SeriesNotes, Window};

@@ -25,4 +25,18 @@ pub trait Fitted: Send + Sync {
     /// # Errors
     /// [`PredictError`] when the batch as a whole could not be worked on.
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError>;
+
+    /// What a model that picks among families picked for a series; `None` from a single family.
+    fn chosen(&self, _series: usize) -> Option<Chosen> {
+        None
+    }
+}
+
+/// The family that was trusted for one series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its name.
+    pub champion: String,
+    /// Why the series fell back on a naive family; `None` where the champion was picked.
+    pub fallback: Option<String>,
 }

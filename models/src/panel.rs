@@ -1,7 +1,5 @@
 //! Many series on one regular grid, and the window of them that a model may see.
 
-use std::borrow::Cow;
-
 mod build;
 
 pub use build::{BuildOptions, PanelSet, RawSeries, Rejected, SeriesNotes};
@@ -77,8 +75,7 @@ impl Panel {
 
     /// The whole panel as a window.
     pub fn window(&self) -> Window<'_> {
-        let ends = (0..self.series_count()).map(|s| self.values(s).len()).collect();
-        Window { panel: Cow::Borrowed(self), ends, lookback: usize::MAX }
+        self.window_until(|_| usize::MAX)
     }
 
     /// The part of the panel before an end of its own for each series.
@@ -87,19 +84,22 @@ impl Panel {
     /// are means all.
     pub fn window_until(&self, end: impl Fn(usize) -> usize) -> Window<'_> {
         let ends = (0..self.series_count()).map(|s| end(s).min(self.values(s).len())).collect();
-        Window { panel: Cow::Borrowed(self), ends, lookback: usize::MAX }
+        Window { panel: self, members: (0..self.series_count()).collect(), ends, lookback: usize::MAX }
     }
 }
 
 /// What a model may see: for each series the steps before its end, never one after it.
 #[derive(Clone, Debug)]
 pub struct Window<'a> {
-    panel: Cow<'a, Panel>,
+    panel: &'a Panel,
+    /// The panel's series, in the window's order.
+    members: Vec<usize>,
+    /// Where each member ends, in steps of its [`Panel::values`].
     ends: Vec<usize>,
     lookback: usize,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
     /// The same window, looking back at most `steps` steps from each series' end.
     #[must_use]
     pub fn with_lookback(mut self, steps: usize) -> Self {
@@ -107,9 +107,32 @@ impl Window<'_> {
         self
     }
 
+    /// The same window with each series ending earlier: `visible` gives, from a series' index, how many of
+    /// its [`Window::values`] may still be seen; more than there are means all, and 0 leaves nothing. A
+    /// lookback then counts from the new end.
+    #[must_use]
+    pub fn until(&self, visible: impl Fn(usize) -> usize) -> Self {
+        let cut = |s: usize| match (visible(s), self.range(s)) {
+            (0, _) => 0,
+            (visible, (from, to)) => from.saturating_add(visible).min(to),
+        };
+        Self { ends: (0..self.series_count()).map(cut).collect(), ..self.clone() }
+    }
+
+    /// The window of some of its series, in the order given.
+    ///
+    /// # Panics
+    /// When an index lies outside the window.
+    #[must_use]
+    pub fn only(&self, series: &[usize]) -> Self {
+        let members = series.iter().map(|s| self.members[*s]).collect();
+        let ends = series.iter().map(|s| self.ends[*s]).collect();
+        Self { panel: self.panel, members, ends, lookback: self.lookback }
+    }
+
     /// Number of series.
     pub fn series_count(&self) -> usize {
-        self.panel.series_count()
+        self.members.len()
     }
 
     /// Sampling interval in milliseconds.
@@ -123,26 +146,26 @@ impl Window<'_> {
     }
 
     /// The series' identity.
-    pub fn name(&self, series: usize) -> &str {
-        self.panel.name(series)
+    pub fn name(&self, series: usize) -> &'a str {
+        self.panel.name(self.members[series])
     }
 
     /// The steps that may be seen, oldest first; NaN where unobserved. It starts at an observed step and
     /// may end in NaN: the forecast's first step is the one after the slice, observed end or not. Empty
     /// for a series without an observation.
-    pub fn values(&self, series: usize) -> &[f64] {
+    pub fn values(&self, series: usize) -> &'a [f64] {
         let (from, to) = self.range(series);
-        &self.panel.values(series)[from..to]
+        &self.panel.values(self.members[series])[from..to]
     }
 
     /// Time of the first of [`Window::values`], milliseconds since the epoch.
     pub fn start_ms(&self, series: usize) -> i64 {
-        self.panel.start_ms(series) + self.range(series).0 as i64 * self.step_ms()
+        self.panel.start_ms(self.members[series]) + self.range(series).0 as i64 * self.step_ms()
     }
 
     /// Time of the first step to forecast.
     pub fn end_ms(&self, series: usize) -> i64 {
-        self.panel.start_ms(series) + self.ends[series] as i64 * self.step_ms()
+        self.panel.start_ms(self.members[series]) + self.ends[series] as i64 * self.step_ms()
     }
 
     /// The longest series of the window, in steps.
@@ -152,7 +175,7 @@ impl Window<'_> {
 
     fn range(&self, series: usize) -> (usize, usize) {
         let end = self.ends[series];
-        let values = &self.panel.values(series)[..end];
+        let values = &self.panel.values(self.members[series])[..end];
         let from = end.saturating_sub(self.lookback);
         let from = values[from..].iter().position(|v| !v.is_nan()).map_or(end, |skip| from + skip);
         (from, end)
@@ -187,6 +210,17 @@ mod tests {
         assert!(window.values(0)[1].is_nan() && window.values(0).len() == 2);
         assert_eq!(window.end_ms(0), 13_000);
         assert!(window.values(1).is_empty());
+    }
+
+    #[test]
+    fn a_window_narrows_in_time_and_to_some_series() {
+        let panel = panel();
+        let window = panel.window().with_lookback(3);
+        let earlier = window.until(|_| 1);
+        assert_eq!((earlier.values(0)[0], earlier.end_ms(0)), (1.0, 14_000), "the lookback counts from the new end");
+        assert!(window.until(|_| 0).values(0).is_empty());
+        let swapped = window.only(&[1, 0]);
+        assert_eq!((swapped.name(1), swapped.values(1)), ("a", window.values(0)));
     }
 
     #[test]
