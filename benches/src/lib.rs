@@ -1,1 +1,17 @@
-//! Placeholder.
+//! What `foreshadow-bench` measures with: the bench panel, CPU clocks, ceilings, peers, figures.
+//!
+//! Each area of figures has a module of its own, whose functions take a [`Context`] and write into
+//! [`Figures`].
+
+mod context;
+mod figures;
+mod panel;
+mod peers;
+
+pub mod ceilings;
+pub mod clock;
+
+pub use context::{BenchError, Context, Scale};
+pub use figures::Figures;
+pub use panel::{BenchPanel, bench_panel, m4_training};
+pub use peers::peer;

@@ -1,2 +1,37 @@
-//! Placeholder.
-fn main() {}
+//! `foreshadow-bench`: the project's figures, each `area.measure: value unit` on a line of its own.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use foreshadow_benches::{Context, Figures, Scale, ceilings};
+use miette::IntoDiagnostic;
+
+/// Takes the project's figures and prints each as `area.measure: value unit`.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// Run everything once on a small panel, without peers: does it work at all?
+    #[arg(long)]
+    smoke: bool,
+    /// The figures in their full sizes, peers side by side (the default).
+    #[arg(long, conflicts_with = "smoke")]
+    quick: bool,
+    /// A long table that replaces the bench panel.
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Where the JSON of all figures goes.
+    #[arg(long, value_name = "FILE", default_value = "foreshadow-bench.json")]
+    json: PathBuf,
+}
+
+fn main() -> miette::Result<()> {
+    let arguments = Arguments::parse();
+    let scale = if arguments.smoke { Scale::Smoke } else { Scale::Quick };
+    let context = Context { data: Context::data_folder(), input: arguments.input, scale, peers: scale == Scale::Quick };
+    let mut figures = Figures::default();
+    let limits = ceilings::measure();
+    figures.add("machine.fma_gflops", limits.fma_gflops, "GFLOP/s");
+    figures.add("machine.triad_gbps", limits.triad_gbps, "GB/s");
+    let _ = &context;
+    std::fs::write(&arguments.json, format!("{:#}\n", figures.to_json())).into_diagnostic()
+}

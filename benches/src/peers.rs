@@ -1,0 +1,61 @@
+//! Python peers, run side by side in an environment of their own.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::BenchError;
+
+const REQUIREMENTS: &str = include_str!("../peers/requirements.txt");
+
+/// Runs `peers/SCRIPT` with `arguments` and reads the JSON object that it prints.
+///
+/// The environment lies in the user's cache folder under the hash of `peers/requirements.txt`, and is
+/// made on first use. BLAS threads are pinned to one, so that CPU-seconds mean work.
+///
+/// # Errors
+/// [`BenchError::Program`] when Python, an installation or the peer fails.
+pub fn peer(script: &str, arguments: &[&str]) -> Result<Value, BenchError> {
+    let python = environment()?;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
+    let mut command = Command::new(python);
+    command.arg(path).args(arguments);
+    for pinned in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
+        command.env(pinned, "1");
+    }
+    let stdout = run(script, &mut command)?;
+    let last = stdout.lines().last().unwrap_or_default();
+    serde_json::from_str(last)
+        .map_err(|e| BenchError::Program { program: script.into(), reason: format!("its last line is no JSON: {e}") })
+}
+
+fn environment() -> Result<PathBuf, BenchError> {
+    let mut hasher = DefaultHasher::new();
+    REQUIREMENTS.hash(&mut hasher);
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from).join(".cache");
+    let folder = cache.unwrap_or_else(home).join("foreshadow").join(format!("peers-{:016x}", hasher.finish()));
+    let python = folder.join("bin/python");
+    let complete = folder.join("complete");
+    if !complete.exists() {
+        run("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+        let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/requirements.txt");
+        let mut pip = Command::new(&python);
+        run("pip install", pip.args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements))?;
+        std::fs::write(&complete, "").map_err(|e| BenchError::Read { path: complete, reason: e.to_string() })?;
+    }
+    Ok(python)
+}
+
+fn run(program: &str, command: &mut Command) -> Result<String, BenchError> {
+    let failed = |reason: String| BenchError::Program { program: program.into(), reason };
+    let output = command.output().map_err(|e| failed(e.to_string()))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let tail: Vec<_> = stderr.lines().rev().take(5).collect();
+        return Err(failed(format!("{}: {}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join(" / "))));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
