@@ -1,1 +1,7 @@
-//! Placeholder.
+//! The engine: telemetry in, shadows and capacity out.
+//!
+//! Data moves one way, and `pipeline` alone names every stage. The network, the disk and the clock are
+//! met in `cli`, `config`, `telemetry`, `store` and `service`; the rest are functions of their arguments.
+
+pub mod config;
+pub mod telemetry;

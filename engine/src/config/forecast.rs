@@ -1,0 +1,115 @@
+//! `[forecast]`: what is forecast, by which families, on which device.
+
+use foreshadow_models::{Horizon, Quantiles};
+use serde::Deserialize;
+
+use super::error::{Refusal, in_range};
+
+/// What is forecast and how.
+#[derive(Clone, Debug)]
+pub struct ForecastConfig {
+    horizon: Horizon,
+    lookback_steps: usize,
+    models: Vec<String>,
+    device: DeviceChoice,
+    quantiles: Quantiles,
+    seed: u64,
+}
+
+/// Where the numbers are worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DeviceChoice {
+    /// CUDA, then a hardware GPU, then the CPU.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// A GPU through Vulkan, Metal or DirectX.
+    Wgpu,
+    /// An NVIDIA GPU through CUDA.
+    Cuda,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawForecast {
+    horizon_steps: usize,
+    lookback_steps: usize,
+    models: Vec<String>,
+    device: String,
+    quantiles: Vec<f64>,
+    seed: u64,
+}
+
+impl Default for RawForecast {
+    fn default() -> Self {
+        Self {
+            horizon_steps: 288,
+            lookback_steps: 8_192,
+            models: vec!["auto".into()],
+            device: "auto".into(),
+            quantiles: Quantiles::standard().levels().to_vec(),
+            seed: 1,
+        }
+    }
+}
+
+impl TryFrom<RawForecast> for ForecastConfig {
+    type Error = Refusal;
+
+    fn try_from(raw: RawForecast) -> Result<Self, Refusal> {
+        let horizon_steps = in_range("horizon_steps", raw.horizon_steps, 1..=20_000)?;
+        if raw.models.is_empty() {
+            return Err(Refusal::new("models", raw.models, "name families, or [\"auto\"] for all of them"));
+        }
+        let device = match raw.device.as_str() {
+            "auto" => DeviceChoice::Auto,
+            "cpu" => DeviceChoice::Cpu,
+            "wgpu" => DeviceChoice::Wgpu,
+            "cuda" => DeviceChoice::Cuda,
+            other => return Err(Refusal::new("device", other, "one of auto, cpu, wgpu, cuda is needed")),
+        };
+        let quantiles = Quantiles::new(raw.quantiles.clone())
+            .filter(|quantiles| !quantiles.levels().is_empty())
+            .ok_or_else(|| Refusal::new("quantiles", raw.quantiles, "rising levels inside (0, 1) are needed"))?;
+        Ok(Self {
+            horizon: Horizon::new(horizon_steps).expect("the range above starts at 1"),
+            lookback_steps: in_range("lookback_steps", raw.lookback_steps, 16..=1_000_000)?,
+            models: raw.models,
+            device,
+            quantiles,
+            seed: raw.seed,
+        })
+    }
+}
+
+impl ForecastConfig {
+    /// Steps ahead.
+    pub fn horizon(&self) -> Horizon {
+        self.horizon
+    }
+
+    /// Steps kept before each series' last sample.
+    pub fn lookback_steps(&self) -> usize {
+        self.lookback_steps
+    }
+
+    /// Families by name; `auto` is all of them with the best chosen for each series.
+    pub fn models(&self) -> &[String] {
+        &self.models
+    }
+
+    /// Where the numbers are worked on.
+    pub fn device(&self) -> DeviceChoice {
+        self.device
+    }
+
+    /// Quantile levels of a shadow; [`super::Config::quantiles`] adds those of the workloads.
+    pub fn quantiles(&self) -> &Quantiles {
+        &self.quantiles
+    }
+
+    /// Seed of everything random in a fit.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+}

@@ -1,0 +1,122 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::from_toml(text, "foreshadow.toml", &[])
+}
+
+/// The default text with its examples made settings.
+fn uncommented() -> String {
+    let is_example = |line: &str| {
+        let key = line.split(" = ").next().unwrap_or_default();
+        line.starts_with('[') || (line.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+    };
+    let example = |line| Some(line).and_then(|line: &str| line.strip_prefix("# ")).filter(|line| is_example(line));
+    DEFAULT.lines().map(|line| example(line).unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_printed_defaults_are_the_defaults() {
+    let (printed, silent) = (parse(DEFAULT).unwrap(), parse("").unwrap());
+    assert_eq!(format!("{printed:?}"), format!("{silent:?}"));
+}
+
+#[test]
+fn every_key_is_documented() {
+    let raw: RawConfig = toml::from_str(&uncommented()).unwrap();
+    assert!(raw.source.is_some() && raw.workload.len() == 1, "the examples were made settings");
+    for (section, table) in [
+        ("[source]", "[source]\nno_such_key = 1"),
+        ("[source.file]", "[source.file]\npath = 'a'\nno_such_key = 1"),
+        ("[source.prometheus]", "[source.prometheus]\nno_such_key = 1"),
+        ("[forecast]", "[forecast]\nno_such_key = 1"),
+        ("[issue]", "[issue]\nno_such_key = 1"),
+        ("[store]", "[store]\nno_such_key = 1"),
+        ("[serve]", "[serve]\nno_such_key = 1"),
+        ("[[workload]]", "[[workload]]\nno_such_key = 1"),
+    ] {
+        let message = toml::from_str::<RawConfig>(table).unwrap_err().message().to_string();
+        let (_, expected) = message.split_once("expected").unwrap_or_else(|| panic!("{message}"));
+        for key in expected.split('`').skip(1).step_by(2) {
+            let documented = DEFAULT.contains(&format!("{key} = ")) || DEFAULT.contains(&format!("source.{key}]"));
+            assert!(documented, "{section} {key}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_names_place_key_and_way_out() {
+    let workload = "[[workload]]\nname = 'a'\ndemand = 'x'\nunit_capacity = 1\nmax = 5\n";
+    for (text, said) in [
+        ("[forecast]\nhorizon = 3", "foreshadow.toml line 2: unknown field `horizon`"),
+        ("[forecast]\n\nhorizon_steps = 0", "foreshadow.toml line 3: `forecast.horizon_steps` is 0"),
+        ("[serve]\ngrpc = '0.0.0.0:7460'", "line 2: `serve.grpc` is \"0.0.0.0:7460\""),
+        ("[serve]\nhttp = 'unix:relative'", "line 2: `serve.http` is \"unix:relative\""),
+        ("[serve]\nhttp = '127.0.0.1:7460'", "line 2: `serve.http` is \"127.0.0.1:7460\""),
+        ("[issue]\nslot = '30'", "line 2: `issue.slot` is \"30\""),
+        ("[forecast]\nquantiles = [0.5, 0.1]", "line 2: `forecast.quantiles` is [0.5, 0.1]"),
+        ("[source]\n", "line 1: `source` is not set"),
+        ("[source.file]\npath = 'a'\ntime_unit = 'min'", "line 3: `source.file.time_unit` is \"min\""),
+        ("[source.prometheus]\nurl = 'x'\nqueries = ['up']", "line 2: `source.prometheus.url` is \"x\""),
+        (
+            "[source.prometheus]\nurl = 'http://h'\nqueries = ['up', 'sum(up)']",
+            "line 3: `source.prometheus.queries` is \"sum(up)\"",
+        ),
+        (&format!("{workload}target = 1.5"), "line 6: `workload[0].target` is 1.5"),
+        (&format!("{workload}\n{workload}"), "line 8: `workload[1].name` is \"a\""),
+        (&format!("{workload}utilisation = 'u'"), "line 3: `workload[0].demand` is \"x\""),
+        (&format!("{workload}min = 6"), "line 5: `workload[0].max` is 5"),
+        ("forecast = [", "line 1: "),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.to_string().contains(said), "{text}\n{error}");
+        assert!(miette::Diagnostic::help(&error).is_some());
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_and_it_wins_over_the_file() {
+    let text = "[serve]\ngrpc = '127.0.0.1:1'\nqueue = 5\nhttp = '127.0.0.1:2'";
+    let environment = [
+        Override::from_env("FORESHADOW_SERVE_GRPC", "127.0.0.1:3").unwrap(),
+        Override::from_env("FORESHADOW_SERVE_QUEUE", "6").unwrap(),
+    ];
+    let flag = Override::flag("--grpc", "serve.grpc", "unix:/run/a.sock");
+    let config = Config::from_toml(text, "f", &[environment.as_slice(), &[flag]].concat()).unwrap();
+    assert_eq!(config.serve().grpc(), &Listen::Unix("/run/a.sock".into()));
+    assert_eq!((config.serve().queue(), config.serve().http().to_string().as_str()), (6, "127.0.0.1:2"));
+    assert!(Override::from_env("FORESHADOW_DATA", "../data").is_none());
+}
+
+#[test]
+fn a_bad_override_is_named_by_its_origin() {
+    for (name, value, said) in [
+        ("FORESHADOW_SERVE_QUEUE", "many", "FORESHADOW_SERVE_QUEUE: invalid type"),
+        ("FORESHADOW_SERVE_GRCP", "127.0.0.1:1", "FORESHADOW_SERVE_GRCP: unknown field `grcp`"),
+        ("FORESHADOW_SERVE_GRPC", "10.0.0.1:1", "FORESHADOW_SERVE_GRPC: `serve.grpc` is \"10.0.0.1:1\""),
+    ] {
+        let error = Config::from_toml("", "f", &[Override::from_env(name, value).unwrap()]).unwrap_err();
+        assert!(error.to_string().starts_with(said), "{error}");
+    }
+}
+
+#[test]
+fn workloads_add_their_quantiles() {
+    let workload = "[[workload]]\nname = 'a'\nutilisation = 'u'\ncapacity = 4\nunit_capacity = 1\nmax = 5\n";
+    let config = parse(&format!("{workload}quantile = 0.95\nlead_time = '1h 30m'")).unwrap();
+    assert_eq!(config.quantiles().index_of(0.95), Some(10));
+    assert_eq!(config.quantiles().levels().len(), 12);
+    let workload = &config.workloads()[0];
+    assert_eq!(workload.lead_time_ms(), 5_400_000);
+    assert!(matches!(workload.demand(), Demand::Utilisation { capacity: Capacity::Number(n), .. } if *n == 4.0));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let missing = Config::load(Some(Path::new("/no/such.toml")), &[]).unwrap_err();
+    assert_eq!(missing.to_string(), "cannot read the configuration /no/such.toml");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.toml");
+    std::fs::write(&path, b"# ok\n[store]\npath = '\xff'").unwrap();
+    let error = Config::load(Some(&path), &[]).unwrap_err().to_string();
+    assert!(error.ends_with("f.toml line 3: the text is not UTF-8"), "{error}");
+}

@@ -1,0 +1,10 @@
+//! Telemetry on its way in: what a series is called, and the sources it is read from.
+
+mod key;
+mod key_parser;
+mod prometheus;
+mod table;
+
+pub use key::{KeyError, Selector, SeriesKey};
+pub use prometheus::PrometheusSpec;
+pub use table::{TableSpec, TimeUnit};
