@@ -1,10 +1,12 @@
 //! Telemetry on its way in: what a series is called, and the sources it is read from.
 
+mod error;
 mod key;
 mod key_parser;
 mod prometheus;
 mod table;
 
+pub use error::SourceError;
 pub use key::{KeyError, Selector, SeriesKey};
 pub use prometheus::PrometheusSpec;
 pub use table::{TableSpec, TimeUnit};

@@ -1,6 +1,17 @@
 //! Long tables: one row a sample, a column for the time, one for the value, the others naming the series.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use foreshadow_models::RawSeries;
+
+use super::{SeriesKey, SourceError};
+
+mod csv;
+mod parquet;
+mod time;
+
+pub use time::TimeUnit;
 
 /// A table and what its columns mean.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,27 +22,11 @@ pub struct TableSpec {
     pub time_column: String,
     /// Column of the sample's value.
     pub value_column: String,
-    /// Columns that name the series together; `None` takes every other text column.
+    /// Columns that name the series together; `None` takes every other text column, which in CSV is
+    /// every other column.
     pub label_columns: Option<Vec<String>>,
     /// What a number in the time column counts.
     pub time_unit: TimeUnit,
-}
-
-/// What a number in a time column counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum TimeUnit {
-    /// By the column's type, or by how large the first number is.
-    Auto,
-    /// Seconds since the epoch.
-    S,
-    /// Milliseconds since the epoch.
-    Ms,
-    /// Microseconds since the epoch.
-    Us,
-    /// Nanoseconds since the epoch.
-    Ns,
-    /// Text such as 2026-11-23T12:00:00Z.
-    Rfc3339,
 }
 
 impl TableSpec {
@@ -45,4 +40,91 @@ impl TableSpec {
             time_unit: TimeUnit::Auto,
         }
     }
+
+    /// Reads the whole table: its series in the order of their first rows, each named by all its labels.
+    ///
+    /// A value that is empty, null or not finite stays in its series as what it is: whoever builds a panel
+    /// counts and drops it.
+    ///
+    /// # Errors
+    /// [`SourceError`] names the file, and the row and column where there is one.
+    pub fn read(&self) -> Result<Vec<RawSeries>, SourceError> {
+        let name = self.path.to_string_lossy().to_lowercase();
+        let series = if name.ends_with(".parquet") {
+            parquet::read(self)?
+        } else if name.ends_with(".csv") || name.ends_with(".csv.gz") {
+            csv::read(self)?
+        } else {
+            return Err(SourceError::Ending { path: shown(&self.path) });
+        };
+        if series.is_empty() { Err(SourceError::Empty { path: shown(&self.path) }) } else { Ok(series) }
+    }
+
+    /// Where the columns stand among those of the file; `is_text` tells which may name a series.
+    fn columns(&self, present: &[String], is_text: impl Fn(usize) -> bool) -> Result<Columns, SourceError> {
+        let find = |column: &String| {
+            present.iter().position(|name| name == column).ok_or_else(|| SourceError::Column {
+                path: shown(&self.path),
+                column: column.clone(),
+                present: present.join(", "),
+            })
+        };
+        let (time, value) = (find(&self.time_column)?, find(&self.value_column)?);
+        let labels = match &self.label_columns {
+            Some(columns) => columns.iter().map(find).collect::<Result<_, _>>()?,
+            None => (0..present.len()).filter(|at| *at != time && *at != value && is_text(*at)).collect(),
+        };
+        Ok(Columns { time, value, labels })
+    }
+
+    fn cell(&self, row: u64, column: &str, found: impl Into<String>, expected: &'static str) -> SourceError {
+        SourceError::Cell { path: shown(&self.path), row, column: column.into(), found: found.into(), expected }
+    }
 }
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+struct Columns {
+    time: usize,
+    value: usize,
+    labels: Vec<usize>,
+}
+
+/// Series as their rows come, found again by the spelling of their labels.
+#[derive(Default)]
+struct Gather {
+    index: HashMap<Vec<u8>, usize>,
+    series: Vec<RawSeries>,
+    /// The labels of the last row and its series: rows of one series mostly stand together.
+    last: Option<(Vec<u8>, usize)>,
+}
+
+impl Gather {
+    /// The series whose label values are spelled by `joined`; `key` names it when it is new.
+    fn series<E>(&mut self, joined: &[u8], key: impl FnOnce() -> Result<SeriesKey, E>) -> Result<&mut RawSeries, E> {
+        let at = match &self.last {
+            Some((last, at)) if last == joined => *at,
+            _ => {
+                let at = match self.index.get(joined) {
+                    Some(at) => *at,
+                    None => {
+                        self.series.push(RawSeries { name: key()?.to_string(), ..RawSeries::default() });
+                        self.index.insert(joined.to_vec(), self.series.len() - 1);
+                        self.series.len() - 1
+                    }
+                };
+                let kept = self.last.get_or_insert_default();
+                kept.0.clear();
+                kept.0.extend_from_slice(joined);
+                kept.1 = at;
+                at
+            }
+        };
+        Ok(&mut self.series[at])
+    }
+}
+
+#[cfg(test)]
+mod tests;
