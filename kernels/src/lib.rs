@@ -6,8 +6,12 @@
 //! compare with.
 #![allow(unsafe_code)] // kernel launches and SIMD loads; every block says why it holds
 
+mod cpu;
 mod error;
 mod matrix;
+pub mod products;
+pub mod reference;
+pub mod solve;
 
 pub use error::KernelError;
 pub use matrix::{LANES, Lanes};

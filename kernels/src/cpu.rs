@@ -1,0 +1,10 @@
+//! The work on this machine's cores: rayon across series, pulp's run-time choice of instructions inside.
+
+pub(crate) mod products;
+pub(crate) mod solve;
+
+/// `a * b + c`, fused where the caller's instruction set has it: elsewhere `mul_add` is a library call.
+#[inline(always)]
+fn fused<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}

@@ -1,0 +1,4 @@
+//! Plain `f64` twins of every operation, written from the source and not from the kernel, for tests.
+
+pub mod products;
+pub mod solve;
