@@ -1,5 +1,7 @@
-//! The classical families: naive, drift and seasonal naive so far.
+//! The classical families: naive, drift, seasonal naive and low-rank ridge so far.
 
 mod naive;
+mod ridge;
 
 pub use naive::{Drift, Naive, SeasonalNaive};
+pub use ridge::LowRankRidge;
