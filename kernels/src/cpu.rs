@@ -1,6 +1,9 @@
 //! The work on this machine's cores: rayon across series, pulp's run-time choice of instructions inside.
 
 pub(crate) mod products;
+pub(crate) mod quantile;
+pub(crate) mod score;
+pub(crate) mod seasonal;
 pub(crate) mod solve;
 
 /// `a * b + c`, fused where the caller's instruction set has it: elsewhere `mul_add` is a library call.

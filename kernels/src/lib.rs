@@ -6,12 +6,24 @@
 //! compare with.
 #![allow(unsafe_code)] // kernel launches and SIMD loads; every block says why it holds
 
+#[cfg(test)]
+mod check;
 mod cpu;
+pub mod device;
 mod error;
+mod gpu;
 mod matrix;
 pub mod products;
+mod quantile;
 pub mod reference;
+mod score;
+mod seasonal;
 pub mod solve;
 
+pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
-pub use matrix::{LANES, Lanes};
+pub use gpu::{Buffer, Gpu};
+pub use matrix::{LANES, Lanes, Matrix};
+pub use quantile::quantiles;
+pub use score::{SCORE_LIMIT, Scores, score};
+pub use seasonal::seasonal_means;

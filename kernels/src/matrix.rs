@@ -1,6 +1,63 @@
-//! A batch on the host: lane groups of 16 series, step-major inside a group.
+//! A batch, on the host or on a device.
 
+use cubecl::cuda::CudaRuntime;
+use cubecl::wgpu::WgpuRuntime;
 use rayon::prelude::*;
+
+use crate::{Buffer, Device, KernelError};
+
+/// A `[steps, series]` batch. It lies where it was put: an operation works there and leaves its result
+/// there, and only [`Matrix::to_device`] and [`Matrix::to_host`] move numbers.
+#[derive(Clone, Debug)]
+pub enum Matrix {
+    /// In host memory.
+    Cpu(Lanes),
+    /// In the memory of a wgpu adapter.
+    Wgpu(Buffer<WgpuRuntime>),
+    /// In the memory of an NVIDIA GPU.
+    Cuda(Buffer<CudaRuntime>),
+}
+
+impl Matrix {
+    /// Steps of every series.
+    pub fn steps(&self) -> usize {
+        match self {
+            Self::Cpu(lanes) => lanes.steps(),
+            Self::Wgpu(buffer) => buffer.steps(),
+            Self::Cuda(buffer) => buffer.steps(),
+        }
+    }
+
+    /// Series of the batch.
+    pub fn series(&self) -> usize {
+        match self {
+            Self::Cpu(lanes) => lanes.series(),
+            Self::Wgpu(buffer) => buffer.series(),
+            Self::Cuda(buffer) => buffer.series(),
+        }
+    }
+
+    /// `cpu`, `wgpu` or `cuda`: where it lies.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Cpu(_) => "cpu",
+            Self::Wgpu(buffer) => buffer.gpu().kind(),
+            Self::Cuda(buffer) => buffer.gpu().kind(),
+        }
+    }
+
+    /// Copies the batch to host memory.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when the device refused this copy or any work that led to the batch.
+    pub fn to_host(&self) -> Result<Lanes, KernelError> {
+        match self {
+            Self::Cpu(lanes) => Ok(lanes.clone()),
+            Self::Wgpu(buffer) => buffer.download(),
+            Self::Cuda(buffer) => buffer.download(),
+        }
+    }
+}
 
 /// Series in a lane group: one AVX-512 register, two AVX2 registers.
 pub const LANES: usize = 16;
@@ -38,6 +95,18 @@ impl Lanes {
         lanes
     }
 
+    /// Copies the batch to a device.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when the device has no room for it.
+    pub fn to_device(&self, device: &Device) -> Result<Matrix, KernelError> {
+        match device {
+            Device::Cpu => Ok(Matrix::Cpu(self.clone())),
+            Device::Wgpu(gpu) => Buffer::upload(gpu, self).map(Matrix::Wgpu),
+            Device::Cuda(gpu) => Buffer::upload(gpu, self).map(Matrix::Cuda),
+        }
+    }
+
     /// Steps of every series.
     pub fn steps(&self) -> usize {
         self.steps
@@ -61,6 +130,11 @@ impl Lanes {
     /// The rows of one group, to write.
     pub fn group_mut(&mut self, group: usize) -> &mut [[f32; LANES]] {
         &mut self.rows[group * self.steps..(group + 1) * self.steps]
+    }
+
+    /// Every group's index and rows, to write in parallel.
+    pub(crate) fn par_groups_mut(&mut self) -> impl IndexedParallelIterator<Item = (usize, &mut [[f32; LANES]])> {
+        self.rows.par_chunks_mut(self.steps.max(1)).enumerate()
     }
 
     /// One value.
@@ -89,5 +163,19 @@ mod tests {
         assert_eq!(lanes.get(2, 17), 217.0);
         assert_eq!(lanes.column(16), [16.0, 116.0, 216.0]);
         assert!(lanes.group(1)[1][1..].iter().all(|&v| v == 117.0));
+    }
+
+    #[test]
+    fn a_batch_comes_back_from_every_device_bit_equal() {
+        for device in crate::device::present() {
+            for (steps, series) in [(0, 3), (1, 1), (3, 18), (48, 257)] {
+                let lanes = Lanes::from_fn(steps, series, |t, s| if t == s { f32::NAN } else { 0.1 * (t * s) as f32 });
+                let back = lanes.to_device(&device).unwrap().to_host().unwrap();
+                assert_eq!((back.steps(), back.series()), (steps, series));
+                for (a, b) in lanes.rows.iter().zip(&back.rows) {
+                    assert_eq!(a.map(f32::to_bits), b.map(f32::to_bits), "{steps} by {series} on {device}");
+                }
+            }
+        }
     }
 }

@@ -1,4 +1,7 @@
 //! Plain `f64` twins of every operation, written from the source and not from the kernel, for tests.
 
 pub mod products;
+pub mod quantile;
+pub mod score;
+pub mod seasonal;
 pub mod solve;

@@ -1,0 +1,48 @@
+//! The seed rule.
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::score::SCORE_LIMIT;
+use crate::{LANES, Lanes};
+
+pub(crate) fn score(deviation: &Lanes, half_width: &Lanes, threshold: &[f32]) -> (Lanes, Lanes) {
+    let (steps, series) = (deviation.steps(), deviation.series());
+    let arch = Arch::new();
+    let (mut score, mut anomaly) = (Lanes::zeros(steps, series), Lanes::zeros(steps, series));
+    let groups = score.par_groups_mut().zip(anomaly.par_groups_mut());
+    groups.with_min_len(64).for_each(|((group, score), (_, anomaly))| {
+        let first = group * LANES;
+        let threshold = std::array::from_fn(|lane| threshold[(first + lane).min(series - 1)]);
+        let (deviation, half_width) = (deviation.group(group), half_width.group(group));
+        arch.dispatch(Score16 { deviation, half_width, threshold, score, anomaly });
+    });
+    (score, anomaly)
+}
+
+struct Score16<'a> {
+    deviation: &'a [[f32; LANES]],
+    half_width: &'a [[f32; LANES]],
+    threshold: [f32; LANES],
+    score: &'a mut [[f32; LANES]],
+    anomaly: &'a mut [[f32; LANES]],
+}
+
+impl WithSimd for Score16<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for t in 0..self.deviation.len() {
+            for lane in 0..LANES {
+                let (deviation, width) = (self.deviation[t][lane], self.half_width[t][lane]);
+                let known = width >= 0.0 && !deviation.is_nan();
+                let score = (deviation / width).clamp(-SCORE_LIMIT, SCORE_LIMIT);
+                let score = if deviation == 0.0 { 0.0 } else { score }; // on a shadow without width
+                self.score[t][lane] = if known { score } else { f32::NAN };
+                let over = known && deviation.abs() > self.threshold[lane] * width;
+                self.anomaly[t][lane] = if over { 1.0 } else { 0.0 };
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The GPU side of every operation: one CubeCL source for wgpu and CUDA. Nothing here calls `cpu` or
+//! `reference`.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cubecl::prelude::*;
+use cubecl::server::{Handle, ServerError};
+
+use crate::KernelError;
+
+mod buffer;
+mod probe;
+pub(crate) mod quantile;
+pub(crate) mod score;
+pub(crate) mod seasonal;
+
+pub use buffer::Buffer;
+use buffer::array;
+
+/// Iterations of one unit in one launch: software Vulkan silently stops a unit's loops at 65,535.
+const CHUNK: usize = 32_768;
+
+/// An open GPU of one runtime.
+pub struct Gpu<R: Runtime> {
+    client: ComputeClient<R>,
+    kind: &'static str,
+    name: Arc<str>,
+    software: bool,
+    has_f64: bool,
+}
+
+impl<R: Runtime> Gpu<R> {
+    /// Opens a device that was found to be there, and checks that it compiles and computes.
+    pub(crate) fn open(
+        device: &R::Device,
+        kind: &'static str,
+        name: String,
+        software: bool,
+    ) -> Result<Self, KernelError> {
+        // The looks that come first leave a client little to panic about, but it still may: a driver of
+        // the wrong version, a device in exclusive use.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let client = R::client(device);
+            let has_f64 = client.properties().supports_type(f64::as_type_native_unchecked());
+            let gpu = Self { client, kind, name: name.into(), software, has_f64 };
+            probe::check(&gpu).map(|()| gpu)
+        }));
+        let panicked =
+            |_| KernelError::Device { device: kind, operation: "to open", reason: "its client panicked".into() };
+        opened.unwrap_or_else(|panic| Err(panicked(panic)))
+    }
+
+    /// `wgpu` or `cuda`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The device's own name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is a CPU in disguise.
+    pub fn is_software(&self) -> bool {
+        self.software
+    }
+
+    /// Whether kernels may compute in `f64`.
+    pub fn has_f64(&self) -> bool {
+        self.has_f64
+    }
+
+    pub(crate) fn client(&self) -> &ComputeClient<R> {
+        &self.client
+    }
+
+    /// Device memory that holds a copy of `values`; of one element if there are none, for a kernel's
+    /// argument may not be empty.
+    pub(crate) fn upload<T: CubeElement>(&self, values: &[T]) -> Handle {
+        if values.is_empty() { self.empty::<T>(1) } else { self.client.create_from_slice(T::as_bytes(values)) }
+    }
+
+    /// Device memory for `count` elements, holding nothing in particular.
+    pub(crate) fn empty<T: CubeElement>(&self, count: usize) -> Handle {
+        self.client.empty(count.max(1) * size_of::<T>())
+    }
+
+    /// Copies device memory to the host, once every launch before it is known to have been accepted.
+    pub(crate) fn download<T: CubeElement>(
+        &self,
+        handle: &Handle,
+        operation: &'static str,
+    ) -> Result<Vec<T>, KernelError> {
+        self.accepted(operation)?;
+        let bytes = self.client.read_one(handle.clone()).map_err(|error| self.refused(operation, &error))?;
+        Ok(T::from_bytes(&bytes).to_vec())
+    }
+
+    /// Whether every launch since the last question was accepted. A refused one is told here and nowhere
+    /// else: reading its output returns stale memory without a word.
+    pub(crate) fn accepted(&self, operation: &'static str) -> Result<(), KernelError> {
+        self.client.flush().map_err(|error| self.refused(operation, &error))
+    }
+
+    /// How to launch one unit for each of `units` places; a kernel stops units past the last.
+    pub(crate) fn one_unit_per(&self, units: usize) -> (CubeCount, CubeDim) {
+        let dim = CubeDim::new_1d(self.client.properties().hardware.max_units_per_cube.min(256));
+        (cubecl::calculate_cube_count_elemwise(&self.client, units, dim), dim)
+    }
+
+    fn refused(&self, operation: &'static str, error: &ServerError) -> KernelError {
+        KernelError::Device { device: self.kind, operation, reason: plain(&error.to_string()) }
+    }
+}
+
+impl<R: Runtime> Clone for Gpu<R> {
+    fn clone(&self) -> Self {
+        Self { client: self.client.clone(), name: self.name.clone(), ..*self }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Gpu<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gpu").field("kind", &self.kind).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The facts of a server error, without its headings and backtraces, on one line.
+fn plain(message: &str) -> String {
+    let facts = message.split("Backtrace").next().unwrap_or(message);
+    let lines = facts.lines().map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && *line != "Caused by:").collect();
+    lines.join(": ")
+}
