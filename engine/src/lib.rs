@@ -3,6 +3,7 @@
 //! Data moves one way, and `pipeline` alone names every stage. The network, the disk and the clock are
 //! met in `cli`, `config`, `telemetry`, `store` and `service`; the rest are functions of their arguments.
 
+pub mod act;
 pub mod bytes;
 pub mod clock;
 pub mod config;
