@@ -8,4 +8,5 @@ pub mod bytes;
 pub mod clock;
 pub mod config;
 pub mod issue;
+pub mod store;
 pub mod telemetry;
