@@ -1,0 +1,64 @@
+//! What each shadow says of the present moment, as gauges that alert rules can read.
+//!
+//! Never a future timestamp: the ones ahead stay in the shadow, and a scrape stamps these with now.
+
+use std::fmt::Write;
+
+use crate::issue::{Issue, Shadow};
+use crate::telemetry::SeriesKey;
+
+/// Series told at most, in the issue's order: three gauges each, a scrape of this many is 5 MB.
+const SERIES: usize = 10_000;
+
+/// Writes `shadow_yhat`, `shadow_yhat_lower` and `shadow_yhat_upper` with the series' own labels, its name
+/// under `shadow_of`, and the band's level.
+pub(super) fn write(text: &mut String, issue: &Issue, now_ms: i64) {
+    let told: Vec<_> = issue
+        .shadows()
+        .iter()
+        .take(SERIES)
+        .filter_map(|shadow| Some((labels(shadow)?, shadow, shadow.step_at(now_ms.max(shadow.cutoff_ms() + 1))?)))
+        .collect();
+    let last = |shadow: &Shadow| shadow.levels().len().checked_sub(1);
+    for (name, help) in [
+        ("shadow_yhat", "Expected value at this moment."),
+        ("shadow_yhat_lower", "Lowest quantile of the shadow at this moment."),
+        ("shadow_yhat_upper", "Highest quantile of the shadow at this moment."),
+    ] {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for (labels, shadow, step) in &told {
+            let value = match name {
+                "shadow_yhat" => Some(shadow.mean(*step)),
+                "shadow_yhat_lower" => last(shadow).map(|_| shadow.quantile(0, *step)),
+                _ => last(shadow).map(|last| shadow.quantile(last, *step)),
+            };
+            if let Some(value) = value {
+                let _ = writeln!(text, "{name}{{{labels}}} {value}");
+            }
+        }
+    }
+    let left_out = issue.shadows().len().saturating_sub(SERIES);
+    let _ = writeln!(text, "# TYPE foreshadow_gauges_left_out gauge\nforeshadow_gauges_left_out {left_out}");
+}
+
+/// The series' labels in the text format; a character that it does not allow in a label becomes `_`.
+fn labels(shadow: &Shadow) -> Option<String> {
+    let key: SeriesKey = shadow.series().parse().ok()?;
+    let mut text = format!("horizon=\"0s\",shadow_model=\"{}\"", escaped(shadow.model()));
+    for (label, value) in key.labels() {
+        let label = if label == "__name__" { "shadow_of".to_string() } else { plain(label) };
+        let _ = write!(text, ",{label}=\"{}\"", escaped(value));
+    }
+    Some(text)
+}
+
+fn plain(label: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let label: String = label.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+    if label.starts_with(|c: char| c.is_ascii_digit()) { format!("_{label}") } else { label }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
