@@ -3,15 +3,21 @@
 //! Every family takes a whole [`Window`] and fits all its series in one batch. Nothing here knows a
 //! clock, a disk, a network or an async runtime: each function depends on its arguments alone.
 
+pub mod auto;
 pub mod backtest;
 pub mod classical;
+pub mod conformal;
 mod error;
 mod forecast;
 pub mod metrics;
 mod model;
 mod normal;
 mod panel;
+pub mod season;
+pub mod select;
+mod transform;
 
+pub use auto::{Auto, Choice, FittedAuto, HeldOut};
 pub use backtest::{Backtest, Origins, backtest};
 pub use error::{BacktestError, FitError, FitStatus, PredictError};
 pub use forecast::{Forecast, Horizon, Quantiles};

@@ -1,0 +1,90 @@
+//! Which families are tried on which series.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+
+use crate::classical::{Drift, LowRankRidge, Naive, SeasonalNaive};
+use crate::season::{calendar, detect};
+use crate::{Model, Window};
+
+/// Most seasons of a series that the calendar does not know.
+const MAX_FOUND: usize = 2;
+/// Periods that a series must hold to be folded by a season.
+const MIN_PERIODS: usize = 6;
+
+/// A family and the series it is tried on.
+pub(super) struct Candidate {
+    pub model: Box<dyn Model>,
+    pub members: Vec<usize>,
+    /// One of the naive families: the floor, which a series falls back on.
+    pub floor: bool,
+}
+
+/// The seasons of one series, in steps.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seasons {
+    /// Every season it is forecast with, rising: the calendar's where the series holds two of them, and
+    /// what was found besides.
+    pub tried: Vec<usize>,
+    /// The confirmed ones, the most correlated first.
+    pub confirmed: Vec<usize>,
+    /// Those of the tried ones that the series holds often enough to be folded by, rising.
+    pub folded: Vec<usize>,
+}
+
+impl Seasons {
+    fn of(values: &[f64], calendar: &[usize]) -> Self {
+        let confirmed: Vec<usize> = detect(values, calendar).iter().map(|season| season.steps).collect();
+        let known = calendar.iter().copied().filter(|steps| 2 * steps <= values.len());
+        let found = confirmed.iter().copied().filter(|steps| !calendar.contains(steps)).take(MAX_FOUND);
+        let tried: Vec<usize> = BTreeSet::from_iter(known.chain(found)).into_iter().collect();
+        let folded = tried.iter().copied().filter(|steps| MIN_PERIODS * steps <= values.len()).collect();
+        Self { tried, confirmed, folded }
+    }
+
+    /// The season that folds keep in step with and errors are measured against: the shortest confirmed
+    /// one, else the shortest tried one, else a single step.
+    pub(super) fn main(&self) -> usize {
+        self.confirmed.iter().min().or(self.tried.first()).copied().unwrap_or(1)
+    }
+
+    /// Steps that a fold must show: two main seasons, and the longest with a main one besides.
+    pub(super) fn least_steps(&self) -> usize {
+        let longest = self.tried.last().copied().unwrap_or(1);
+        (longest + self.main()).max(2 * self.main()).max(8)
+    }
+}
+
+/// The seasons of every series, each from its own values.
+pub(super) fn seasons(window: &Window<'_>) -> Vec<Seasons> {
+    let calendar = calendar(window.step_ms());
+    (0..window.series_count()).into_par_iter().map(|s| Seasons::of(window.values(s), &calendar)).collect()
+}
+
+/// Every candidate, from simple to complex; the first is [`Naive`] on every series.
+pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
+    let all: Vec<usize> = (0..seasons.len()).collect();
+    let mut pool = vec![
+        Candidate { model: Box::new(Naive), members: all.clone(), floor: true },
+        Candidate { model: Box::new(Drift), members: all, floor: true },
+    ];
+    for (season, members) in by_season(seasons, |s| &s.tried) {
+        pool.push(Candidate { model: Box::new(SeasonalNaive { season }), members, floor: true });
+    }
+    for (season, members) in by_season(seasons, |s| &s.folded) {
+        pool.push(Candidate { model: Box::new(LowRankRidge { season }), members, floor: false });
+    }
+    pool
+}
+
+/// The series of each season, seasons rising.
+fn by_season(seasons: &[Seasons], of: impl Fn(&Seasons) -> &[usize]) -> BTreeMap<usize, Vec<usize>> {
+    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (series, own) in seasons.iter().enumerate() {
+        for season in of(own) {
+            members.entry(*season).or_default().push(series);
+        }
+    }
+    members
+}
