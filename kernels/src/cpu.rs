@@ -4,6 +4,7 @@ pub(crate) mod products;
 pub(crate) mod quantile;
 pub(crate) mod score;
 pub(crate) mod seasonal;
+pub(crate) mod shrink;
 pub(crate) mod solve;
 
 /// `a * b + c`, fused where the caller's instruction set has it: elsewhere `mul_add` is a library call.

@@ -18,6 +18,7 @@ mod quantile;
 pub mod reference;
 mod score;
 mod seasonal;
+pub mod shrink;
 pub mod solve;
 
 pub use device::{Device, DeviceChoice};

@@ -9,6 +9,9 @@ use crate::{KernelError, cpu};
 pub struct Design {
     time: Vec<f64>,
     columns: usize,
+    /// Column by column.
+    values: Vec<f64>,
+    /// The same values, eight columns side by side at each step.
     blocks: Vec<[f64; BLOCK]>,
 }
 
@@ -23,17 +26,17 @@ impl Design {
     pub fn new(time: Vec<f64>, others: usize, value: impl Fn(usize, usize) -> f64) -> Self {
         assert!(time.windows(2).all(|pair| pair[0] < pair[1]), "a design's time rises");
         let columns = 2 + others;
+        let mut values = vec![1.0; time.len()];
+        values.extend(&time);
+        values
+            .extend((0..others).flat_map(|column| (0..time.len()).map(move |t| (t, column))).map(|(t, c)| value(t, c)));
         let mut blocks = vec![[0.0; BLOCK]; columns.div_ceil(BLOCK) * time.len()];
-        for column in 0..columns {
-            for (t, &now) in time.iter().enumerate() {
-                blocks[column / BLOCK * time.len() + t][column % BLOCK] = match column {
-                    0 => 1.0,
-                    1 => now,
-                    _ => value(t, column - 2),
-                };
+        for (column, values) in values.chunks(time.len().max(1)).enumerate() {
+            for (row, &value) in blocks[column / BLOCK * time.len()..].iter_mut().zip(values) {
+                row[column % BLOCK] = value;
             }
         }
-        Self { time, columns, blocks }
+        Self { time, columns, values, blocks }
     }
 
     /// Steps of the grid.
@@ -53,7 +56,12 @@ impl Design {
 
     /// One shared column's value at one step.
     pub fn value(&self, step: usize, column: usize) -> f64 {
-        self.block(column / BLOCK)[step][column % BLOCK]
+        self.column(column)[step]
+    }
+
+    /// One shared column at every step.
+    pub fn column(&self, column: usize) -> &[f64] {
+        &self.values[column * self.steps()..(column + 1) * self.steps()]
     }
 
     /// Eight neighbouring columns at every step; columns past the last are zero.
@@ -114,10 +122,38 @@ pub fn masked_cross(
     y: &[f64],
 ) -> Result<Vec<f64>, KernelError> {
     check(design, layouts)?;
+    check_series(design, layouts, layout_of, y)?;
+    Ok(cpu::products::masked_cross(design, layouts, layout_of, y))
+}
+
+/// Takes the fitted values `X x` of each series out of `y`, in place: the residuals.
+///
+/// - `x`: `[series, p]`, coefficients of the design's columns and then of the layout's hinges.
+/// - `y`: `[series, steps]`. A NaN stays NaN; steps that the layout misses are done like any other.
+///
+/// `2 * (columns + 1)` flops a value; `y` is read and written once.
+///
+/// # Errors
+/// As [`masked_cross`].
+pub fn take_fitted(
+    design: &Design,
+    layouts: &[Layout],
+    layout_of: &[usize],
+    x: &[f64],
+    y: &mut [f64],
+) -> Result<(), KernelError> {
+    check(design, layouts)?;
+    check_series(design, layouts, layout_of, y)?;
+    let order = design.columns() + layouts.first().map_or(0, |layout| layout.knots.len());
+    expect("x", x.len(), layout_of.len() * order)?;
+    cpu::products::take_fitted(design, layouts, layout_of, x, y);
+    Ok(())
+}
+
+fn check_series(design: &Design, layouts: &[Layout], layout_of: &[usize], y: &[f64]) -> Result<(), KernelError> {
     expect("y", y.len(), layout_of.len() * design.steps())?;
     let unknown = layout_of.iter().find(|&&layout| layout >= layouts.len());
-    expect("layout_of", unknown.map_or(layouts.len(), |layout| layout + 1), layouts.len())?;
-    Ok(cpu::products::masked_cross(design, layouts, layout_of, y))
+    expect("layout_of", unknown.map_or(layouts.len(), |layout| layout + 1), layouts.len())
 }
 
 fn check(design: &Design, layouts: &[Layout]) -> Result<(), KernelError> {

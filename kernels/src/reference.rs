@@ -4,4 +4,5 @@ pub mod products;
 pub mod quantile;
 pub mod score;
 pub mod seasonal;
+pub mod shrink;
 pub mod solve;

@@ -34,6 +34,15 @@ pub(crate) fn masked_cross(design: &Design, layouts: &[Layout], layout_of: &[usi
     cross
 }
 
+pub(crate) fn take_fitted(design: &Design, layouts: &[Layout], layout_of: &[usize], x: &[f64], y: &mut [f64]) {
+    let order = design.columns() + layouts.first().map_or(0, |layout| layout.knots.len());
+    let arch = Arch::new();
+    let series = y.par_chunks_mut(design.steps().max(1)).zip(x.par_chunks(order).zip(layout_of));
+    series.with_min_len(4).for_each(|(y, (x, &layout))| {
+        arch.dispatch(SeriesResidual { design, knots: &layouts[layout].knots, x, y });
+    });
+}
+
 /// The shared columns' Gram over the steps that are not missing, as rows of whole blocks.
 struct DesignGram<'a> {
     design: &'a Design,
@@ -228,6 +237,51 @@ impl SeriesCross<'_> {
             }
             cross[columns + index] = hinged;
             (next_time, end, missing) = (time[knot], knot, before);
+        }
+    }
+}
+
+/// One series without its fitted values.
+struct SeriesResidual<'a> {
+    design: &'a Design,
+    knots: &'a [u32],
+    x: &'a [f64],
+    y: &'a mut [f64],
+}
+
+impl WithSimd for SeriesResidual<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        if S::IS_SCALAR { self.take::<false>() } else { self.take::<true>() }
+    }
+}
+
+impl SeriesResidual<'_> {
+    #[inline(always)]
+    fn take<const FMA: bool>(self) {
+        let Self { design, knots, x, y } = self;
+        let (columns, hinges) = x.split_at(design.columns());
+        // Four columns a pass: `y` stays in the first-level cache, and is not written once a column.
+        for (quad, x) in columns.chunks(4).enumerate() {
+            let factor: [f64; 4] = std::array::from_fn(|i| x.get(i).map_or(0.0, |x| -x));
+            let column = |i: usize| design.column((4 * quad + i).min(columns.len() - 1));
+            let (a, b, c, d) = (column(0), column(1), column(2), column(3));
+            for ((((y, a), b), c), d) in y.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                let pair = fused::<FMA>(factor[0], *a, fused::<FMA>(factor[1], *b, *y));
+                *y = fused::<FMA>(factor[2], *c, fused::<FMA>(factor[3], *d, pair));
+            }
+        }
+        let time = design.time();
+        let (mut level, mut slope) = (0.0, 0.0);
+        for (index, (&knot, &bend)) in knots.iter().zip(hinges).enumerate() {
+            let (knot, end) = (knot as usize, knots.get(index + 1).map_or(time.len(), |&next| next as usize));
+            slope += bend;
+            for (y, now) in y[knot..end].iter_mut().zip(&time[knot..end]) {
+                *y -= fused::<FMA>(slope, now - time[knot], level);
+            }
+            level += slope * (time.get(end).copied().unwrap_or(0.0) - time[knot]);
         }
     }
 }

@@ -59,6 +59,22 @@ fn masked_cross_matches_reference() {
 }
 
 #[test]
+fn take_fitted_matches_reference() {
+    for (steps, others, knots) in [(2, 0, 0), (30, 3, 4), (97, 6, 25), (672, 14, 25), (1_000, 34, 7)] {
+        let (design, layouts) = (design(steps, others), layouts(steps as u32, knots));
+        let (mut found, layout_of) = (values(&design, 5), [0, 3, 2, 1, 0]);
+        let x: Vec<f64> = (0..5 * (2 + others + knots as usize)).map(|i| (i * 37 % 19) as f64 - 9.0).collect();
+        let mut expected = found.clone();
+        take_fitted(&design, &layouts, &layout_of, &x, &mut found).unwrap();
+        reference::products::take_fitted(&design, &layouts, &layout_of, &x, &mut expected);
+        assert_eq!(found.iter().filter(|v| v.is_nan()).count(), expected.iter().filter(|v| v.is_nan()).count());
+        let known = |all: &[f64]| all.iter().copied().filter(|v| !v.is_nan()).collect::<Vec<_>>();
+        // Up to 32 terms of at most nine each.
+        assert_close(&known(&found), &known(&expected), 32.0 * 9.0);
+    }
+}
+
+#[test]
 fn a_series_has_the_same_bits_in_any_batch() {
     let (design, layouts) = (design(97, 6), layouts(97, 25));
     let y = values(&design, 9);

@@ -45,3 +45,15 @@ pub fn masked_cross(design: &Design, layouts: &[Layout], layout_of: &[usize], y:
     }
     products
 }
+
+/// See [`crate::products::take_fitted`].
+pub fn take_fitted(design: &Design, layouts: &[Layout], layout_of: &[usize], x: &[f64], y: &mut [f64]) {
+    let order = x.len() / layout_of.len().max(1);
+    for (s, &layout) in layout_of.iter().enumerate() {
+        for step in 0..design.steps() {
+            let terms = row(design, &layouts[layout].knots, step);
+            let fitted: f64 = terms.iter().zip(&x[s * order..]).map(|(x, factor)| x * factor).sum();
+            y[s * design.steps() + step] -= fitted;
+        }
+    }
+}
