@@ -99,7 +99,7 @@ impl Auto {
         // Long series at a fine step have a dear fit and steady errors.
         let limits = match length {
             ..2_500 => FoldLimits { picking: 6, calibrating: 8 },
-            _ => FoldLimits { picking: 3, calibrating: 5 },
+            _ => FoldLimits { picking: 3, calibrating: 8 },
         };
         Folds::new(length, self.horizon, seasons.main(), seasons.least_steps(), limits)
     }

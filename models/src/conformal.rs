@@ -16,6 +16,10 @@ const MAX_BLOCKS: usize = 12;
 const MIN_BLOCK_STEPS: usize = 6;
 /// Folds' worth of the whole horizon's mean that a block's own scale is drawn towards.
 const SCALE_PRIOR_FOLDS: f64 = 2.0;
+/// What a fold weighs in the scales beside the next newer one: errors grow and shrink with the load.
+const FOLD_DECAY: f64 = 0.9;
+/// Independent scores that a fold is worth: the steps of one horizon err together.
+const INDEPENDENT_A_FOLD: f64 = 2.0;
 /// Independent scores' worth of the general shape that a series' own distribution is drawn towards.
 const SHAPE_PRIOR_SCORES: f64 = 20.0;
 
@@ -34,8 +38,8 @@ pub struct Intervals {
 }
 
 impl Intervals {
-    /// Learns from residuals (actual less forecast) of calibrating folds, one slice of the horizon each, NaN
-    /// where nothing was observed. `None` where no fold has an observed step.
+    /// Learns from residuals (actual less forecast) of calibrating folds, the newest first, one slice of the
+    /// horizon each, NaN where nothing was observed. `None` where no fold has an observed step.
     pub fn learn(folds: &[Vec<f64>]) -> Option<Self> {
         let steps = folds.iter().map(Vec::len).max()?;
         let count = (steps / MIN_BLOCK_STEPS).clamp(1, MAX_BLOCKS);
@@ -53,9 +57,8 @@ impl Intervals {
             scores.extend(scaled.filter(|score| score.is_finite()));
         }
         scores.sort_unstable_by(f64::total_cmp);
-        // Neighbouring steps err together: a block of one fold is worth about one score.
-        let independent = blocks.iter().flatten().filter(|b| b.count > 0).count() as f64 / 2.0;
-        Some(Self { block_steps, scales, scores, independent, freedom: 2 + observed })
+        let independent = observed as f64 * INDEPENDENT_A_FOLD.min(block_count as f64);
+        Some(Self { block_steps, scales, scores, independent, freedom: 2 + observed / 2 })
     }
 
     /// How far the quantile of a level lies from the point forecast of a step ahead. A step past the
@@ -121,13 +124,23 @@ impl Sum {
     }
 }
 
-/// Mean absolute residual of each block over all folds but one, drawn towards that of the whole horizon.
+/// Mean absolute residual of each block over all folds but one, the newest weighing most, drawn towards that
+/// of the whole horizon.
 fn block_scales(folds: &[Vec<Sum>], blocks: usize, without: Option<usize>) -> Option<Vec<f64>> {
-    let kept = || folds.iter().enumerate().filter(|(k, _)| Some(*k) != without).map(|(_, fold)| fold);
-    let whole = kept().flatten().copied().fold(Sum::default(), Sum::add).mean()?;
+    let kept = || folds.iter().enumerate().filter(|(k, _)| Some(*k) != without);
+    let weighted = |values: &mut dyn Iterator<Item = (usize, f64)>| {
+        values.fold((0.0, 0.0), |(sum, total), (age, value)| {
+            let weight = FOLD_DECAY.powi(age as i32);
+            (sum + weight * value, total + weight)
+        })
+    };
+    let means =
+        kept().filter_map(|(age, fold)| Some((age, fold.iter().copied().fold(Sum::default(), Sum::add).mean()?)));
+    let (sum, total) = weighted(&mut { means });
+    let whole = (total > 0.0).then(|| sum / total)?;
     let scale = |block: usize| {
-        let seen: Vec<f64> = kept().filter_map(|fold| fold.get(block)?.mean()).collect();
-        (seen.iter().sum::<f64>() + SCALE_PRIOR_FOLDS * whole) / (seen.len() as f64 + SCALE_PRIOR_FOLDS)
+        let (sum, total) = weighted(&mut kept().filter_map(|(age, fold)| Some((age, fold.get(block)?.mean()?))));
+        (sum + SCALE_PRIOR_FOLDS * whole) / (total + SCALE_PRIOR_FOLDS)
     };
     Some((0..blocks).map(scale).collect())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
-use crate::classical::{Drift, LowRankRidge, Naive, SeasonalNaive};
+use crate::classical::{Drift, LowRankRidge, Naive, Prophet, SeasonalNaive};
 use crate::season::{calendar, detect};
 use crate::{Model, Window};
 
@@ -75,6 +75,8 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     for (season, members) in by_season(seasons, |s| &s.folded) {
         pool.push(Candidate { model: Box::new(LowRankRidge { season }), members, floor: false });
     }
+    let seasonal = (0..seasons.len()).filter(|&s| !seasons[s].folded.is_empty()).collect();
+    pool.push(Candidate { model: Box::new(Prophet), members: seasonal, floor: false });
     pool
 }
 
