@@ -15,7 +15,7 @@ mod source;
 mod workload;
 
 pub use error::{ConfigError, Refusal, parse_span_ms};
-pub use forecast::{DeviceChoice, ForecastConfig};
+pub use forecast::ForecastConfig;
 pub use serve::{IssueConfig, Listen, ServeConfig, StoreConfig};
 pub use source::SourceConfig;
 pub use workload::{Capacity, Demand, WorkloadConfig};
@@ -199,9 +199,12 @@ impl TryFrom<RawConfig> for Config {
     }
 }
 
-/// Sets one key, making the tables on the way to it.
+/// Sets one key, making the tables on the way to it. Naming one kind of source drops the other.
 fn set(table: &mut toml::Table, setting: &Override) {
     let (key, sections) = setting.path.split_last().expect("an override names a key");
+    if let ([source, kind], Some(sources)) = (sections, table.get_mut("source").and_then(|at| at.as_table_mut())) {
+        sources.retain(|other, _| source != "source" || other == kind);
+    }
     let mut at = table;
     for section in sections {
         let entry = at.entry(section.clone()).or_insert_with(|| toml::Table::new().into());

@@ -5,8 +5,10 @@
 
 pub mod act;
 pub mod bytes;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod families;
 pub mod issue;
 pub mod observe;
 pub mod pipeline;

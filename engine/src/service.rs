@@ -48,11 +48,12 @@ impl Settings {
 }
 
 /// Why the service could not start.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[non_exhaustive]
 pub enum ServiceError {
     /// A listener could not be had.
     #[error(transparent)]
+    #[diagnostic(transparent)]
     Listen(#[from] ListenError),
     /// The store could not be read.
     #[error(transparent)]

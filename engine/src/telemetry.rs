@@ -8,5 +8,5 @@ mod table;
 
 pub use error::SourceError;
 pub use key::{KeyError, Selector, SeriesKey};
-pub use prometheus::PrometheusSpec;
-pub use table::{TableSpec, TimeUnit};
+pub use prometheus::{PrometheusError, PrometheusSpec};
+pub use table::{TableSpec, TimeUnit, parse_time};

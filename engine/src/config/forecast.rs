@@ -1,5 +1,6 @@
 //! `[forecast]`: what is forecast, by which families, on which device.
 
+use foreshadow_kernels::DeviceChoice;
 use foreshadow_models::{Horizon, Quantiles};
 use serde::Deserialize;
 
@@ -14,19 +15,6 @@ pub struct ForecastConfig {
     device: DeviceChoice,
     quantiles: Quantiles,
     seed: u64,
-}
-
-/// Where the numbers are worked on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum DeviceChoice {
-    /// CUDA, then a hardware GPU, then the CPU.
-    Auto,
-    /// The processor.
-    Cpu,
-    /// A GPU through Vulkan, Metal or DirectX.
-    Wgpu,
-    /// An NVIDIA GPU through CUDA.
-    Cuda,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,13 +49,7 @@ impl TryFrom<RawForecast> for ForecastConfig {
         if raw.models.is_empty() {
             return Err(Refusal::new("models", raw.models, "name families, or [\"auto\"] for all of them"));
         }
-        let device = match raw.device.as_str() {
-            "auto" => DeviceChoice::Auto,
-            "cpu" => DeviceChoice::Cpu,
-            "wgpu" => DeviceChoice::Wgpu,
-            "cuda" => DeviceChoice::Cuda,
-            other => return Err(Refusal::new("device", other, "one of auto, cpu, wgpu, cuda is needed")),
-        };
+        let device = raw.device.parse().map_err(|error| Refusal::new("device", &raw.device, error))?;
         let quantiles = Quantiles::new(raw.quantiles.clone())
             .filter(|quantiles| !quantiles.levels().is_empty())
             .ok_or_else(|| Refusal::new("quantiles", raw.quantiles, "rising levels inside (0, 1) are needed"))?;

@@ -1,11 +1,13 @@
 //! `[source]`: where telemetry comes from.
 
+use std::fmt;
 use std::time::Duration;
 
+use foreshadow_models::RawSeries;
 use serde::Deserialize;
 
 use super::error::{Refusal, in_range, span_ms};
-use crate::telemetry::{PrometheusSpec, Selector, TableSpec, TimeUnit};
+use crate::telemetry::{PrometheusSpec, Selector, SourceError, TableSpec, TimeUnit};
 
 /// Where telemetry comes from.
 #[derive(Clone, Debug)]
@@ -14,6 +16,28 @@ pub enum SourceConfig {
     File(TableSpec),
     /// A Prometheus server.
     Prometheus(PrometheusSpec),
+}
+
+impl fmt::Display for SourceConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(table) => write!(f, "{}", table.path.display()),
+            Self::Prometheus(prometheus) => write!(f, "{prometheus}"),
+        }
+    }
+}
+
+impl SourceConfig {
+    /// Reads everything there is of it, up to `now_ms`. Blocks; not to be called from an async task.
+    ///
+    /// # Errors
+    /// [`SourceError`] names the file and row, or the server and query.
+    pub fn read(&self, now_ms: i64) -> Result<Vec<RawSeries>, SourceError> {
+        match self {
+            Self::File(table) => table.read(),
+            Self::Prometheus(prometheus) => Ok(prometheus.read(now_ms)?),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -26,7 +50,7 @@ pub(super) struct RawSource {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFile {
-    path: String,
+    path: Option<String>,
     time_column: Option<String>,
     value_column: Option<String>,
     label_columns: Option<Vec<String>>,
@@ -36,7 +60,8 @@ struct RawFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPrometheus {
-    url: String,
+    url: Option<String>,
+    #[serde(default)]
     queries: Vec<String>,
     range: Option<String>,
     step: Option<String>,
@@ -64,10 +89,9 @@ impl TryFrom<RawSource> for SourceConfig {
 }
 
 fn table(raw: RawFile) -> Result<TableSpec, Refusal> {
-    if raw.path.is_empty() {
-        return Err(Refusal::new("path", raw.path, "name a .csv, .csv.gz or .parquet file"));
-    }
-    let mut spec = TableSpec::new(raw.path);
+    let way_out = "name a .csv, .csv.gz or .parquet file";
+    let path = raw.path.filter(|path| !path.is_empty()).ok_or_else(|| Refusal::missing("path", way_out))?;
+    let mut spec = TableSpec::new(path);
     spec.time_column = raw.time_column.unwrap_or(spec.time_column);
     spec.value_column = raw.value_column.unwrap_or(spec.value_column);
     spec.label_columns = raw.label_columns;
@@ -79,10 +103,11 @@ fn table(raw: RawFile) -> Result<TableSpec, Refusal> {
 }
 
 fn prometheus(raw: RawPrometheus) -> Result<PrometheusSpec, Refusal> {
-    let url =
-        reqwest::Url::parse(&raw.url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let Some(url) = url else {
-        return Err(Refusal::new("url", raw.url, "an address such as \"http://127.0.0.1:9090\" is needed"));
+    let way_out = "an address such as \"http://127.0.0.1:9090\" is needed";
+    let text = raw.url.ok_or_else(|| Refusal::missing("url", way_out))?;
+    let parsed = reqwest::Url::parse(&text).ok();
+    let Some(url) = parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) else {
+        return Err(Refusal::new("url", text, way_out));
     };
     if raw.queries.is_empty() {
         return Err(Refusal::new(

@@ -88,6 +88,17 @@ fn flags_win_over_the_environment_and_it_wins_over_the_file() {
 }
 
 #[test]
+fn naming_one_source_drops_the_other() {
+    let text = "[source.prometheus]\nurl = 'http://h'\nqueries = ['up']";
+    let flag = Override::flag("--input", "source.file.path", "a.csv");
+    let config = Config::from_toml(text, "f", &[flag]).unwrap();
+    assert!(matches!(config.source(), Some(SourceConfig::File(spec)) if spec.path == Path::new("a.csv")));
+    let lone = Override::from_env("FORESHADOW_SOURCE_FILE_VALUE_COLUMN", "y").unwrap();
+    let error = Config::from_toml("", "f", &[lone]).unwrap_err().to_string();
+    assert!(error.contains("`source.file.path` is not set"), "{error}");
+}
+
+#[test]
 fn a_bad_override_is_named_by_its_origin() {
     for (name, value, said) in [
         ("FORESHADOW_SERVE_QUEUE", "many", "FORESHADOW_SERVE_QUEUE: invalid type"),

@@ -79,7 +79,7 @@ impl TryFrom<RawWorkload> for WorkloadConfig {
             name: raw.name,
             unit_capacity: in_range("unit_capacity", raw.unit_capacity, f64::MIN_POSITIVE..=1e18)?,
             target: in_range("target", raw.target.unwrap_or(0.7), 0.01..=1.0)?,
-            quantile: in_range("quantile", raw.quantile.unwrap_or(0.9), 0.001..=0.999)?,
+            quantile: in_range("quantile", raw.quantile.unwrap_or(0.9), 0.5..=0.999)?,
             lead_time_ms: span_ms("lead_time", raw.lead_time.as_deref().unwrap_or("15m"), "0s", "30d")?,
             min,
             max: in_range("max", raw.max, min.max(1)..=1_000_000)?,

@@ -80,4 +80,8 @@ pub enum SourceError {
         #[source]
         source: parquet::errors::ParquetError,
     },
+    /// A Prometheus server gave no telemetry.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Prometheus(#[from] super::PrometheusError),
 }

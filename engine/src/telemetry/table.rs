@@ -11,7 +11,7 @@ mod csv;
 mod parquet;
 mod time;
 
-pub use time::TimeUnit;
+pub use time::{TimeUnit, parse_time};
 
 /// A table and what its columns mean.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use csv::{ByteRecord, Reader};
 use flate2::read::MultiGzDecoder;
 use foreshadow_models::RawSeries;
 
-use super::time::{EXPECTED, TimeUnit, parse_text};
+use super::time::{EXPECTED, TimeUnit, parse_time};
 use super::{Columns, Gather, TableSpec, shown};
 use crate::telemetry::{SeriesKey, SourceError};
 
@@ -63,7 +63,8 @@ fn gather(
                 Ok(text) => Ok((present[*at].clone(), text.to_string())),
                 Err(_) => Err(refuse(*at, "UTF-8 text")),
             };
-            Ok(SeriesKey::new(columns.labels.iter().map(label).collect::<Result<Vec<_>, _>>()?))
+            let labels = columns.labels.iter().map(label).collect::<Result<Vec<_>, SourceError>>()?;
+            Ok::<_, SourceError>(SeriesKey::new(labels))
         };
         let series = gather.series(&joined, key)?;
         series.times_ms.push(time_ms);
@@ -95,7 +96,7 @@ fn time(cell: &[u8], unit: &mut TimeUnit) -> Option<i64> {
             return None;
         }
     }
-    let time = parse_text(text)?;
+    let time = parse_time(text)?;
     *unit = TimeUnit::Rfc3339;
     Some(time)
 }

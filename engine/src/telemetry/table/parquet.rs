@@ -11,7 +11,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
-use super::time::{EXPECTED, TimeUnit, parse_text};
+use super::time::{EXPECTED, TimeUnit, parse_time};
 use super::{Columns, Gather, TableSpec, shown};
 use crate::telemetry::{SeriesKey, SourceError};
 
@@ -90,10 +90,13 @@ impl Table<'_> {
             })
             .collect::<Result<_, SourceError>>()?;
         let arrays: Vec<ArrayRef> = labels.iter().map(|(_, array)| array.clone()).collect();
-        let ranges = match arrays.is_empty() {
-            true => vec![0..batch.num_rows()],
+        let mut ranges = match arrays.is_empty() {
+            true => Vec::new(),
             false => partition(&arrays).expect("text columns of one length can be compared").ranges(),
         };
+        if arrays.is_empty() {
+            ranges.push(0..batch.num_rows());
+        }
         for range in ranges {
             let label = |array: &ArrayRef| match array.is_null(range.start) {
                 true => String::new(),
@@ -135,7 +138,7 @@ impl Table<'_> {
         let kind = array.data_type().clone();
         if is_text(&kind) {
             let text = cast(array, &DataType::Utf8).expect("text becomes text");
-            let parsed = text.as_string::<i32>().iter().flatten().map(parse_text).collect::<Vec<_>>();
+            let parsed = text.as_string::<i32>().iter().flatten().map(parse_time).collect::<Vec<_>>();
             let refused = |at| self.refuse(at, column, text.as_string::<i32>().value(at), EXPECTED);
             return parsed.into_iter().enumerate().map(|(at, time)| time.ok_or_else(|| refused(at))).collect();
         }

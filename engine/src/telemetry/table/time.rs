@@ -59,7 +59,7 @@ impl TimeUnit {
 }
 
 /// Milliseconds of a text such as `2026-11-23T12:00:00Z` or `2026-11-23 12:00:00`.
-pub(super) fn parse_text(text: &str) -> Option<i64> {
+pub fn parse_time(text: &str) -> Option<i64> {
     let zoned = text.parse::<jiff::Timestamp>().ok();
     let instant = zoned.or_else(|| {
         let civil = text.parse::<jiff::civil::DateTime>().ok()?;
@@ -97,7 +97,7 @@ mod tests {
             ("1970-01-02", Some(86_400_000)),
             ("yesterday", None),
         ] {
-            assert_eq!(parse_text(text), ms, "{text}");
+            assert_eq!(parse_time(text), ms, "{text}");
         }
     }
 }

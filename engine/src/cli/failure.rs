@@ -1,0 +1,157 @@
+//! How a command fails: an exit code for machines, the whole chain with a hint for people.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use foreshadow_models::{BacktestError, FitError, PredictError};
+use miette::{Diagnostic, IntoDiagnostic, MietteHandlerOpts, Report};
+
+use super::serve::ServeError;
+use crate::config::ConfigError;
+use crate::pipeline::PipelineError;
+use crate::service::ServiceError;
+use crate::store::StoreError;
+use crate::telemetry::SourceError;
+
+/// The exit codes, as --help tells them.
+pub(super) const EXITS: &str = "Exit codes: 0 done · 1 a fault while working · 2 the command line was not understood · \
+3 the input cannot be used · 4 a setting cannot be used · 5 a server cannot be reached or makes no sense · \
+6 the address or the store is in use · 7 the disk is full, read-only or damaged";
+
+/// How the process ends when it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// A fault while working.
+    Fault = 1,
+    /// The input cannot be used.
+    Input = 3,
+    /// A setting cannot be used.
+    Setting = 4,
+    /// A server cannot be reached or makes no sense.
+    Server = 5,
+    /// The address or the store is in use.
+    Busy = 6,
+    /// The disk is full, read-only or damaged.
+    Disk = 7,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        (exit as u8).into()
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    report: Report,
+}
+
+impl Failure {
+    /// A failure that ends the process with a code of its own.
+    pub fn new(exit: Exit, error: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self { exit, report: Report::new(error) }
+    }
+
+    /// How the process ends.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Whether the reader of our output went away, as `head` does: no failure of ours.
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        self.report.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_closed_pipe)
+    }
+
+    fn fault(error: impl Error + Send + Sync + 'static) -> Self {
+        let report = Err::<(), _>(error).into_diagnostic().expect_err("it is made from an error");
+        Self { exit: Exit::Fault, report }
+    }
+}
+
+fn is_closed_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.report)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Setting, error)
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let exit = if matches!(error, SourceError::Prometheus(_)) { Exit::Server } else { Exit::Input };
+        Self::new(exit, error)
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        let store = |error: &StoreError| match error {
+            StoreError::InUse { .. } | StoreError::Busy { .. } => Exit::Busy,
+            StoreError::Disk { .. } | StoreError::Damaged { .. } => Exit::Disk,
+            _ => Exit::Fault,
+        };
+        let exit = match &error {
+            ServeError::Source(SourceError::Prometheus(_)) => Exit::Server,
+            ServeError::Source(_) => Exit::Input,
+            ServeError::NoSource => Exit::Setting,
+            ServeError::Issue(PipelineError::NothingUsable { .. } | PipelineError::NoSeries) => Exit::Input,
+            ServeError::Store(error) | ServeError::Service(ServiceError::Store(error)) => store(error),
+            ServeError::Service(ServiceError::Listen(_)) => Exit::Busy,
+            _ => Exit::Fault,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<FitError> for Failure {
+    fn from(error: FitError) -> Self {
+        Self::fault(error)
+    }
+}
+
+impl From<PredictError> for Failure {
+    fn from(error: PredictError) -> Self {
+        Self::fault(error)
+    }
+}
+
+impl From<BacktestError> for Failure {
+    fn from(error: BacktestError) -> Self {
+        Self::fault(error)
+    }
+}
+
+/// The output could not be written.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("cannot write the output")]
+#[diagnostic(help("the disk that it goes to may be full"))]
+struct OutputError(#[source] io::Error);
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem);
+        Self::new(if full { Exit::Disk } else { Exit::Fault }, OutputError(error))
+    }
+}
+
+/// On a terminal a failure is coloured and wrapped to its width; elsewhere every cause is one plain line.
+pub(super) fn print_plainly_where_nobody_looks() {
+    if !io::stderr().is_terminal() {
+        let plain = || MietteHandlerOpts::new().color(false).unicode(false).wrap_lines(false);
+        // Refused only when a hook was set before: then that one is as good.
+        let _ = miette::set_hook(Box::new(move |_| Box::new(plain().build())));
+    }
+}

@@ -1,0 +1,225 @@
+//! `foreshadow forecast`: what every series is expected to do next.
+
+use foreshadow_models::{Auto, BuildOptions, FitStatus, Fitted, Forecast, Panel, PanelSet, Rejected, SeriesNotes};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::Failure;
+use super::output::{self, Format, number};
+use super::progress::Step;
+use super::settings::Settings;
+use crate::config::{Config, ConfigError, Refusal};
+use crate::families;
+use crate::telemetry::parse_time;
+
+const EXAMPLES: &str = "Examples:
+  foreshadow forecast --input metrics.parquet --horizon 48
+  foreshadow forecast --input metrics.csv.gz --horizon 288 --output csv > forecast.csv
+  foreshadow forecast --input metrics.csv --cutoff 2026-11-23T00:00:00Z --horizon 24 --output json
+  foreshadow forecast --config foreshadow.toml";
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Flags of `foreshadow forecast`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Forecast as if it were then: no later sample is looked at (2026-11-23T12:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    cutoff: Option<String>,
+    /// Table has one row a series, csv one row a step, json everything
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// One series' forecast, ready to be printed.
+struct Row<'a> {
+    name: &'a str,
+    model: String,
+    status: &'a FitStatus,
+    cutoff_ms: i64,
+    step_ms: i64,
+    last: f64,
+    notes: &'a SeriesNotes,
+    forecast: &'a Forecast,
+    series: usize,
+}
+
+/// A panel's forecast with what was learned of each series.
+struct PanelForecast {
+    forecast: Forecast,
+    status: Vec<FitStatus>,
+    models: Vec<String>,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.settings.load()?;
+    let name = only_model(&config)?;
+    let cutoff_ms = args.cutoff.as_deref().map(cutoff).transpose()?;
+    let mut raw = args.settings.read(&config)?;
+    if let Some(cutoff_ms) = cutoff_ms {
+        for series in &mut raw {
+            let kept: Vec<usize> = (0..series.times_ms.len()).filter(|at| series.times_ms[*at] <= cutoff_ms).collect();
+            series.values = kept.iter().map(|at| series.values[*at]).collect();
+            series.times_ms = kept.iter().map(|at| series.times_ms[*at]).collect();
+        }
+    }
+    let panels = PanelSet::build(raw, &BuildOptions { lookback_steps: config.forecast().lookback_steps() });
+    output::warn(&panels);
+    let forecasts: Vec<PanelForecast> =
+        panels.panels.iter().map(|panel| forecast(panel, name, &config)).collect::<Result<_, _>>()?;
+    let mut rows: Vec<Row<'_>> = Vec::with_capacity(panels.series_count());
+    for ((panel, notes), made) in panels.panels.iter().zip(&panels.notes).zip(&forecasts) {
+        rows.extend((0..panel.series_count()).map(|series| Row {
+            name: panel.name(series),
+            model: made.models[series].clone(),
+            status: &made.status[series],
+            cutoff_ms: panel.cutoff_ms(series),
+            step_ms: panel.step_ms(),
+            last: panel.values(series).last().copied().unwrap_or(f64::NAN),
+            notes: &notes[series],
+            forecast: &made.forecast,
+            series,
+        }));
+    }
+    rows.sort_by_key(|row| row.name);
+    print(&rows, &panels.rejected, args.output)
+}
+
+/// The family to use: one, so that every series gets one forecast.
+fn only_model(config: &Config) -> Result<&str, Failure> {
+    match config.forecast().models() {
+        [name] => Ok(name),
+        several => {
+            let way_out = "name one family, or auto to have the best chosen for each series";
+            let refusal = Refusal::new("forecast.models", several, way_out);
+            Err(ConfigError::Invalid { refusal, place: "forecast".into() }.into())
+        }
+    }
+}
+
+fn cutoff(text: &str) -> Result<i64, Failure> {
+    parse_time(text).ok_or_else(|| {
+        let refusal = Refusal::new("cutoff", text, "a time such as 2026-11-23T12:00:00Z is needed");
+        ConfigError::Invalid { refusal, place: "--cutoff".into() }.into()
+    })
+}
+
+fn forecast(panel: &Panel, name: &str, config: &Config) -> Result<PanelForecast, Failure> {
+    let (window, seed, horizon) = (panel.window(), config.forecast().seed(), config.forecast().horizon());
+    let step = Step::new(format!("forecasting {} series by {name}", panel.series_count()));
+    let model = families::family(name, panel.steps_in(DAY_MS), horizon).expect("the settings were checked");
+    let fitted: Box<dyn Fitted> = match name {
+        "auto" => Box::new(Auto::new(horizon).run(&window, seed, &|done, total| step.set(done, total))?),
+        _ => model.fit(&window, seed)?,
+    };
+    let forecast = fitted.predict(horizon, &config.quantiles())?;
+    let chosen = |series| fitted.chosen(series).map_or_else(|| model.name(), |chosen| chosen.champion);
+    let models = (0..panel.series_count()).map(chosen).collect();
+    Ok(PanelForecast { forecast, status: fitted.status().to_vec(), models })
+}
+
+impl Row<'_> {
+    fn time(&self, step: usize) -> String {
+        let ms = self.cutoff_ms + (step as i64 + 1) * self.step_ms;
+        jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
+    }
+
+    fn steps(&self) -> usize {
+        self.forecast.horizon().steps()
+    }
+
+    fn levels(&self) -> &[f64] {
+        self.forecast.quantiles().levels()
+    }
+
+    fn json(&self) -> Value {
+        let mut quantiles = Map::new();
+        for (index, level) in self.levels().iter().enumerate() {
+            quantiles.insert(level.to_string(), json!(self.forecast.quantile(self.series, index)));
+        }
+        let notes = SeriesNotesJson::from(self.notes);
+        json!({
+            "series": self.name, "model": self.model, "status": self.status.word(),
+            "cutoff_ms": self.cutoff_ms, "step_ms": self.step_ms,
+            "mean": self.forecast.mean(self.series), "quantiles": quantiles, "notes": notes,
+        })
+    }
+}
+
+/// What was mended in a series; all zero for a clean one.
+#[derive(Serialize)]
+struct SeriesNotesJson {
+    not_finite: usize,
+    out_of_order: usize,
+    equal_duplicates: usize,
+    conflicting: usize,
+    snapped: usize,
+    missing_steps: usize,
+    beyond_lookback: usize,
+}
+
+impl From<&SeriesNotes> for SeriesNotesJson {
+    fn from(notes: &SeriesNotes) -> Self {
+        let SeriesNotes {
+            not_finite,
+            out_of_order,
+            equal_duplicates,
+            conflicting,
+            snapped,
+            missing_steps,
+            beyond_lookback,
+        } = *notes;
+        Self { not_finite, out_of_order, equal_duplicates, conflicting, snapped, missing_steps, beyond_lookback }
+    }
+}
+
+fn print(rows: &[Row<'_>], rejected: &[Rejected], format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Json => {
+            let rejected: Vec<Value> = rejected.iter().map(|r| json!({"series": r.name, "reason": r.reason})).collect();
+            let series: Vec<Value> = rows.iter().map(Row::json).collect();
+            output::print_json(&json!({"series": series, "rejected": rejected}))
+        }
+        Format::Csv => print_csv(rows),
+        Format::Table => {
+            let mut table =
+                output::table(&["series", "model", "status", "last", "next", "at the end", "80 % band there"]);
+            for row in rows {
+                let mean = row.forecast.mean(row.series);
+                let end = row.steps() - 1;
+                let level = |q| {
+                    let index = row.forecast.quantiles().index_of(q);
+                    index.map(|index| row.forecast.quantile(row.series, index)[end])
+                };
+                let shown = |value: f64| number(value.is_finite().then_some(value));
+                let [low, high] = [level(0.1), level(0.9)].map(|value| number(value.filter(|v| v.is_finite())));
+                let told = [row.name.to_string(), row.model.clone(), row.status.word().to_string()];
+                let numbers = [shown(row.last), shown(mean[0]), shown(mean[end]), format!("{low} – {high}")];
+                table.add_row([told.as_slice(), &numbers].concat());
+            }
+            output::print(&format!("{table}\n"))
+        }
+    }
+}
+
+fn print_csv(rows: &[Row<'_>]) -> Result<(), Failure> {
+    let mut out = csv::Writer::from_writer(std::io::stdout().lock());
+    let cell = |value: f64| if value.is_finite() { value.to_string() } else { String::new() };
+    let levels = rows.first().map_or(&[][..], |row| row.levels());
+    let header = ["series", "model", "status", "time", "mean"].map(String::from);
+    let quantiles = levels.iter().map(|level| format!("q{level}"));
+    let written = |error: csv::Error| Failure::from(std::io::Error::from(error));
+    out.write_record(header.into_iter().chain(quantiles)).map_err(written)?;
+    for row in rows {
+        for step in 0..row.steps() {
+            let told = [row.name.to_string(), row.model.clone(), row.status.word().into(), row.time(step)];
+            let mean = cell(row.forecast.mean(row.series)[step]);
+            let quantiles = (0..levels.len()).map(|index| cell(row.forecast.quantile(row.series, index)[step]));
+            out.write_record(told.into_iter().chain([mean]).chain(quantiles)).map_err(written)?;
+        }
+    }
+    Ok(out.flush()?)
+}

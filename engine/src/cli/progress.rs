@@ -1,0 +1,33 @@
+//! What is being done, on standard error, when a person looks at it.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A spinner with what is being done; it is gone when dropped and invisible where no terminal is.
+pub(super) struct Step(ProgressBar);
+
+impl Step {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_message(message.into());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(bar)
+    }
+
+    /// From here on it is known how much there is to do.
+    pub(super) fn set(&self, done: usize, total: usize) {
+        if self.0.length() != Some(total as u64) {
+            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+            self.0.set_style(style.expect("the template is spelled in this program"));
+            self.0.set_length(total as u64);
+        }
+        self.0.set_position(done as u64);
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

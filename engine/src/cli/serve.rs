@@ -1,0 +1,168 @@
+//! `foreshadow serve`: telemetry to issues on a schedule, answered until told to stop.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use miette::Diagnostic;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::act::Workload;
+use crate::clock::{Clock, FixedClock, SystemClock};
+use crate::config::{Config, SourceConfig};
+use crate::issue::{Issue, Slot};
+use crate::pipeline::{PipelineError, PipelineSettings, make_issue};
+use crate::service::{self, Handle, ServiceError, Settings};
+use crate::store::{RedbStore, Store, StoreError};
+use crate::telemetry::SourceError;
+
+/// Why `serve` could not start, or had to end.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[non_exhaustive]
+pub(super) enum ServeError {
+    /// No source is set.
+    #[error("there is no telemetry to serve")]
+    #[diagnostic(help("give --input FILE, or --config FILE with a [source.prometheus] section"))]
+    NoSource,
+    /// The source could not be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Source(#[from] SourceError),
+    /// No issue could be made of a fixed source.
+    #[error("no issue can be made")]
+    Issue(#[from] PipelineError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The service could not start.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Service(#[from] ServiceError),
+    /// The system refused what waiting for a signal needs.
+    #[error("cannot wait for the signal to stop")]
+    Signal(#[source] std::io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT, then drains and closes the store.
+///
+/// A file is read once and its end is the cutoff; Prometheus is read anew at the start of every slot. The
+/// last stored issue is served from the first moment.
+///
+/// # Errors
+/// [`ServeError`] when something is missing at the start. Later faults are logged, told by `/readyz`, and
+/// tried again at the next slot.
+pub(super) fn run(config: &Config) -> Result<(), ServeError> {
+    let source = config.source().ok_or(ServeError::NoSource)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Signal)?;
+    let mut stop = runtime.block_on(async { Stop::new() }).map_err(ServeError::Signal)?;
+    let workloads: Vec<Workload> = config.workloads().iter().map(Workload::from).collect();
+    let road = Road { source, workloads: &workloads, settings: pipeline_settings(config) };
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open(config.store().path())?);
+    let settings = Settings {
+        grpc: config.serve().grpc().clone(),
+        http: Some(config.serve().http().clone()),
+        workloads: workloads.clone(),
+        queue: config.serve().queue(),
+        drain: config.serve().drain(),
+    };
+    match source {
+        SourceConfig::File(_) => {
+            let issue = road.issue(SystemClock.now_ms())?;
+            let handle = service::start(settings, store, Arc::new(FixedClock(issue.cutoff_ms())))?;
+            handle.publish(issue)?;
+            announce(&handle);
+            runtime.block_on(stop.wait());
+            handle.shutdown();
+        }
+        SourceConfig::Prometheus(_) => {
+            let handle = service::start(settings, store, Arc::new(SystemClock))?;
+            announce(&handle);
+            std::thread::scope(|scope| {
+                let (ended, end) = std::sync::mpsc::channel();
+                let refreshing = scope.spawn(|| road.refresh(&handle, end));
+                runtime.block_on(stop.wait());
+                drop(ended);
+                let _ = refreshing.join(); // its panic was told by the panic hook
+            });
+            handle.shutdown();
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn pipeline_settings(config: &Config) -> PipelineSettings {
+    PipelineSettings {
+        slot_ms: config.issue().slot_ms(),
+        horizon: config.forecast().horizon(),
+        quantiles: config.quantiles(),
+        lookback_steps: config.forecast().lookback_steps(),
+        seed: config.forecast().seed(),
+    }
+}
+
+/// Tells scripts where to connect, one line, once both sockets take connections.
+fn announce(handle: &Handle) {
+    let http = handle.http().map(|http| format!(" http={http}")).unwrap_or_default();
+    // Nobody reading is no reason to stop.
+    let _ = writeln!(std::io::stdout(), "serving grpc={}{http}", handle.grpc());
+    tracing::info!(grpc = %handle.grpc(), http = handle.http().map(tracing::field::display), "serving");
+}
+
+/// From the source to an issue, with everything it takes.
+struct Road<'a> {
+    source: &'a SourceConfig,
+    workloads: &'a [Workload],
+    settings: PipelineSettings,
+}
+
+impl Road<'_> {
+    fn issue(&self, now_ms: i64) -> Result<Issue, ServeError> {
+        let raw = self.source.read(now_ms)?;
+        Ok(make_issue(raw, self.workloads, &self.settings)?)
+    }
+
+    /// Makes an issue now and at the start of every slot, until the other end of `end` is dropped.
+    fn refresh(&self, handle: &Handle, end: std::sync::mpsc::Receiver<()>) {
+        loop {
+            let now_ms = SystemClock.now_ms();
+            let refreshed = self.issue(now_ms).and_then(|issue| {
+                // One issue a slot: the first stays, so that an answer does not change within it.
+                let slot_is_new = handle.issue().is_none_or(|current| issue.slot().start_ms > current.slot().start_ms);
+                if slot_is_new { Ok(handle.publish(issue)?) } else { Ok(()) }
+            });
+            let trouble = refreshed.err().map(|error| service::chain(&error));
+            let failed = trouble.is_some();
+            if let Some(trouble) = &trouble {
+                tracing::error!(error = trouble, "no new issue");
+            }
+            handle.set_trouble(trouble);
+            let next_slot = Slot::of(SystemClock.now_ms(), self.settings.slot_ms).end_ms();
+            let until_slot = Duration::from_millis((next_slot - SystemClock.now_ms()).max(0).unsigned_abs());
+            // A source that was down is asked again before the slot is over.
+            let pause = if failed { until_slot.min(Duration::from_secs(15)) } else { until_slot };
+            if end.recv_timeout(pause) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    }
+}
+
+/// SIGTERM and SIGINT, heard from the start so that none is missed while the first issue is made.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM: draining"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT: draining"),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Settings that flags make, on top of the configuration file and the environment.
+
+use std::path::PathBuf;
+
+use foreshadow_models::RawSeries;
+
+use super::Failure;
+use super::progress::Step;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError, Override, Refusal};
+use crate::families;
+use crate::telemetry::TimeUnit;
+
+/// Where telemetry comes from and how it is forecast.
+#[derive(Debug, clap::Args)]
+pub(super) struct Settings {
+    /// Configuration file; `foreshadow config` prints one
+    #[arg(long, env = "FORESHADOW_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Steps ahead
+    #[arg(long, value_name = "STEPS")]
+    horizon: Option<usize>,
+    /// Steps kept before each series' last sample
+    #[arg(long, value_name = "STEPS")]
+    lookback: Option<usize>,
+    /// Families to use, by name
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    models: Vec<String>,
+    /// Seed of everything random
+    #[arg(long)]
+    seed: Option<u32>,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Where telemetry comes from.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Input")]
+struct Source {
+    /// Table of samples: .csv, .csv.gz or .parquet, one row a sample
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Column of the sample's time [default: timestamp]
+    #[arg(long, value_name = "NAME", requires = "input")]
+    time_column: Option<String>,
+    /// Column of the sample's value [default: value]
+    #[arg(long, value_name = "NAME", requires = "input")]
+    value_column: Option<String>,
+    /// Columns that name a series together [default: every other text column]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "input")]
+    label_columns: Vec<String>,
+    /// What a number in the time column counts [default: auto]
+    #[arg(long, value_name = "UNIT", requires = "input")]
+    time_unit: Option<TimeUnit>,
+}
+
+impl Settings {
+    /// Reads and checks everything, flags winning over the environment and that over the file.
+    pub(super) fn load(&self) -> Result<Config, Failure> {
+        self.load_with(&[])
+    }
+
+    /// The same with further flags of a command's own.
+    pub(super) fn load_with(&self, further: &[Override]) -> Result<Config, Failure> {
+        let mut overrides: Vec<Override> = std::env::vars_os()
+            .filter_map(|(name, value)| Override::from_env(name.to_str()?, value.to_str()?))
+            .collect();
+        overrides.sort_by(|a, b| a.origin.cmp(&b.origin));
+        overrides.extend(self.flags());
+        overrides.extend_from_slice(further);
+        let config = Config::load(self.config.as_deref(), &overrides)?;
+        for name in config.forecast().models() {
+            if families::family(name, 1, config.forecast().horizon()).is_none() {
+                let refusal = Refusal::new("forecast.models", name, format!("known families are {}", families::KNOWN));
+                let place = if self.models.is_empty() { "the configuration" } else { "--models" };
+                return Err(ConfigError::Invalid { refusal, place: place.into() }.into());
+            }
+        }
+        Ok(config)
+    }
+
+    /// Reads all telemetry of the source, which must be there.
+    pub(super) fn read(&self, config: &Config) -> Result<Vec<RawSeries>, Failure> {
+        let source = config.source().ok_or_else(|| {
+            let refusal = Refusal::missing("source", "give --input FILE, or --config FILE with a [source]");
+            ConfigError::Invalid { refusal, place: "the configuration".into() }
+        })?;
+        let _step = Step::new(format!("reading {source}"));
+        Ok(source.read(SystemClock.now_ms())?)
+    }
+
+    fn flags(&self) -> Vec<Override> {
+        let source = &self.source;
+        let path = |path: &PathBuf| toml::Value::from(path.display().to_string());
+        let count = |count: usize| toml::Value::from(i64::try_from(count).unwrap_or(i64::MAX));
+        let list = |names: &Vec<String>| (!names.is_empty()).then(|| toml::Value::from(names.clone()));
+        let unit = |unit: TimeUnit| clap::ValueEnum::to_possible_value(&unit).expect("no unit is hidden");
+        [
+            ("--input", "source.file.path", source.input.as_ref().map(path)),
+            ("--time-column", "source.file.time_column", source.time_column.clone().map(toml::Value::from)),
+            ("--value-column", "source.file.value_column", source.value_column.clone().map(toml::Value::from)),
+            ("--label-columns", "source.file.label_columns", list(&source.label_columns)),
+            ("--time-unit", "source.file.time_unit", source.time_unit.map(|u| unit(u).get_name().into())),
+            ("--horizon", "forecast.horizon_steps", self.horizon.map(count)),
+            ("--lookback", "forecast.lookback_steps", self.lookback.map(count)),
+            ("--models", "forecast.models", list(&self.models)),
+            ("--seed", "forecast.seed", self.seed.map(|seed| i64::from(seed).into())),
+        ]
+        .into_iter()
+        .filter_map(|(flag, key, value)| Some(Override::flag(flag, key, value?)))
+        .collect()
+    }
+}
