@@ -1,0 +1,11 @@
+terraform {
+  required_providers {
+    foreshadow = {
+      source = "foreshadow/foreshadow"
+    }
+  }
+}
+
+provider "foreshadow" {
+  endpoint = "unix:/run/foreshadow/engine.sock"
+}
