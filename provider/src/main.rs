@@ -30,7 +30,10 @@ fn main() -> ExitCode {
         runtime.block_on(serve::serve(Arc::new(Foreshadow::default()), host, mode)).map_err(Into::into)
     });
     match served {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            log::line(Level::Debug, "ended", &[("peak_kib", &peak_kib().unwrap_or_default())]);
+            ExitCode::SUCCESS
+        }
         Err(fault) => {
             let mut chain = vec![fault.to_string()];
             chain.extend(successors(fault.source(), |&fault| fault.source()).map(ToString::to_string));
@@ -38,4 +41,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The most memory this process has held, where the system tells.
+fn peak_kib() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").to_owned())
 }

@@ -28,7 +28,7 @@ enum State {
     Unconfigured,
     /// A setting will only be known after an apply.
     Unknown(&'static str),
-    Ready(Engine),
+    Ready(Arc<Engine>),
 }
 
 impl Connection {
@@ -40,7 +40,7 @@ impl Connection {
     ///
     /// # Errors
     /// A diagnostic at the provider's setting that is still unknown.
-    pub fn engine(&self) -> Result<Engine, Diagnostic> {
+    pub fn engine(&self) -> Result<Arc<Engine>, Diagnostic> {
         match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             State::Ready(engine) => Ok(engine.clone()),
             State::Unknown(attribute) => Err(Diagnostic::error(
@@ -68,7 +68,7 @@ impl Plugin for Foreshadow {
 
     fn configure(&self, config: &Record) -> Diagnostics {
         match settings::read(config, |name| std::env::var(name).ok()) {
-            Ok(Ok(settings)) => self.connection.set(State::Ready(Engine::new(settings))),
+            Ok(Ok(settings)) => self.connection.set(State::Ready(Arc::new(Engine::new(settings)))),
             Ok(Err(unknown)) => self.connection.set(State::Unknown(unknown.attribute)),
             Err(found) => return found,
         }

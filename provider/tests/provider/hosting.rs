@@ -46,7 +46,9 @@ async fn the_pinned_host_is_served_and_ends_the_process() {
     let mut stdio = GrpcStdioClient::new(channel.clone()).stream_stdio(()).await.unwrap().into_inner();
     let silent = tokio::time::timeout(Duration::from_millis(200), stdio.message()).await;
     assert!(silent.is_err(), "the stream stays open and empty");
-    shut_down(channel, plugin).await;
+    let log = shut_down(channel, plugin).await;
+    check_lines(&log);
+    assert!(log.contains("peak_kib"), "{log}");
 }
 
 #[tokio::test]
