@@ -10,6 +10,7 @@ mod peers;
 
 pub mod ceilings;
 pub mod clock;
+pub mod prophet;
 
 pub use context::{BenchError, Context, Scale};
 pub use figures::Figures;

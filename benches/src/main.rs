@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use foreshadow_benches::{Context, Figures, Scale, ceilings};
+use foreshadow_benches::{BenchError, Context, Figures, Scale, ceilings, prophet};
 use miette::IntoDiagnostic;
 
 /// Takes the project's figures and prints each as `area.measure: value unit`.
@@ -24,6 +24,11 @@ struct Arguments {
     json: PathBuf,
 }
 
+/// What takes the figures of one area.
+type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
+
+const AREAS: [(&str, Area); 1] = [("prophet", prophet::figures)];
+
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();
     let scale = if arguments.smoke { Scale::Smoke } else { Scale::Quick };
@@ -32,6 +37,10 @@ fn main() -> miette::Result<()> {
     let limits = ceilings::measure();
     figures.add("machine.fma_gflops", limits.fma_gflops, "GFLOP/s");
     figures.add("machine.triad_gbps", limits.triad_gbps, "GB/s");
-    let _ = &context;
+    for (name, area) in AREAS {
+        if let Err(error) = area(&context, &mut figures) {
+            figures.skip(name, &error);
+        }
+    }
     std::fs::write(&arguments.json, format!("{:#}\n", figures.to_json())).into_diagnostic()
 }

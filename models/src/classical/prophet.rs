@@ -14,6 +14,8 @@
 mod fit;
 mod seasons;
 
+use std::collections::BTreeMap;
+
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 use seasons::Seasons;
 
