@@ -135,11 +135,15 @@ impl Fitted for FittedProphet {
 
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let mut forecast = Forecast::empty(self.learned.len(), horizon, quantiles.clone());
+        let mut waves: BTreeMap<(Seasons, usize), Vec<Vec<f64>>> = BTreeMap::new(); // windows of one length share
         for (s, learned) in self.learned.iter().enumerate() {
             let Some(learned) = learned else { continue };
             let steps = learned.window_steps..learned.window_steps + horizon.steps();
+            let waves = waves.entry((learned.seasons, learned.window_steps)).or_insert_with(|| {
+                steps.clone().map(|step| learned.seasons.waves(step as f64 * self.step_ms as f64)).collect()
+            });
             let (mean, spread): (Vec<f64>, Vec<f64>) =
-                steps.map(|step| learned.at(step, &learned.seasons.waves(step as f64 * self.step_ms as f64))).unzip();
+                steps.zip(waves.iter()).map(|(step, waves)| learned.at(step, waves)).unzip();
             forecast.set_normal(s, &mean, |step| spread[step]);
         }
         Ok(forecast)
