@@ -46,7 +46,7 @@ pub struct Unknown {
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Where an engine listens that was told nothing else.
-const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7431";
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7460";
 const DEFAULT_RETRIES: u64 = 3;
 const DEFAULT_SLOT: Duration = Duration::from_secs(30 * 60);
 const NAMES: [&str; 7] =
@@ -56,7 +56,7 @@ const NAMES: [&str; 7] =
 pub fn schema() -> Schema {
     let text = Kind::string;
     let attributes = vec![
-        Attribute::optional("endpoint", text(), "Where the engine listens: `unix:/path/to/socket`, or `http://host:port` on this machine's loopback. Default `http://127.0.0.1:7431`, where an engine listens by itself. Environment: `FORESHADOW_ENDPOINT`.").check(endpoint),
+        Attribute::optional("endpoint", text(), "Where the engine listens: `unix:/path/to/socket`, or `http://host:port` on this machine's loopback. Default `http://127.0.0.1:7460`, where an engine listens by itself. Environment: `FORESHADOW_ENDPOINT`.").check(endpoint),
         Attribute::optional("request_timeout", text(), "What one call to the engine may take, retries included. Default `10s`. Environment: `FORESHADOW_REQUEST_TIMEOUT`.").check(validate::duration),
         Attribute::optional("connect_timeout", text(), "What reaching the engine may take. Default `2s`. Environment: `FORESHADOW_CONNECT_TIMEOUT`.").check(validate::duration),
         Attribute::optional("max_retries", Kind::number(), "Further attempts, with growing pauses, while the engine is unavailable. Default `3`. Environment: `FORESHADOW_MAX_RETRIES`.").check(retries),
@@ -154,7 +154,7 @@ fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
     };
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
     if !port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return Err(format!("must name a port, as in \"http://127.0.0.1:7431\", not {text:?}"));
+        return Err(format!("must name a port, as in \"http://127.0.0.1:7460\", not {text:?}"));
     }
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     if host != "localhost" && !address.is_ok_and(|address| address.is_loopback()) {
