@@ -11,6 +11,7 @@ mod peers;
 pub mod ceilings;
 pub mod clock;
 pub mod prophet;
+pub mod provider;
 
 pub use context::{BenchError, Context, Scale};
 pub use figures::Figures;
