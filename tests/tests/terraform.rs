@@ -59,13 +59,8 @@ fn write_input(folder: &Path, samples: &[String]) {
     fs::write(folder.join("load.csv"), header.to_owned() + &samples.join("\n") + "\n").unwrap();
 }
 
-#[test]
-fn capacity_of_a_real_workload_is_planned_applied_frozen_and_destroyed() {
-    let Some(samples) = real_load() else { return };
-    let Some(terraform) = Terraform::new(&program("terraform-provider-foreshadow")) else { return };
-    let folder = terraform.path("");
-    let socket = folder.join("engine.sock");
-    let settings = format!(
+fn engine_settings(socket: &Path) -> String {
+    format!(
         r#"
 [source.file]
 path = "load.csv"
@@ -85,9 +80,11 @@ lead_time = "1h"
 max = 10000
 "#,
         socket.display()
-    );
-    fs::write(folder.join("engine.toml"), settings).unwrap();
-    terraform.write(&format!(
+    )
+}
+
+fn configuration(socket: &Path) -> String {
+    format!(
         r#"
 provider "foreshadow" {{
   endpoint = "unix:{}"
@@ -105,8 +102,18 @@ resource "foreshadow_scaling_decision" "web" {{
 }}
 "#,
         socket.display()
-    ));
-    // A day of 5-minute samples is 288; the night's quarter day makes the forecast move.
+    )
+}
+
+#[test]
+fn capacity_of_a_real_workload_is_planned_applied_frozen_and_destroyed() {
+    let Some(samples) = real_load() else { return };
+    let Some(terraform) = Terraform::new(&program("terraform-provider-foreshadow")) else { return };
+    let folder = terraform.path("");
+    let socket = folder.join("engine.sock");
+    fs::write(folder.join("engine.toml"), engine_settings(&socket)).unwrap();
+    terraform.write(&configuration(&socket));
+    // A day of 5-minute samples is 288; each engine sees a quarter of a day more than the one before.
     write_input(&folder, &samples[..samples.len() - 288]);
     let engine = Served::start(&folder);
     terraform.apply(&[]).expect(0).says("first decision");
