@@ -12,6 +12,7 @@ pub mod ceilings;
 pub mod clock;
 pub mod prophet;
 pub mod provider;
+pub mod score;
 
 pub use context::{BenchError, Context, Scale};
 pub use figures::Figures;

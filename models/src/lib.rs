@@ -7,6 +7,7 @@ pub mod auto;
 pub mod backtest;
 pub mod classical;
 pub mod conformal;
+pub mod detect;
 mod error;
 mod forecast;
 pub mod metrics;
