@@ -3,10 +3,23 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Device, Lanes};
+use crate::{Device, Lanes, device};
 
 /// One element, then just below, at and above a cube, then a long recurrence.
 pub(crate) const SHAPES: [(usize, usize); 5] = [(1, 1), (48, 255), (48, 256), (48, 257), (5_000, 31)];
+
+/// Every device present, and every GPU once more as if it had no `f64`.
+pub(crate) fn in_both_precisions() -> Vec<Device> {
+    let mut devices = device::present();
+    for device in device::present() {
+        match device {
+            Device::Cpu => {}
+            Device::Wgpu(gpu) => devices.push(Device::Wgpu(gpu.without_f64())),
+            Device::Cuda(gpu) => devices.push(Device::Cuda(gpu.without_f64())),
+        }
+    }
+    devices
+}
 
 pub(crate) fn random_walk(steps: usize, series: usize) -> Lanes {
     let mut rng = ChaCha8Rng::seed_from_u64(17);

@@ -12,9 +12,11 @@ use crate::KernelError;
 
 mod buffer;
 mod probe;
+pub(crate) mod products;
 pub(crate) mod quantile;
 pub(crate) mod score;
 pub(crate) mod seasonal;
+pub(crate) mod solve;
 
 pub use buffer::Buffer;
 use buffer::array;
@@ -70,6 +72,13 @@ impl<R: Runtime> Gpu<R> {
     /// Whether kernels may compute in `f64`.
     pub fn has_f64(&self) -> bool {
         self.has_f64
+    }
+
+    /// The same device as one without `f64`, which a test's machine may not have.
+    #[cfg(test)]
+    pub(crate) fn without_f64(mut self) -> Self {
+        self.has_f64 = false;
+        self
     }
 
     pub(crate) fn client(&self) -> &ComputeClient<R> {

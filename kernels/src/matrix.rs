@@ -59,6 +59,9 @@ impl Matrix {
     }
 }
 
+/// Rows of 16 that one thread does sooner than two: some tens of microseconds of memory traffic.
+pub(crate) const SMALL_ROWS: usize = 8_192;
+
 /// Series in a lane group: one AVX-512 register, two AVX2 registers.
 pub const LANES: usize = 16;
 
@@ -83,7 +86,7 @@ impl Lanes {
     pub fn from_fn(steps: usize, series: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Self {
         let mut lanes = Self::zeros(steps, series);
         if steps > 0 {
-            lanes.rows.par_chunks_mut(steps).enumerate().for_each(|(group, rows)| {
+            lanes.for_each_group(|group, rows| {
                 for lane in 0..LANES {
                     let s = (group * LANES + lane).min(series - 1);
                     for (t, row) in rows.iter_mut().enumerate() {
@@ -130,6 +133,16 @@ impl Lanes {
     /// The rows of one group, to write.
     pub fn group_mut(&mut self, group: usize) -> &mut [[f32; LANES]] {
         &mut self.rows[group * self.steps..(group + 1) * self.steps]
+    }
+
+    /// Does `work` on every group's index and rows; in parallel, unless there is so little that waking other
+    /// threads would take longer.
+    fn for_each_group(&mut self, work: impl Fn(usize, &mut [[f32; LANES]]) + Sync) {
+        if self.rows.len() <= SMALL_ROWS {
+            self.rows.chunks_mut(self.steps.max(1)).enumerate().for_each(|(group, rows)| work(group, rows));
+        } else {
+            self.par_groups_mut().for_each(|(group, rows)| work(group, rows));
+        }
     }
 
     /// Every group's index and rows, to write in parallel.

@@ -1,6 +1,6 @@
 //! Cross-products of a piecewise-linear regression with many series that lack steps of their own.
 
-use crate::{KernelError, cpu};
+use crate::{Device, KernelError, cpu, gpu};
 
 /// Columns that many series on one grid share: the constant 1, a rising time, then any others.
 ///
@@ -98,8 +98,21 @@ pub struct Layout {
 /// # Errors
 /// [`KernelError::Shape`] when layouts differ in their number of knots, or name a step past the grid.
 pub fn masked_gram(design: &Design, layouts: &[Layout]) -> Result<Vec<f64>, KernelError> {
+    masked_gram_on(&Device::Cpu, design, layouts)
+}
+
+/// [`masked_gram`] on a device of the caller's choice, the numbers carried there and back. A GPU takes each
+/// sum by its definition, one unit a sum; one without `f64` adds in `f32`.
+///
+/// # Errors
+/// As [`masked_gram`]; [`KernelError::Device`] when the device refuses the work.
+pub fn masked_gram_on(device: &Device, design: &Design, layouts: &[Layout]) -> Result<Vec<f64>, KernelError> {
     check(design, layouts)?;
-    Ok(cpu::products::masked_gram(design, layouts))
+    match device {
+        Device::Cpu => Ok(cpu::products::masked_gram(design, layouts)),
+        Device::Wgpu(gpu) => gpu::products::masked_gram(gpu, design, layouts),
+        Device::Cuda(gpu) => gpu::products::masked_gram(gpu, design, layouts),
+    }
 }
 
 /// Products `X'y` of each series with the columns its layout takes, over its observed steps.
@@ -121,9 +134,27 @@ pub fn masked_cross(
     layout_of: &[usize],
     y: &[f64],
 ) -> Result<Vec<f64>, KernelError> {
+    masked_cross_on(&Device::Cpu, design, layouts, layout_of, y)
+}
+
+/// [`masked_cross`] on a device of the caller's choice, as [`masked_gram_on`] does it.
+///
+/// # Errors
+/// As [`masked_cross`]; [`KernelError::Device`] when the device refuses the work.
+pub fn masked_cross_on(
+    device: &Device,
+    design: &Design,
+    layouts: &[Layout],
+    layout_of: &[usize],
+    y: &[f64],
+) -> Result<Vec<f64>, KernelError> {
     check(design, layouts)?;
     check_series(design, layouts, layout_of, y)?;
-    Ok(cpu::products::masked_cross(design, layouts, layout_of, y))
+    match device {
+        Device::Cpu => Ok(cpu::products::masked_cross(design, layouts, layout_of, y)),
+        Device::Wgpu(gpu) => gpu::products::masked_cross(gpu, design, layouts, layout_of, y),
+        Device::Cuda(gpu) => gpu::products::masked_cross(gpu, design, layouts, layout_of, y),
+    }
 }
 
 /// Takes the fitted values `X x` of each series out of `y`, in place: the residuals.

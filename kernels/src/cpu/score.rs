@@ -3,6 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::matrix::SMALL_ROWS;
 use crate::score::SCORE_LIMIT;
 use crate::{LANES, Lanes};
 
@@ -10,13 +11,18 @@ pub(crate) fn score(deviation: &Lanes, half_width: &Lanes, threshold: &[f32]) ->
     let (steps, series) = (deviation.steps(), deviation.series());
     let arch = Arch::new();
     let (mut score, mut anomaly) = (Lanes::zeros(steps, series), Lanes::zeros(steps, series));
-    let groups = score.par_groups_mut().zip(anomaly.par_groups_mut());
-    groups.with_min_len(64).for_each(|((group, score), (_, anomaly))| {
+    let work = |group: usize, score: &mut [[f32; LANES]], anomaly: &mut [[f32; LANES]]| {
         let first = group * LANES;
         let threshold = std::array::from_fn(|lane| threshold[(first + lane).min(series - 1)]);
         let (deviation, half_width) = (deviation.group(group), half_width.group(group));
         arch.dispatch(Score16 { deviation, half_width, threshold, score, anomaly });
-    });
+    };
+    if steps * deviation.groups() <= SMALL_ROWS {
+        (0..score.groups()).for_each(|group| work(group, score.group_mut(group), anomaly.group_mut(group)));
+    } else {
+        let groups = score.par_groups_mut().zip(anomaly.par_groups_mut());
+        groups.for_each(|((group, score), (_, anomaly))| work(group, score, anomaly));
+    }
     (score, anomaly)
 }
 

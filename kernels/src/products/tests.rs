@@ -1,5 +1,5 @@
 use super::*;
-use crate::reference;
+use crate::{check, reference};
 
 /// A day of 24 steps as waves beside the trend, on a grid of `steps`.
 fn design(steps: usize, others: usize) -> Design {
@@ -30,6 +30,11 @@ fn values(design: &Design, series: usize) -> Vec<f64> {
     y
 }
 
+/// How much coarser than `f64` a device rounds.
+fn rounding(device: &Device) -> f64 {
+    if device.has_f64() { 1.0 } else { f64::from(f32::EPSILON) / f64::EPSILON }
+}
+
 fn assert_close(found: &[f64], expected: &[f64], scale: f64) {
     assert_eq!(found.len(), expected.len());
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
@@ -42,8 +47,11 @@ fn assert_close(found: &[f64], expected: &[f64], scale: f64) {
 fn masked_gram_matches_reference() {
     for (steps, others, knots) in [(2, 0, 0), (30, 3, 4), (97, 6, 25), (672, 14, 25), (1_000, 34, 7)] {
         let (design, layouts) = (design(steps, others), layouts(steps as u32, knots));
-        let found = masked_gram(&design, &layouts).unwrap();
-        assert_close(&found, &reference::products::masked_gram(&design, &layouts), steps as f64);
+        let expected = reference::products::masked_gram(&design, &layouts);
+        for device in check::in_both_precisions() {
+            let found = masked_gram_on(&device, &design, &layouts).unwrap();
+            assert_close(&found, &expected, steps as f64 * rounding(&device));
+        }
     }
 }
 
@@ -53,8 +61,11 @@ fn masked_cross_matches_reference() {
         let (design, layouts) = (design(steps, others), layouts(steps as u32, knots));
         let y = values(&design, 9);
         let layout_of = [0, 1, 2, 3, 0, 0, 1, 3, 2];
-        let found = masked_cross(&design, &layouts, &layout_of, &y).unwrap();
-        assert_close(&found, &reference::products::masked_cross(&design, &layouts, &layout_of, &y), steps as f64);
+        let expected = reference::products::masked_cross(&design, &layouts, &layout_of, &y);
+        for device in check::in_both_precisions() {
+            let found = masked_cross_on(&device, &design, &layouts, &layout_of, &y).unwrap();
+            assert_close(&found, &expected, steps as f64 * rounding(&device));
+        }
     }
 }
 
