@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use foreshadow_benches::{BenchError, Context, Figures, Scale, ceilings, prophet, provider};
+use foreshadow_benches::{BenchError, Context, Figures, Scale, ceilings, prophet, provider, score};
 use miette::IntoDiagnostic;
 
 /// Takes the project's figures and prints each as `area.measure: value unit`.
@@ -27,7 +27,8 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 2] = [("prophet", prophet::figures), ("provider", provider::figures)];
+const AREAS: [(&str, Area); 3] =
+    [("prophet", prophet::figures), ("provider", provider::figures), ("score", score::figures)];
 
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::clock;
+use crate::{BenchError, Context, Figures, Scale, clock};
 
 /// Milliseconds of a tick among many.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,19 @@ pub struct TickTimes {
     pub median_ms: f64,
     /// Processor time of all threads, the mean of all ticks: what a busy neighbour does not spoil.
     pub mean_cpu_ms: f64,
+}
+
+/// `score.tick_100k_ms` and what stands beside it: 200 ticks of 100,000 samples.
+///
+/// # Errors
+/// None: it needs no file and no program.
+pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
+    let ticks = if context.scale == Scale::Smoke { 5 } else { 200 };
+    let times = tick_times(100_000, ticks, 20_260_101);
+    figures.add("score.tick_100k_ms", times.p99_ms, "ms");
+    figures.add("score.tick_100k_median_ms", times.median_ms, "ms");
+    figures.add("score.tick_100k_cpu_ms", times.mean_cpu_ms, "ms");
+    Ok(())
 }
 
 /// Times `ticks` ticks of one sample a series, their ids shuffled anew for each, one value in a hundred far
