@@ -115,7 +115,7 @@ fn files(folder: &Path) -> [(&'static str, String); 4] {
     }
     let socket = folder.join("engine.sock").display().to_string();
     let engine = format!(
-        "[source.file]\npath = \"load.csv\"\n[forecast]\nmodels = [\"snaive\"]\ndevice = \"cpu\"\n[serve]\ngrpc = \"unix:{socket}\"\nhttp = \"127.0.0.1:0\"\n[[workload]]\nname = \"web\"\ndemand = '{{metric=\"load\"}}'\nunit_capacity = 20.0\nlead_time = \"1h\"\nmax = 1000\n"
+        "[source.file]\npath = \"load.csv\"\n[forecast]\nmodels = [\"snaive\"]\n[serve]\ngrpc = \"unix:{socket}\"\nhttp = \"127.0.0.1:0\"\n[[workload]]\nname = \"web\"\ndemand = '{{metric=\"load\"}}'\nunit_capacity = 20.0\nlead_time = \"1h\"\nmax = 1000\n"
     );
     let configuration = format!(
         "terraform {{\n  required_providers {{\n    foreshadow = {{\n      source = \"foreshadow/foreshadow\"\n    }}\n  }}\n}}\nprovider \"foreshadow\" {{\n  endpoint = \"unix:{socket}\"\n}}\ndata \"foreshadow_recommendation\" \"web\" {{\n  workload = \"web\"\n}}\n"

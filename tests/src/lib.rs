@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+mod command;
+
+pub use command::{Run, foreshadow, run};
+
 /// The repository's root.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -67,7 +67,6 @@ path = "load.csv"
 label_columns = ["resource", "metric"]
 [forecast]
 models = ["snaive"]
-device = "cpu"
 [serve]
 grpc = "unix:{}"
 http = "127.0.0.1:0"

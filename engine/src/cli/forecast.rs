@@ -187,7 +187,8 @@ fn print(rows: &[Row<'_>], rejected: &[Rejected], format: Format) -> Result<(), 
         Format::Table => {
             let mut table =
                 output::table(&["series", "model", "status", "last", "next", "at the end", "80 % band there"]);
-            for row in rows {
+            let names = output::short_names(rows.iter().map(|row| row.name));
+            for (row, name) in rows.iter().zip(names) {
                 let mean = row.forecast.mean(row.series);
                 let end = row.steps() - 1;
                 let level = |q| {
@@ -196,7 +197,7 @@ fn print(rows: &[Row<'_>], rejected: &[Rejected], format: Format) -> Result<(), 
                 };
                 let shown = |value: f64| number(value.is_finite().then_some(value));
                 let [low, high] = [level(0.1), level(0.9)].map(|value| number(value.filter(|v| v.is_finite())));
-                let told = [row.name.to_string(), row.model.clone(), row.status.word().to_string()];
+                let told = [name, row.model.clone(), row.status.word().to_string()];
                 let numbers = [shown(row.last), shown(mean[0]), shown(mean[end]), format!("{low} – {high}")];
                 table.add_row([told.as_slice(), &numbers].concat());
             }

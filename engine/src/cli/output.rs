@@ -6,6 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use foreshadow_models::PanelSet;
 
 use super::Failure;
+use crate::telemetry::SeriesKey;
 
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -44,6 +45,25 @@ pub(super) fn table(header: &[&str]) -> Table {
     table
 }
 
+/// Series as a table names them: without the labels that all of them share.
+pub(super) fn short_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let keys: Vec<Option<SeriesKey>> = names.map(|name| name.parse().ok()).collect();
+    let shared: Vec<(String, String)> = match keys.as_slice() {
+        [Some(first), _, ..] => first.labels().to_vec(),
+        _ => Vec::new(),
+    };
+    let in_all = |label: &&(String, String)| keys.iter().flatten().all(|key| key.labels().contains(label));
+    let shared: Vec<&(String, String)> = shared.iter().filter(in_all).collect();
+    let short = |key: &Option<SeriesKey>| match key {
+        None => String::new(),
+        Some(key) => {
+            let own = key.labels().iter().filter(|label| !shared.contains(label));
+            SeriesKey::new(own.cloned()).to_string()
+        }
+    };
+    keys.iter().map(short).collect()
+}
+
 /// A number with as many digits as a person reads; a dash where there is none.
 pub(super) fn number(value: Option<f64>) -> String {
     match value {
@@ -79,6 +99,13 @@ pub(super) fn warn(panels: &PanelSet) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_leaves_out_what_all_series_share() {
+        let names = [r#"{data="m4",host="a"}"#, r#"{data="m4",host="b"}"#];
+        assert_eq!(short_names(names.into_iter()), [r#"{host="a"}"#, r#"{host="b"}"#]);
+        assert_eq!(short_names(names.into_iter().take(1)), [names[0]], "a single series keeps its name");
+    }
 
     #[test]
     fn numbers_have_four_digits() {

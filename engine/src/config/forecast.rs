@@ -1,6 +1,5 @@
-//! `[forecast]`: what is forecast, by which families, on which device.
+//! `[forecast]`: what is forecast, and by which families.
 
-use foreshadow_kernels::DeviceChoice;
 use foreshadow_models::{Horizon, Quantiles};
 use serde::Deserialize;
 
@@ -12,7 +11,6 @@ pub struct ForecastConfig {
     horizon: Horizon,
     lookback_steps: usize,
     models: Vec<String>,
-    device: DeviceChoice,
     quantiles: Quantiles,
     seed: u64,
 }
@@ -23,7 +21,6 @@ pub(super) struct RawForecast {
     horizon_steps: usize,
     lookback_steps: usize,
     models: Vec<String>,
-    device: String,
     quantiles: Vec<f64>,
     seed: u64,
 }
@@ -34,7 +31,6 @@ impl Default for RawForecast {
             horizon_steps: 288,
             lookback_steps: 8_192,
             models: vec!["auto".into()],
-            device: "auto".into(),
             quantiles: Quantiles::standard().levels().to_vec(),
             seed: 1,
         }
@@ -49,7 +45,6 @@ impl TryFrom<RawForecast> for ForecastConfig {
         if raw.models.is_empty() {
             return Err(Refusal::new("models", raw.models, "name families, or [\"auto\"] for all of them"));
         }
-        let device = raw.device.parse().map_err(|error| Refusal::new("device", &raw.device, error))?;
         let quantiles = Quantiles::new(raw.quantiles.clone())
             .filter(|quantiles| !quantiles.levels().is_empty())
             .ok_or_else(|| Refusal::new("quantiles", raw.quantiles, "rising levels inside (0, 1) are needed"))?;
@@ -57,7 +52,6 @@ impl TryFrom<RawForecast> for ForecastConfig {
             horizon: Horizon::new(horizon_steps).expect("the range above starts at 1"),
             lookback_steps: in_range("lookback_steps", raw.lookback_steps, 16..=1_000_000)?,
             models: raw.models,
-            device,
             quantiles,
             seed: raw.seed,
         })
@@ -78,11 +72,6 @@ impl ForecastConfig {
     /// Families by name; `auto` is all of them with the best chosen for each series.
     pub fn models(&self) -> &[String] {
         &self.models
-    }
-
-    /// Where the numbers are worked on.
-    pub fn device(&self) -> DeviceChoice {
-        self.device
     }
 
     /// Quantile levels of a shadow; [`super::Config::quantiles`] adds those of the workloads.

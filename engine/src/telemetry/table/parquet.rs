@@ -44,6 +44,7 @@ fn external(source: ArrowError) -> ParquetError {
             Ok(source) => *source,
             Err(source) => ParquetError::External(source),
         },
+        ArrowError::ParquetError(told) => ParquetError::General(told.trim_start_matches("Parquet error: ").into()),
         source => ParquetError::External(Box::new(source)),
     }
 }

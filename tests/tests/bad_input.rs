@@ -1,0 +1,397 @@
+//! Everything that may come in wrong: the exit code, what the message names, and that nobody else suffers.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use foreshadow_tests::{Run, foreshadow, program, run};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SERIES: usize = 300;
+const STEPS: usize = 120;
+const HOUR_S: i64 = 3_600;
+const START_S: i64 = 1_760_000_400;
+
+/// The value of a sound series: a level, a day and noise that a seed would repeat.
+fn value(series: usize, step: usize) -> f64 {
+    let mut bits = (series * STEPS + step) as u64 ^ 0x9e37_79b9_7f4a_7c15;
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let noise = (bits >> 11) as f64 / (1_u64 << 53) as f64 - 0.5;
+    let day = (step as f64 / 24.0 * std::f64::consts::TAU).sin();
+    50.0 + series as f64 + 10.0 * day + 3.0 * noise
+}
+
+/// Time and value as they stand in the file.
+type Rows = Vec<(i64, String)>;
+
+fn sound(series: usize) -> Rows {
+    (0..STEPS).map(|step| (START_S + step as i64 * HOUR_S, value(series, step).to_string())).collect()
+}
+
+/// The fleet as CSV, its first series being `first`, or missing when that is empty.
+fn table(first: &Rows) -> String {
+    let mut text = String::from("host,timestamp,value\n");
+    for series in 0..SERIES {
+        let rows = if series == 0 { first.clone() } else { sound(series) };
+        text.extend(rows.iter().map(|(time, value)| format!("h{series:03},{time},{value}\n")));
+    }
+    text
+}
+
+fn written(folder: &TempDir, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn forecast(input: &Path, further: &[&str]) -> Run {
+    let fixed = ["forecast", "--input", input.to_str().unwrap(), "--horizon", "6", "--output", "json"];
+    foreshadow(&[&fixed, further].concat())
+}
+
+/// The forecast of one series, without what was mended on the way.
+fn of<'a>(answer: &'a Value, host: &str) -> Option<&'a Value> {
+    let name = format!("{{host=\"{host}\"}}");
+    answer["series"].as_array().unwrap().iter().find(|series| series["series"] == name.as_str())
+}
+
+/// What the broken series is expected to become.
+enum Outcome {
+    /// Left out, with a reason that says this.
+    Rejected(&'static str),
+    /// Forecast, with this status and this many samples mended, by the note's name.
+    Forecast(&'static str, &'static str, u64),
+}
+
+/// One broken series of three hundred, in every way.
+fn broken_series() -> Vec<(&'static str, Rows, Outcome)> {
+    let with = |change: &dyn Fn(&mut Rows)| {
+        let mut rows = sound(0);
+        change(&mut rows);
+        rows
+    };
+    let every_tenth = |rows: &mut Rows, text: &str| rows.iter_mut().step_by(10).for_each(|row| row.1 = text.into());
+    let swapped = with(&|rows| (0..STEPS).step_by(2).for_each(|at| rows.swap(at, at + 1)));
+    let mixed = with(&|rows| {
+        let (last, _) = rows[STEPS - 1];
+        rows.extend((1..20).map(|at| (last + at * 300, "7".into())));
+    });
+    vec![
+        (
+            "nothing but NaN",
+            with(&|rows| rows.iter_mut().for_each(|row| row.1 = "NaN".into())),
+            Outcome::Rejected("no finite value among 120"),
+        ),
+        ("NaN here and there", with(&|rows| every_tenth(rows, "NaN")), Outcome::Forecast("fitted", "not_finite", 12)),
+        ("infinities", with(&|rows| every_tenth(rows, "-inf")), Outcome::Forecast("fitted", "not_finite", 12)),
+        ("empty cells", with(&|rows| every_tenth(rows, "")), Outcome::Forecast("fitted", "not_finite", 12)),
+        (
+            "constant",
+            with(&|rows| rows.iter_mut().for_each(|row| row.1 = "4.5".into())),
+            Outcome::Forecast("constant", "not_finite", 0),
+        ),
+        ("one sample", with(&|rows| rows.truncate(1)), Outcome::Rejected("one sample only")),
+        ("three samples", with(&|rows| rows.truncate(3)), Outcome::Forecast("fitted", "missing_steps", 0)),
+        (
+            "equal duplicates",
+            with(&|rows| rows.extend_from_within(50..60)),
+            Outcome::Forecast("fitted", "equal_duplicates", 10),
+        ),
+        (
+            "contradicting duplicates",
+            with(&|rows| rows.extend((50..60).map(|at| (START_S + at * HOUR_S, "9".into())))),
+            Outcome::Forecast("fitted", "conflicting", 10),
+        ),
+        ("unsorted", swapped, Outcome::Forecast("fitted", "out_of_order", 60)),
+        ("mixed steps", mixed, Outcome::Forecast("fitted", "conflicting", 17)),
+        ("gaps", with(&|rows| drop(rows.drain(40..70))), Outcome::Forecast("fitted", "missing_steps", 30)),
+        (
+            "numbers near the end of f64",
+            with(&|rows| every_tenth(rows, "1e300")),
+            Outcome::Forecast("fitted", "not_finite", 0),
+        ),
+    ]
+}
+
+#[test]
+fn one_broken_series_changes_no_bit_of_the_other_299() {
+    let folder = tempfile::tempdir().unwrap();
+    let without = forecast(&written(&folder, "fleet.csv", table(&Vec::new())), &[]).json();
+    assert_eq!(without["series"].as_array().unwrap().len(), SERIES - 1);
+    for (what, rows, outcome) in broken_series() {
+        let run = forecast(&written(&folder, "fleet.csv", table(&rows)), &[]);
+        let with = run.json();
+        for series in 1..SERIES {
+            let host = format!("h{series:03}");
+            assert_eq!(of(&with, &host), of(&without, &host), "{what} changed {host}");
+        }
+        let rejected: Vec<&Value> = with["rejected"].as_array().unwrap().iter().collect();
+        match (outcome, of(&with, "h000")) {
+            (Outcome::Rejected(reason), None) => {
+                assert_eq!((rejected.len(), &rejected[0]["series"]), (1, &Value::from(r#"{host="h000"}"#)), "{what}");
+                assert!(rejected[0]["reason"].as_str().unwrap().contains(reason), "{what}: {rejected:?}");
+                assert!(run.err.contains(r#"{host="h000"} is left out"#), "{what}: {}", run.err);
+            }
+            (Outcome::Forecast(status, note, count), Some(broken)) => {
+                assert_eq!(
+                    (&broken["status"], &broken["notes"][note]),
+                    (&Value::from(status), &Value::from(count)),
+                    "{what}: {broken}"
+                );
+                let mean = broken["mean"].as_array().unwrap();
+                assert!(mean.iter().all(|mean| mean.as_f64().is_some_and(f64::is_finite)), "{what}: {mean:?}");
+            }
+            (_, found) => panic!("{what}: {found:?}, {rejected:?}"),
+        }
+    }
+}
+
+#[test]
+fn order_and_equal_duplicates_change_nothing_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = sound(0);
+    rows.reverse();
+    rows.extend_from_within(10..20);
+    let [plain, mended] = [sound(0), rows].map(|rows| {
+        let answer = forecast(&written(&folder, "fleet.csv", table(&rows)), &[]).json();
+        let series = of(&answer, "h000").unwrap();
+        ["model", "cutoff_ms", "mean", "quantiles"].map(|key| series[key].clone())
+    });
+    assert_eq!(plain, mended);
+}
+
+/// Nothing after the cutoff is looked at: neither when it is NaN nor when `--cutoff` forbids it.
+#[test]
+fn the_future_changes_no_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let cutoff = START_S + 99 * HOUR_S;
+    let blind = |text: String| {
+        let hide = |line: &str| {
+            let (head, value) = line.rsplit_once(',').unwrap();
+            let time: i64 = head.rsplit_once(',').unwrap().1.parse().unwrap_or_default();
+            let value = if time > cutoff { "NaN" } else { value };
+            format!("{head},{value}\n")
+        };
+        text.lines().map(hide).collect::<String>()
+    };
+    let whole = written(&folder, "whole.csv", table(&sound(0)));
+    let hidden = written(&folder, "hidden.csv", blind(table(&sound(0))));
+    let at = ["--cutoff", "2025-10-13T12:00:00Z"]; // START_S and 99 hours
+    let answers = [forecast(&whole, &at), forecast(&hidden, &at), forecast(&hidden, &[])].map(|run| run.json());
+    assert_eq!(of(&answers[0], "h007").unwrap()["cutoff_ms"], cutoff * 1_000);
+    for series in 0..SERIES {
+        let host = format!("h{series:03}");
+        let told = |answer| {
+            let series = of(answer, &host).unwrap();
+            ["model", "status", "cutoff_ms", "mean", "quantiles"].map(|key| series[key].clone())
+        };
+        assert_eq!(told(&answers[0]), told(&answers[1]), "{host}");
+        assert_eq!(told(&answers[0]), told(&answers[2]), "{host}");
+    }
+}
+
+fn assert_said(run: &Run, code: i32, said: &[&str]) {
+    assert_eq!(run.code, Some(code), "{}{}", run.err, run.out);
+    for said in said {
+        assert!(run.err.contains(said), "{said:?} is missing in {}", run.err);
+    }
+    assert!(!run.err.contains("panicked"), "{}", run.err);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named_with_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = "host,timestamp,value\na,1,1\na,2,2\n";
+    let not_text = [head.as_bytes(), b"\xfe\xff,3,3\n"].concat();
+    for (name, bytes, said) in [
+        ("empty.csv", Vec::new(), ["empty.csv holds no row", "a header and at least one row"]),
+        ("header.csv", b"host,timestamp,value\n".to_vec(), ["header.csv holds no row", "at least one row"]),
+        ("text.csv", not_text, ["text.csv row 3, column \"host\"", "is not UTF-8 text"]),
+        (
+            "word.csv",
+            format!("{head}a,3,three\n").into(),
+            ["word.csv row 3, column \"value\"", "\"three\" is not a number"],
+        ),
+        (
+            "time.csv",
+            format!("{head}a,noon,3\n").into(),
+            ["time.csv row 3, column \"timestamp\"", "\"noon\" is not a time"],
+        ),
+        ("short.csv", format!("{head}a,3\n").into(), ["short.csv row 3 cannot be read", "found record with 2 fields"]),
+        (
+            "column.csv",
+            b"host,time,value\na,1,1\n".to_vec(),
+            ["column.csv has no column \"timestamp\"", "host, time, value"],
+        ),
+        (
+            "not.parquet",
+            b"PAR1 but no more".to_vec(),
+            ["not.parquet cannot be read as Parquet", "cut short or damaged"],
+        ),
+        ("not.csv.gz", head.into(), ["cannot read", "not.csv.gz after row 0"]),
+        ("table.xlsx", Vec::new(), ["table.xlsx is no table by its name", ".csv, .csv.gz or .parquet"]),
+    ] {
+        assert_said(&forecast(&written(&folder, name, bytes), &[]), 3, &said);
+    }
+    assert_said(&forecast(Path::new("/no/such.csv"), &[]), 3, &["cannot read /no/such.csv", "No such file"]);
+}
+
+#[test]
+fn a_parquet_file_cut_anywhere_is_an_error_not_an_answer() {
+    let Some(whole) = foreshadow_tests::telemetry("azure_vm_2019_total.parquet") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(whole).unwrap();
+    for part in [4, 8, bytes.len() / 2, bytes.len() - 1] {
+        let cut = written(&folder, "cut.parquet", &bytes[..part]);
+        assert_said(&forecast(&cut, &["--models", "naive"]), 3, &["cut.parquet cannot be read as Parquet"]);
+    }
+    let mut damaged = bytes.clone();
+    damaged[4..64].fill(0xa5); // the footer is whole, the first page's header is not
+    let damaged = written(&folder, "damaged.parquet", damaged);
+    assert_said(&forecast(&damaged, &["--models", "naive"]), 3, &["damaged.parquet cannot be read as Parquet"]);
+}
+
+#[test]
+fn a_setting_that_cannot_be_used_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, said) in [
+        ("[forecast]\nhorizon = 3", ["f.toml line 2: unknown field `horizon`", "foreshadow config"]),
+        ("[forecast]\nhorizon_steps = 0", ["f.toml line 2: `forecast.horizon_steps` is 0", "from 1 to 20000"]),
+        ("[serve]\ngrpc = '0.0.0.0:7460'", ["line 2: `serve.grpc` is \"0.0.0.0:7460\"", "127.0.0.1:PORT"]),
+        ("[forecast]\nmodels = ['oracle']", ["`forecast.models` is \"oracle\"", "known families are"]),
+        ("", ["`source` is not set", "--input FILE"]),
+    ] {
+        let config = written(&folder, "f.toml", text);
+        let run = foreshadow(&["forecast", "--config", config.to_str().unwrap()]);
+        assert_said(&run, 4, &said);
+    }
+    let mut command = Command::new(program("foreshadow"));
+    let run = run(command.args(["forecast", "--input", "a.csv"]).env("FORESHADOW_FORECAST_SEED", "many"));
+    assert_said(&run, 4, &["FORESHADOW_FORECAST_SEED: invalid type"]);
+    assert_said(&foreshadow(&["forecast", "--horizn", "3"]), 2, &["--horizn", "--horizon"]);
+}
+
+/// A server that gives the same bytes to everybody, or nothing at all.
+fn server(answer: Option<&'static str>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            if let Some(answer) = answer {
+                let _ = stream.read(&mut [0; 4_096]);
+                let _ = stream.write_all(answer.as_bytes());
+            } else {
+                held.push(stream);
+            }
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_prometheus_that_is_down_slow_or_nonsense_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let down = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let page = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>";
+    for (url, said) in [
+        (format!("http://{down}"), ["cannot be reached, after 2 attempts", "is the server up"]),
+        (server(None), ["did not answer within 1 s, after 2 attempts", "timeout"]),
+        (server(Some(page)), ["does not answer as Prometheus does", "<html>"]),
+        (server(Some("SSH-2.0-OpenSSH_9\r\n")), ["cannot be reached", "caused by|invalid HTTP version parsed"]),
+    ] {
+        let text = format!("[source.prometheus]\nurl = '{url}'\nqueries = ['up']\ntimeout = '1s'\nretries = 1");
+        let config = written(&folder, "f.toml", text);
+        let run = foreshadow(&["forecast", "--config", config.to_str().unwrap()]);
+        let said: Vec<&str> = said.iter().map(|said| said.rsplit('|').next().unwrap()).collect();
+        assert_said(&run, 5, &said);
+        assert!(run.err.contains(&url), "{}", run.err);
+    }
+}
+
+fn serve(store: &Path, input: &Path, further: &[&str]) -> Run {
+    let (store, input) = (store.to_str().unwrap(), input.to_str().unwrap());
+    let fixed = ["serve", "--store", store, "--input", input, "--horizon", "3", "--models", "naive"];
+    foreshadow(&[&fixed, further].concat())
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = written(&folder, "small.csv", "timestamp,value\n60,1\n120,2\n180,4\n240,3\n");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let store = folder.path().join("store");
+    for addresses in [["--grpc", &address, "--http", "127.0.0.1:0"], ["--grpc", "127.0.0.1:0", "--http", &address]] {
+        assert_said(&serve(&store, &input, &addresses), 6, &[&format!("{address} is in use"), "port 0"]);
+    }
+}
+
+/// A file system of its own, gone when dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    /// `None` where this user may not mount.
+    fn new(folder: &TempDir, options: &str) -> Option<Self> {
+        let path = folder.path().join(options.replace(['=', ','], "-"));
+        fs::create_dir(&path).unwrap();
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&path).output();
+        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(path))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_or_read_only_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = written(&folder, "small.csv", "timestamp,value\n60,1\n120,2\n180,4\n240,3\n");
+    let addresses = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    for options in ["size=64k", "ro"] {
+        let Some(mount) = Mount::new(&folder, options) else {
+            println!("skipped: a tmpfs with {options}: mount needs root");
+            continue;
+        };
+        let run = serve(&mount.0.join("store"), &input, &addresses);
+        assert_said(&run, 7, &[mount.0.to_str().unwrap()]);
+    }
+    let config =
+        Command::new(program("foreshadow")).arg("config").stdout(fs::File::create("/dev/full").unwrap()).output();
+    let config = config.unwrap();
+    assert_eq!(config.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&config.stderr).contains("cannot write the output"));
+}
+
+#[test]
+fn a_store_has_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = written(&folder, "small.csv", "timestamp,value\n60,1\n120,2\n180,4\n240,3\n");
+    let store = folder.path().join("store");
+    let addresses = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let mut first = Command::new(program("foreshadow"))
+        .args(["serve", "--models", "naive", "--horizon", "3", "--store"])
+        .args([&store, Path::new("--input"), &input])
+        .args(addresses)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = [0; 8];
+    first.stdout.take().unwrap().read_exact(&mut line).unwrap(); // it says "serving …" once it does
+    let second = serve(&store, &input, &addresses);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    std::thread::sleep(Duration::from_millis(10));
+    assert_said(&second, 6, &["is open in another process", "--store"]);
+}
