@@ -7,9 +7,12 @@ mod context;
 mod figures;
 mod panel;
 mod peers;
+mod program;
 
 pub mod ceilings;
 pub mod clock;
+pub mod demo;
+pub mod m4;
 pub mod prophet;
 pub mod provider;
 pub mod score;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use foreshadow_benches::{BenchError, Context, Figures, Scale, ceilings, prophet, provider, score};
+use foreshadow_benches::{BenchError, Context, Figures, Scale, ceilings, demo, m4, prophet, provider, score};
 use miette::IntoDiagnostic;
 
 /// Takes the project's figures and prints each as `area.measure: value unit`.
@@ -27,8 +27,13 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 3] =
-    [("prophet", prophet::figures), ("provider", provider::figures), ("score", score::figures)];
+const AREAS: [(&str, Area); 5] = [
+    ("prophet", prophet::figures),
+    ("score", score::figures),
+    ("m4", m4::run),
+    ("provider", provider::figures),
+    ("demo", demo::run),
+];
 
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();
@@ -38,10 +43,14 @@ fn main() -> miette::Result<()> {
     let limits = ceilings::measure();
     figures.add("machine.fma_gflops", limits.fma_gflops, "GFLOP/s");
     figures.add("machine.triad_gbps", limits.triad_gbps, "GB/s");
+    let mut failed = Vec::new();
     for (name, area) in AREAS {
-        if let Err(error) = area(&context, &mut figures) {
-            figures.skip(name, &error);
+        match area(&context, &mut figures) {
+            Ok(()) => {}
+            Err(error @ BenchError::NoData(_)) => figures.skip(name, &error),
+            Err(error) => failed.push(format!("{name}: {error}")),
         }
     }
-    std::fs::write(&arguments.json, format!("{:#}\n", figures.to_json())).into_diagnostic()
+    std::fs::write(&arguments.json, format!("{:#}\n", figures.to_json())).into_diagnostic()?;
+    if failed.is_empty() { Ok(()) } else { Err(miette::miette!("{}", failed.join("\n"))) }
 }

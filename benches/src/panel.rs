@@ -1,12 +1,11 @@
 //! The panels that figures are taken on.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
-use foreshadow_models::Panel;
-use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::{Field, Row};
+use foreshadow::service::chain;
+use foreshadow::telemetry::{SeriesKey, SourceError, TableSpec};
+use foreshadow_models::{BuildOptions, Panel, PanelSet, RawSeries};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -31,32 +30,24 @@ pub struct BenchPanel {
 /// [`BenchError`] when the telemetry is not there or cannot be read.
 pub fn m4_training(context: &Context) -> Result<Vec<(String, i64, Vec<f64>)>, BenchError> {
     let ends = train_ends(&context.telemetry("splits.csv")?)?;
-    let mut series: BTreeMap<String, (i64, Vec<f64>)> = BTreeMap::new();
-    let path = context.telemetry("m4_hourly.parquet")?;
-    let broken = |reason: String| BenchError::Read { path: path.clone(), reason };
-    let file = File::open(&path).map_err(|e| broken(e.to_string()))?;
-    let reader = SerializedFileReader::new(file).map_err(|e| broken(e.to_string()))?;
-    for row in reader.get_row_iter(None).map_err(|e| broken(e.to_string()))? {
-        let (id, time_ms, value) = sample(&row.map_err(|e| broken(e.to_string()))?)
-            .ok_or_else(|| broken("a row without series_id, timestamp or value".into()))?;
-        if ends.get(&id).is_some_and(|end_ms| time_ms <= *end_ms) {
-            series.entry(id).or_insert_with(|| (time_ms, Vec::new())).1.push(value);
-        }
+    let mut training = Vec::new();
+    for series in read(&context.telemetry("m4_hourly.parquet")?)? {
+        let key: Option<SeriesKey> = series.name.parse().ok();
+        let id = key.and_then(|key| key.labels().iter().find(|(label, _)| label == "series_id").cloned());
+        let Some((id, end_ms)) = id.and_then(|(_, id)| Some((ends.get(&id).copied()?, id))).map(|(e, id)| (id, e))
+        else {
+            continue;
+        };
+        let steps = series.times_ms.partition_point(|time| *time <= end_ms);
+        training.push((id, series.times_ms[0], series.values[..steps].to_vec()));
     }
-    Ok(series.into_iter().map(|(id, (start_ms, values))| (id, start_ms, values)).collect())
+    training.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(training)
 }
 
-fn sample(row: &Row) -> Option<(String, i64, f64)> {
-    let (mut id, mut time_ms, mut value) = (None, None, None);
-    for (name, field) in row.get_column_iter() {
-        match (name.as_str(), field) {
-            ("series_id", Field::Str(text)) => id = Some(text.clone()),
-            ("timestamp", Field::Long(seconds)) => time_ms = Some(seconds * 1_000),
-            ("value", Field::Double(number)) => value = Some(*number),
-            _ => {}
-        }
-    }
-    Some((id?, time_ms?, value?))
+fn read(path: &Path) -> Result<Vec<RawSeries>, BenchError> {
+    let broken = |error: SourceError| BenchError::Read { path: path.into(), reason: chain(&error) };
+    TableSpec::new(path).read().map_err(broken)
 }
 
 fn train_ends(path: &Path) -> Result<BTreeMap<String, i64>, BenchError> {
@@ -76,6 +67,9 @@ fn train_ends(path: &Path) -> Result<BTreeMap<String, i64>, BenchError> {
 /// # Errors
 /// [`BenchError`] when the telemetry is not there or cannot be read.
 pub fn bench_panel(context: &Context, seed: u64) -> Result<BenchPanel, BenchError> {
+    if let Some(path) = &context.input {
+        return given_panel(path);
+    }
     let copies = if context.scale == Scale::Smoke { 2 } else { COPIES };
     let originals = m4_training(context)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -97,6 +91,15 @@ pub fn bench_panel(context: &Context, seed: u64) -> Result<BenchPanel, BenchErro
         panel.push(format!("{id}/{copy}"), 0, &last);
     }
     Ok(BenchPanel { panel, originals: at })
+}
+
+/// The table given by `--input`: the largest panel of one step and phase in it, every series an original.
+fn given_panel(path: &Path) -> Result<BenchPanel, BenchError> {
+    let set = PanelSet::build(read(path)?, &BuildOptions::default());
+    let panel = set.panels.into_iter().max_by_key(Panel::series_count);
+    let panel = panel.ok_or_else(|| BenchError::Read { path: path.into(), reason: "it has no series".into() })?;
+    let originals = (0..panel.series_count()).collect();
+    Ok(BenchPanel { panel, originals })
 }
 
 /// Another level, another scale, and noise of 1 % of the mean.
