@@ -11,6 +11,8 @@ mod check;
 mod cpu;
 pub mod device;
 mod error;
+mod ets;
+mod ets_fit;
 mod gpu;
 mod matrix;
 pub mod products;
@@ -23,6 +25,8 @@ pub mod solve;
 
 pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
+pub use ets::{EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};
+pub use ets_fit::{ALPHA_RANGE, EtsFit, PHI_RANGE, ets_fit};
 pub use gpu::{Buffer, Gpu};
 pub use matrix::{LANES, Lanes, Matrix};
 pub use quantile::quantiles;

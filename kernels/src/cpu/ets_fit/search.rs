@@ -1,0 +1,324 @@
+//! A projected quasi-Newton search over at most four weights, one series each.
+//!
+//! The weights are searched in a box: `alpha`, the share of its range that `beta` takes, the share that
+//! `gamma` takes, and `phi`.
+
+use crate::{ALPHA_RANGE, EtsForm, PHI_RANGE, Smoothing, Trend};
+
+/// A place in the box.
+pub(super) type Point = [f64; 4];
+
+const LOWEST: Point = [ALPHA_RANGE.0, 0.0, 0.0, PHI_RANGE.0];
+const HIGHEST: Point = [ALPHA_RANGE.1, 1.0, 1.0, PHI_RANGE.1];
+/// Floor of `beta` and `gamma`.
+const FLOOR: f64 = ALPHA_RANGE.0;
+/// Gain in log-likelihood under which a step is not worth its evaluation.
+const SETTLED: f64 = 1e-5;
+const MAX_EVALUATIONS: u32 = 80;
+/// Squared error a step below which a fit counts as perfect, on standardised data: `f32` holds no less.
+const NOTHING: f64 = 1e-15;
+
+/// Places to look at first: a search begins in every valley of these.
+pub(super) fn grid(form: EtsForm) -> Vec<Point> {
+    let [alphas, slopes, seasons] = axes(form);
+    let mut points = Vec::with_capacity(alphas.len() * slopes.len() * seasons.len());
+    for &alpha in alphas {
+        for &slope in slopes {
+            points.extend(seasons.iter().map(|&season| [alpha, slope, season, 0.95]));
+        }
+    }
+    points
+}
+
+fn axes(form: EtsForm) -> [&'static [f64]; 3] {
+    let has = free(form);
+    let axis = |i: usize, values: &'static [f64]| if has[i] { values } else { &values[..1] };
+    [&[0.02, 0.1, 0.4, 0.9], axis(1, &[0.01, 0.2]), axis(2, &[0.02, 0.15, 0.6])]
+}
+
+/// Whether no neighbour on the grid is lower than the point of this index.
+fn is_valley(form: EtsForm, values: &[f64], index: usize) -> bool {
+    let mut stride = values.len();
+    axes(form).iter().all(|axis| {
+        stride /= axis.len();
+        let along = index / stride % axis.len();
+        (along == 0 || values[index] <= values[index - stride])
+            && (along + 1 == axis.len() || values[index] < values[index + stride])
+    })
+}
+
+/// Which coordinates the form has.
+fn free(form: EtsForm) -> [bool; 4] {
+    [true, form.trend != Trend::None, form.season > 1, form.trend == Trend::Damped]
+}
+
+/// The weights at a place in the box.
+pub(super) fn smoothing_at(form: EtsForm, &[alpha, slope, season, phi]: &Point) -> Smoothing {
+    let has = free(form);
+    Smoothing {
+        alpha,
+        beta: if has[1] { FLOOR + (alpha - FLOOR) * slope } else { 0.0 },
+        gamma: if has[2] { FLOOR + (1.0 - alpha - FLOOR) * season } else { 0.0 },
+        phi: if has[3] { phi } else { 1.0 },
+    }
+}
+
+/// The search of one series.
+pub(super) struct Search {
+    form: EtsForm,
+    observed: f64,
+    /// Places looked at first, with their values and gradients.
+    offers: Vec<Place>,
+    /// Valleys among them that wait for their search, the lowest one last.
+    valleys: Vec<usize>,
+    /// The best end of the valleys done.
+    best: Place,
+    at: Place,
+    curvature: [Point; 4],
+    direction: Point,
+    stride: f64,
+    state: Progress,
+    evaluations: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    point: Point,
+    /// Negative log-likelihood up to a constant.
+    value: f64,
+    gradient: Point,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Progress {
+    Searching,
+    Settled,
+    Capped,
+}
+
+impl Search {
+    pub(super) fn new(form: EtsForm, observed: f64) -> Self {
+        let nowhere = Place { point: grid(form)[0], value: f64::INFINITY, gradient: [0.0; 4] };
+        Self {
+            form,
+            observed,
+            offers: Vec::new(),
+            valleys: Vec::new(),
+            best: nowhere,
+            at: nowhere,
+            curvature: [[0.0; 4]; 4],
+            direction: [0.0; 4],
+            stride: 1.0,
+            state: Progress::Searching,
+            evaluations: 0,
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.state == Progress::Searching
+    }
+
+    pub(super) fn converged(&self) -> bool {
+        self.state == Progress::Settled
+    }
+
+    pub(super) fn evaluations(&self) -> u32 {
+        self.evaluations
+    }
+
+    /// The best weights found.
+    pub(super) fn smoothing(&self) -> Smoothing {
+        smoothing_at(self.form, &self.best.point)
+    }
+
+    /// The weights to evaluate next.
+    pub(super) fn trial(&self) -> Smoothing {
+        smoothing_at(self.form, &self.trial_point())
+    }
+
+    fn trial_point(&self) -> Point {
+        std::array::from_fn(|i| (self.at.point[i] + self.stride * self.direction[i]).clamp(LOWEST[i], HIGHEST[i]))
+    }
+
+    /// What the next point of the grid is worth.
+    pub(super) fn offer(&mut self, point: &Point, sse: f64, half_by: &Smoothing) {
+        self.evaluations += 1;
+        let place = self.likelihood(point, sse, half_by);
+        self.offers.push(place);
+    }
+
+    /// Begins in the lowest valley of the grid, once all of it was offered.
+    pub(super) fn begin(&mut self) {
+        let values: Vec<f64> = self.offers.iter().map(|place| place.value).collect();
+        self.valleys = (0..values.len()).filter(|&i| is_valley(self.form, &values, i)).collect();
+        self.valleys.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+        self.next_valley();
+    }
+
+    /// Ends the search of one valley and begins the next one, if there is one.
+    fn next_valley(&mut self) {
+        while let Some(valley) = self.valleys.pop() {
+            self.state = Progress::Searching;
+            self.at = self.offers[valley];
+            self.curvature = self.first_curvature();
+            self.aim();
+            if self.state == Progress::Searching {
+                return;
+            }
+            self.keep_best();
+        }
+        self.state = Progress::Settled;
+    }
+
+    fn keep_best(&mut self) {
+        if self.at.value < self.best.value {
+            self.best = self.at;
+        }
+    }
+
+    /// What the trial is worth.
+    pub(super) fn receive(&mut self, sse: f64, half_by: &Smoothing) {
+        self.evaluations += 1;
+        let trial = self.trial_point();
+        let there = self.likelihood(&trial, sse, half_by);
+        let step: Point = std::array::from_fn(|i| trial[i] - self.at.point[i]);
+        let expected = dot(&self.at.gradient, &step);
+        if there.value <= self.at.value + 1e-4 * expected {
+            self.learn(&step, &std::array::from_fn(|i| there.gradient[i] - self.at.gradient[i]));
+            self.at = there;
+            self.aim();
+        } else if -expected < SETTLED || self.stride < 1e-6 {
+            self.state = Progress::Settled;
+        } else {
+            // The parabola through both values and the slope at the start, kept inside a tenth and a half.
+            let best = -0.5 * expected / (there.value - self.at.value - expected);
+            self.stride *= if best.is_nan() { 0.1 } else { best.clamp(0.1, 0.5) };
+        }
+        if self.evaluations >= MAX_EVALUATIONS {
+            self.keep_best();
+            self.state = if self.state == Progress::Searching { Progress::Capped } else { self.state };
+        } else if self.state == Progress::Settled {
+            self.keep_best();
+            self.next_valley();
+        }
+    }
+
+    /// The negative log-likelihood at a place and its derivatives by the coordinates of the box.
+    fn likelihood(&self, point: &Point, sse: f64, half_by: &Smoothing) -> Place {
+        let total = sse + NOTHING * self.observed;
+        let value = 0.5 * self.observed * total.ln();
+        let scale = self.observed / total;
+        let [alpha, slope, season, _] = *point;
+        let has = free(self.form);
+        let from_slope = if has[1] { slope * half_by.beta } else { 0.0 };
+        let from_season = if has[2] { season * half_by.gamma } else { 0.0 };
+        let by = [
+            half_by.alpha + from_slope - from_season,
+            (alpha - FLOOR) * half_by.beta,
+            (1.0 - alpha - FLOOR) * half_by.gamma,
+            half_by.phi,
+        ];
+        let gradient = std::array::from_fn(|i| if has[i] { scale * by[i] } else { 0.0 });
+        Place { point: *point, value, gradient }
+    }
+
+    /// About the information that so many steps hold on each weight.
+    fn first_curvature(&self) -> [Point; 4] {
+        let [alpha, slope, season, _] = self.at.point;
+        let n = self.observed;
+        let diagonal = [n / (2.0 * alpha), n / (2.0 * slope.max(0.01)), n / (4.0 * season.max(0.01)), 0.01 * n];
+        std::array::from_fn(|i| std::array::from_fn(|j| if i == j { diagonal[i].max(1.0) } else { 0.0 }))
+    }
+
+    /// The damped BFGS update, which keeps the curvature positive.
+    fn learn(&mut self, step: &Point, change: &Point) {
+        let bent: Point = std::array::from_fn(|i| dot(&self.curvature[i], step));
+        let old = dot(step, &bent);
+        let seen = dot(step, change);
+        if old <= 0.0 {
+            return;
+        }
+        let trust = if seen >= 0.2 * old { 1.0 } else { 0.8 * old / (old - seen) };
+        let mixed: Point = std::array::from_fn(|i| trust * change[i] + (1.0 - trust) * bent[i]);
+        let new = dot(step, &mixed);
+        for i in 0..4 {
+            for j in 0..4 {
+                self.curvature[i][j] += mixed[i] * mixed[j] / new - bent[i] * bent[j] / old;
+            }
+        }
+    }
+
+    /// Points the search at the least value of its quadratic in the box, or ends it.
+    fn aim(&mut self) {
+        let has = free(self.form);
+        let mut fixed: [Option<f64>; 4] = std::array::from_fn(|i| {
+            let outward = (self.at.point[i] <= LOWEST[i] && self.at.gradient[i] > 0.0)
+                || (self.at.point[i] >= HIGHEST[i] && self.at.gradient[i] < 0.0);
+            (!has[i] || outward).then_some(0.0)
+        });
+        loop {
+            self.direction = solve(&self.curvature, &self.at.gradient, &fixed);
+            let mut inside = true;
+            for i in 0..4 {
+                let to = self.at.point[i] + self.direction[i];
+                if fixed[i].is_none() && !(LOWEST[i]..=HIGHEST[i]).contains(&to) {
+                    fixed[i] = Some(to.clamp(LOWEST[i], HIGHEST[i]) - self.at.point[i]);
+                    inside = false;
+                }
+            }
+            if inside {
+                break;
+            }
+        }
+        self.stride = 1.0;
+        let downhill = dot(&self.at.gradient, &self.direction);
+        if downhill.is_nan() || downhill >= 0.0 {
+            self.direction = std::array::from_fn(|i| {
+                let step = if has[i] { -self.at.gradient[i] / self.curvature[i][i] } else { 0.0 };
+                (self.at.point[i] + step).clamp(LOWEST[i], HIGHEST[i]) - self.at.point[i]
+            });
+        }
+        let promised = -dot(&self.at.gradient, &self.direction);
+        if promised.is_nan() || promised <= SETTLED {
+            self.state = Progress::Settled;
+        }
+    }
+}
+
+/// Solves `curvature step = -gradient` in the coordinates that are not fixed, given the fixed ones' steps.
+fn solve(curvature: &[Point; 4], gradient: &Point, fixed: &[Option<f64>; 4]) -> Point {
+    let mut a = [[0.0; 5]; 4];
+    for i in 0..4 {
+        if let Some(step) = fixed[i] {
+            a[i][i] = 1.0;
+            a[i][4] = step;
+            continue;
+        }
+        a[i][4] = -gradient[i];
+        for j in 0..4 {
+            match fixed[j] {
+                Some(step) => a[i][4] -= curvature[i][j] * step,
+                None => a[i][j] = curvature[i][j],
+            }
+        }
+    }
+    // Positive definite, so elimination needs no pivoting.
+    for k in 0..4 {
+        for i in k + 1..4 {
+            let factor = a[i][k] / a[k][k];
+            for j in k..5 {
+                a[i][j] -= factor * a[k][j];
+            }
+        }
+    }
+    let mut step = [0.0; 4];
+    for k in (0..4).rev() {
+        let known: f64 = (k + 1..4).map(|j| a[k][j] * step[j]).sum();
+        step[k] = (a[k][4] - known) / a[k][k];
+    }
+    step
+}
+
+fn dot(a: &Point, b: &Point) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

@@ -1,0 +1,84 @@
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::{Trend, reference};
+
+const FORMS: [EtsForm; 6] = [
+    EtsForm { trend: Trend::None, season: 1 },
+    EtsForm { trend: Trend::Additive, season: 1 },
+    EtsForm { trend: Trend::Damped, season: 1 },
+    EtsForm { trend: Trend::None, season: 6 },
+    EtsForm { trend: Trend::Additive, season: 6 },
+    EtsForm { trend: Trend::Damped, season: 6 },
+];
+
+/// A wandering level with a season, of about unit scale; `gaps` is the share of unobserved steps.
+fn series(steps: usize, s: usize, gaps: f64) -> Vec<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(100 + s as u64);
+    let mut level = 0.0;
+    let mut value = |t: usize| {
+        level += rng.random_range(-0.1..0.1) * (s % 3) as f64;
+        let season = (t as f64 * std::f64::consts::TAU / 6.0).sin();
+        let y = level + season + rng.random_range(-0.4..0.4);
+        if t > 0 && rng.random_range(0.0..1.0) < gaps { f64::NAN } else { f64::from(y as f32) }
+    };
+    (0..steps).map(&mut value).collect()
+}
+
+#[test]
+fn no_reference_fit_is_likelier() {
+    for form in FORMS {
+        for gaps in [0.0, 0.1] {
+            let y: Vec<_> = (0..4).map(|s| series(90, s, gaps)).collect();
+            let fit = ets_fit(&Lanes::from_fn(90, 4, |t, s| y[s][t] as f32), form);
+            for (s, y) in y.iter().enumerate() {
+                let (least, weights) = reference::ets_fit::ets_fit(y, form);
+                let observed = y.iter().filter(|v| !v.is_nan()).count() as f64;
+                let worse = 0.5 * observed * (fit.sse[s] / least).ln();
+                // A search ends where another step promises under 1e-5 nats; a hundred of them are room
+                // for its quadratic being wrong. With the slope's weight at its floor the damping hardly
+                // shows, and both ends of its range may hold a valley of their own: it looks into one.
+                let room = if form.trend == Trend::Damped { 0.1 } else { 1e-3 };
+                assert!(worse < room, "{form:?} {gaps} {s}: {worse} nats; {:?} {weights:?}", fit.smoothing[s]);
+                assert!(fit.converged[s], "{form:?} {gaps} {s}");
+                // The start is the best there is for these weights.
+                let profiled = reference::ets_fit::least_sse(y, form, &fit.smoothing[s]);
+                assert!((fit.sse[s] / profiled - 1.0).abs() < 1e-9, "{form:?} {s}: {} {profiled}", fit.sse[s]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_series_does_not_depend_on_its_neighbours() {
+    let form = FORMS[5];
+    let y: Vec<_> = (0..20).map(|s| series(80, s, if s % 4 == 3 { 0.2 } else { 0.0 })).collect();
+    let all = ets_fit(&Lanes::from_fn(80, 20, |t, s| y[s][t] as f32), form);
+    // Reversed, longer, and with a neighbour of nothing but gaps and one of huge steps.
+    let odd = |t: usize, s: usize| match s {
+        20 => f32::NAN,
+        21 => {
+            if t.is_multiple_of(9) {
+                1e9
+            } else {
+                -1e9
+            }
+        }
+        _ => y[19 - s].get(t).map_or(f32::NAN, |v| *v as f32),
+    };
+    let other = ets_fit(&Lanes::from_fn(95, 22, odd), form);
+    for s in 0..20 {
+        assert_eq!(all.smoothing[s], other.smoothing[19 - s], "series {s}");
+        assert_eq!(all.sse[s].to_bits(), other.sse[19 - s].to_bits(), "series {s}");
+        let len = form.start_len();
+        assert_eq!(all.start[s * len..][..len], other.start[(19 - s) * len..][..len], "series {s}");
+    }
+}
+
+#[test]
+fn a_perfect_fit_ends() {
+    let form = EtsForm { trend: Trend::None, season: 4 };
+    let fit = ets_fit(&Lanes::from_fn(40, 1, |t, _| [1.0, -1.0, 0.5, 2.0][t % 4]), form);
+    assert!(fit.converged[0] && fit.sse[0] < 1e-20, "{fit:?}");
+}
