@@ -1,9 +1,11 @@
-//! The classical families: naive, drift, seasonal naive, low-rank ridge and Prophet's model.
+//! The classical families: naive, drift, seasonal naive, ETS, low-rank ridge and Prophet's model.
 
+mod ets;
 mod naive;
 mod prophet;
 mod ridge;
 
+pub use ets::{Ets, EtsParameters, FittedEts};
 pub use naive::{Drift, Naive, SeasonalNaive};
 pub use prophet::{FittedProphet, Parameters, Prophet};
 pub use ridge::LowRankRidge;
