@@ -205,7 +205,7 @@ impl Run<'_> {
         let mut status = vec![FitStatus::NoData; picked.len()];
         let mut champions: Vec<(Box<dyn Fitted>, Vec<usize>)> = Vec::new();
         let fit = |candidate: usize, members: &[usize]| {
-            let window = self.window.only(members);
+            let window = self.window.only(members).with_lookback(self.pool[candidate].lookback);
             self.pool[candidate]
                 .model
                 .fit(&window, self.seed)
@@ -270,7 +270,7 @@ impl Run<'_> {
             return Ok(means);
         }
         let series: Vec<usize> = present.iter().map(|(s, _)| *s).collect();
-        let seen = self.window.only(&series).until(|at| present[at].1);
+        let seen = self.window.only(&series).until(|at| present[at].1).with_lookback(self.pool[candidate].lookback);
         let fitted = self.pool[candidate].model.fit(&seen, self.seed);
         let fitted = fitted.map_err(|source| BacktestError::Fit { origin: round, source })?;
         let none = Quantiles::new(Vec::new()).expect("no level is out of order");

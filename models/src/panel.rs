@@ -100,10 +100,10 @@ pub struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// The same window, looking back at most `steps` steps from each series' end.
+    /// The same window, looking back at most `steps` steps from each series' end; never further than it did.
     #[must_use]
     pub fn with_lookback(mut self, steps: usize) -> Self {
-        self.lookback = steps;
+        self.lookback = self.lookback.min(steps);
         self
     }
 

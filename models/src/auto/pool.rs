@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foreshadow_kernels::Trend;
 use rayon::prelude::*;
 
-use crate::classical::{Drift, LowRankRidge, Naive, Prophet, SeasonalNaive};
+use crate::classical::{Drift, Ets, LowRankRidge, Naive, Prophet, SeasonalNaive};
 use crate::season::{calendar, detect};
 use crate::{Model, Window};
 
@@ -12,13 +13,30 @@ use crate::{Model, Window};
 const MAX_FOUND: usize = 2;
 /// Periods that a series must hold to be folded by a season.
 const MIN_PERIODS: usize = 6;
+/// The longest season that exponential smoothing takes part with, and the periods it is shown.
+const MAX_SMOOTHED: usize = 288;
+const SMOOTHED_PERIODS: usize = 12;
+/// Steps that smoothing is shown at least, and without a season: older ones weigh nothing.
+const LEVEL_LOOKBACK: usize = 1_000;
 
 /// A family and the series it is tried on.
 pub(super) struct Candidate {
     pub model: Box<dyn Model>,
     pub members: Vec<usize>,
+    /// Steps before a cutoff that it is shown.
+    pub lookback: usize,
     /// One of the naive families: the floor, which a series falls back on.
     pub floor: bool,
+}
+
+impl Candidate {
+    fn floor(model: impl Model + 'static, members: Vec<usize>) -> Self {
+        Self { model: Box::new(model), members, lookback: usize::MAX, floor: true }
+    }
+
+    fn learned(model: impl Model + 'static, members: Vec<usize>, lookback: usize) -> Self {
+        Self { model: Box::new(model), members, lookback, floor: false }
+    }
 }
 
 /// The seasons of one series, in steps.
@@ -31,6 +49,8 @@ pub(super) struct Seasons {
     pub confirmed: Vec<usize>,
     /// Those of the tried ones that the series holds often enough to be folded by, rising.
     pub folded: Vec<usize>,
+    /// The main season where exponential smoothing can afford it, else none.
+    pub smoothed: Vec<usize>,
 }
 
 impl Seasons {
@@ -40,7 +60,9 @@ impl Seasons {
         let found = confirmed.iter().copied().filter(|steps| !calendar.contains(steps)).take(MAX_FOUND);
         let tried: Vec<usize> = BTreeSet::from_iter(known.chain(found)).into_iter().collect();
         let folded = tried.iter().copied().filter(|steps| MIN_PERIODS * steps <= values.len()).collect();
-        Self { tried, confirmed, folded }
+        let mut seasons = Self { tried, confirmed, folded, smoothed: Vec::new() };
+        seasons.smoothed = Some(seasons.main()).filter(|main| (2..=MAX_SMOOTHED).contains(main)).into_iter().collect();
+        seasons
     }
 
     /// The season that folds keep in step with and errors are measured against: the shortest confirmed
@@ -65,18 +87,27 @@ pub(super) fn seasons(window: &Window<'_>) -> Vec<Seasons> {
 /// Every candidate, from simple to complex; the first is [`Naive`] on every series.
 pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     let all: Vec<usize> = (0..seasons.len()).collect();
-    let mut pool = vec![
-        Candidate { model: Box::new(Naive), members: all.clone(), floor: true },
-        Candidate { model: Box::new(Drift), members: all, floor: true },
-    ];
+    let mut pool = vec![Candidate::floor(Naive, all.clone()), Candidate::floor(Drift, all.clone())];
     for (season, members) in by_season(seasons, |s| &s.tried) {
-        pool.push(Candidate { model: Box::new(SeasonalNaive { season }), members, floor: true });
+        pool.push(Candidate::floor(SeasonalNaive { season }, members));
+    }
+    for trend in [Trend::None, Trend::Damped] {
+        pool.push(Candidate::learned(Ets::new(trend, 1), all.clone(), LEVEL_LOOKBACK));
+    }
+    for (season, members) in by_season(seasons, |s| &s.smoothed) {
+        for trend in [Trend::None, Trend::Damped] {
+            pool.push(Candidate::learned(
+                Ets::new(trend, season),
+                members.clone(),
+                (SMOOTHED_PERIODS * season).max(LEVEL_LOOKBACK),
+            ));
+        }
     }
     for (season, members) in by_season(seasons, |s| &s.folded) {
-        pool.push(Candidate { model: Box::new(LowRankRidge { season }), members, floor: false });
+        pool.push(Candidate::learned(LowRankRidge { season }, members, usize::MAX));
     }
     let seasonal = (0..seasons.len()).filter(|&s| !seasons[s].folded.is_empty()).collect();
-    pool.push(Candidate { model: Box::new(Prophet), members: seasonal, floor: false });
+    pool.push(Candidate::learned(Prophet, seasonal, usize::MAX));
     pool
 }
 
