@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod serve;
 mod settings;
+mod simulate;
 mod splits;
 
 pub use failure::{Exit, Failure};
@@ -35,6 +36,8 @@ enum Command {
     Forecast(forecast::Args),
     /// Tell how good forecasts would have been at past cutoffs
     Backtest(backtest::Args),
+    /// Write a simulated fleet as a table
+    Simulate(simulate::Args),
     /// Serve shadows and capacity over gRPC, until told to stop
     Serve(ServeArgs),
     /// Tell what this machine has and what could be installed
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Simulate(args) => simulate::run(&args),
         Command::Forecast(args) => forecast::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Serve(args) => {

@@ -13,6 +13,7 @@ pub mod issue;
 pub mod observe;
 pub mod pipeline;
 pub mod service;
+pub mod simulate;
 pub mod store;
 pub mod telemetry;
 pub mod worker;
