@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod backtest;
+mod demo;
 mod doctor;
 mod failure;
 mod forecast;
@@ -32,6 +33,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show the main job on data that comes with the program
+    Demo(demo::Args),
     /// Forecast every series from its last sample on
     Forecast(forecast::Args),
     /// Tell how good forecasts would have been at past cutoffs
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Demo(args) => demo::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Forecast(args) => forecast::run(&args),
         Command::Backtest(args) => backtest::run(&args),
