@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 mod command;
+pub mod serving;
 
 pub use command::{Run, foreshadow, run};
 
