@@ -36,8 +36,17 @@ pub struct Accuracy {
     pub coverage95_percent: f64,
     /// Folds it was judged on.
     pub folds: u32,
-    /// For each quantile level of the shadow, the share of held-out values at or under it.
-    pub at_or_under: Vec<f64>,
+    /// Rising levels, each with the share of held-out values at or under that quantile.
+    pub shares: Vec<(f64, f64)>,
+}
+
+impl Accuracy {
+    /// The share of held-out values at or under the quantile of a level: that of the highest judged level at
+    /// or under it, which is never more than its own; 0 below them all.
+    pub fn share_at(&self, level: f64) -> f64 {
+        let judged = self.shares.iter().rev().find(|(judged, _)| *judged <= level + 1e-9);
+        judged.map_or(0.0, |(_, share)| *share)
+    }
 }
 
 /// The forecast of one series issued at a cutoff.
@@ -172,7 +181,7 @@ impl Shadow {
 }
 
 /// Index of the highest level at or under `level`, and how far `level` lies toward the next one.
-pub(crate) fn place(levels: &[f64], level: f64) -> Option<(usize, f64)> {
+fn place(levels: &[f64], level: f64) -> Option<(usize, f64)> {
     if let Some(index) = levels.iter().position(|at| (at - level).abs() < 1e-9) {
         return Some((index, 0.0));
     }

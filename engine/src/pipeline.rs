@@ -1,18 +1,16 @@
 //! The road from telemetry to an issue, and the only file that names every stage:
 //! telemetry → panels → demand → fit → select → issue → store.
 
-use foreshadow_models::classical::{Naive, SeasonalNaive};
 use foreshadow_models::{
-    BacktestError, BuildOptions, FitError, Horizon, Model, Origins, Panel, PanelSet, PredictError, Quantiles,
-    RawSeries, Window, backtest,
+    Auto, BacktestError, BuildOptions, FitError, Fitted, HeldOut, Horizon, Panel, PanelSet, PredictError, Quantiles,
+    RawSeries,
 };
 
 use crate::act::{Workload, demand};
+use crate::families;
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
 
-/// Folds that tell a shadow's accuracy.
-const FOLDS: usize = 2;
-
+/// The season of a family that is asked for without one.
 const DAY_MS: i64 = 86_400_000;
 
 /// How telemetry becomes an issue.
@@ -26,6 +24,8 @@ pub struct PipelineSettings {
     pub quantiles: Quantiles,
     /// Steps kept before each series' end.
     pub lookback_steps: usize,
+    /// Families by name, in the order of preference: a series takes the first that can forecast it.
+    pub models: Vec<String>,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -37,6 +37,7 @@ impl Default for PipelineSettings {
             horizon: Horizon::new(288).expect("288 is not zero"),
             quantiles: Quantiles::standard(),
             lookback_steps: BuildOptions::default().lookback_steps,
+            models: vec!["auto".into()],
             seed: 1,
         }
     }
@@ -59,14 +60,20 @@ pub enum PipelineError {
     /// The source answered without a single series.
     #[error("the source has no series")]
     NoSeries,
-    /// A whole batch could not be fitted.
-    #[error("the series could not be fitted")]
-    Fit(#[from] FitError),
+    /// A family that was asked for by name failed on a whole batch.
+    #[error(transparent)]
+    Family(#[from] FitError),
+    /// Names that may be used are [`families::KNOWN`].
+    #[error("no family is called {name}; there are {}", families::KNOWN)]
+    UnknownFamily {
+        /// The name.
+        name: String,
+    },
     /// A whole batch could not be forecast.
     #[error("the series could not be forecast")]
     Predict(#[from] PredictError),
-    /// A whole batch could not be backtested.
-    #[error("the models could not be judged")]
+    /// A whole batch could not be fitted.
+    #[error("the series could not be fitted")]
     Backtest(#[from] BacktestError),
 }
 
@@ -115,7 +122,7 @@ pub fn make_issue(
     }
 }
 
-/// Fits the families in their order and takes, for each series, the first that can use it.
+/// Fits the families in their order and takes, for each series, the first that can forecast it.
 fn forecast(
     panel: &Panel,
     settings: &PipelineSettings,
@@ -123,63 +130,64 @@ fn forecast(
     missing: &mut Vec<Missing>,
 ) -> Result<(), PipelineError> {
     let window = panel.window();
-    let season = panel.steps_in(DAY_MS);
-    let daily = SeasonalNaive { season };
-    let families: [&dyn Model; 2] = if season > 1 { [&daily, &Naive] } else { [&Naive, &Naive] };
-    let judged = judge(&window, &families, season, settings)?;
-    let mut refused: Vec<Option<String>> = vec![Some(String::new()); panel.series_count()];
-    for (family, judged) in families.iter().zip(judged) {
-        let fitted = family.fit(&window, settings.seed)?;
+    let mut refused = vec![Some("no family was tried"); panel.series_count()];
+    for name in &settings.models {
+        if refused.iter().all(Option::is_none) {
+            break;
+        }
+        let Judged { family, fitted, held_out } = fit(name, panel, settings)?;
         let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
         for (series, refused) in refused.iter_mut().enumerate().filter(|(_, refused)| refused.is_some()) {
             let status = &fitted.status()[series];
-            let accuracy = judged[series].clone();
-            let shadow = Shadow::from_forecast(&window, series, &forecast, series, family.name(), accuracy);
+            let model = fitted.chosen(series).map_or_else(|| family.clone(), |chosen| chosen.champion);
+            let accuracy = held_out.get(series).cloned().flatten();
+            let shadow = Shadow::from_forecast(&window, series, &forecast, series, model, accuracy);
             match shadow.filter(|_| status.is_usable()) {
                 Some(shadow) => {
                     shadows.push(shadow);
                     *refused = None;
                 }
-                None => *refused = Some(format!("{}: {}", family.name(), status.word())),
+                None => *refused = Some(status.word()),
             }
         }
     }
     let refused = refused.into_iter().enumerate().filter_map(|(series, reason)| Some((series, reason?)));
-    missing.extend(refused.map(|(series, reason)| Missing { series: panel.name(series).into(), reason }));
+    missing
+        .extend(refused.map(|(series, reason)| Missing { series: panel.name(series).into(), reason: reason.into() }));
     Ok(())
 }
 
-/// What each family did at past cutoffs, for each series; `None` where too little was to be seen.
-fn judge(
-    window: &Window<'_>,
-    families: &[&dyn Model],
-    season: usize,
-    settings: &PipelineSettings,
-) -> Result<Vec<Vec<Option<Accuracy>>>, PipelineError> {
-    let origins = Origins::rolling(window, settings.horizon, FOLDS, settings.horizon.steps());
-    let (horizon, levels) = (settings.horizon, &settings.quantiles);
-    let test = backtest(window, families, origins, horizon, levels, settings.seed, &|_, _| ())?;
-    let scores: Vec<_> = (0..families.len()).map(|family| test.scores(family, season)).collect();
-    let accuracy = |family: usize, series: usize| {
-        let score = &scores[family][series];
-        let folds = (0..FOLDS).map(|origin| (origin, test.fold(family, origin)));
-        let usable: Vec<_> = folds.filter(|(_, fold)| fold.status[series].is_usable()).collect();
-        let at_or_under = |index: usize| {
-            let met = usable.iter().flat_map(|(origin, fold)| {
-                let quantile = fold.forecast.quantile(series, index);
-                test.actual(*origin, series).iter().zip(quantile).filter(|(y, _)| !y.is_nan()).map(|(y, q)| y <= q)
-            });
-            let (count, under) = met.fold((0_usize, 0_usize), |(n, under), met| (n + 1, under + usize::from(met)));
-            under as f64 / count.max(1) as f64
-        };
-        Some(Accuracy {
-            coverage95_percent: score.coverage95()?,
-            mase: score.mase(),
-            mase_seasonal_naive: scores[0][series].mase(),
-            folds: usable.len() as u32,
-            at_or_under: (0..levels.levels().len()).map(at_or_under).collect(),
-        })
-    };
-    let series_count = window.series_count();
-    Ok((0..families.len()).map(|f| (0..series_count).map(|s| accuracy(f, s)).collect()).collect())
+/// A family fitted to a panel.
+struct Judged {
+    family: String,
+    fitted: Box<dyn Fitted>,
+    /// What held-out folds said of each series; empty for all but `auto`, which alone makes folds.
+    held_out: Vec<Option<Accuracy>>,
 }
+
+fn fit(name: &str, panel: &Panel, settings: &PipelineSettings) -> Result<Judged, PipelineError> {
+    let window = panel.window();
+    if name == "auto" {
+        let fitted = Auto::new(settings.horizon).run(&window, settings.seed, &|_, _| ())?;
+        let held_out = |series| fitted.choice(series).held_out.as_ref().map(accuracy);
+        let held_out = (0..panel.series_count()).map(held_out).collect();
+        return Ok(Judged { family: name.into(), fitted: Box::new(fitted), held_out });
+    }
+    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon);
+    let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
+    Ok(Judged { family: family.name(), fitted: family.fit(&window, settings.seed)?, held_out: Vec::new() })
+}
+
+/// How a champion did on the folds that had no part in picking it.
+fn accuracy(held_out: &HeldOut) -> Accuracy {
+    Accuracy {
+        mase: held_out.mase,
+        mase_seasonal_naive: held_out.mase_seasonal_naive,
+        coverage95_percent: held_out.coverage95_percent,
+        folds: held_out.folds as u32,
+        shares: Quantiles::standard().levels().iter().copied().zip(held_out.share_below.iter().copied()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! the step, then bounded. A function of workload, request and issue alone: asked twice, it answers the same.
 
 use super::{Ask, Workload};
-use crate::issue::{Issue, Shadow, place};
+use crate::issue::{Issue, Shadow};
 
 /// Capacity for one workload, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,13 +150,7 @@ fn drivers<'a>(workload: &Workload, issue: &'a Issue) -> Result<Vec<&'a Shadow>,
 }
 
 fn held_out_share(shadow: &Shadow, level: f64) -> f64 {
-    let shares = shadow.accuracy().map_or(&[][..], |accuracy| &accuracy.at_or_under);
-    match place(shadow.levels(), level) {
-        Some((at, weight)) if at + usize::from(weight > 0.0) < shares.len() => {
-            shares[at] + if weight > 0.0 { weight * (shares[at + 1] - shares[at]) } else { 0.0 }
-        }
-        _ => 0.0,
-    }
+    shadow.accuracy().map_or(0.0, |accuracy| accuracy.share_at(level))
 }
 
 fn coverage95(shadow: &Shadow, _level: f64) -> f64 {

@@ -8,7 +8,7 @@ use miette::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::act::Workload;
-use crate::clock::{Clock, FixedClock, SystemClock};
+use crate::clock::{Clock, MovedClock, SystemClock};
 use crate::config::{Config, SourceConfig};
 use crate::issue::{Issue, Slot};
 use crate::pipeline::{PipelineError, PipelineSettings, make_issue};
@@ -46,7 +46,7 @@ pub(super) enum ServeError {
 /// Serves until SIGTERM or SIGINT, then drains and closes the store.
 ///
 /// A file is read once and its end is the cutoff; Prometheus is read anew at the start of every slot. The
-/// last stored issue is served from the first moment.
+/// last stored issue is served from the first moment; a file's is told ready once its own issue is made.
 ///
 /// # Errors
 /// [`ServeError`] when something is missing at the start. Later faults are logged, told by `/readyz`, and
@@ -67,8 +67,11 @@ pub(super) fn run(config: &Config) -> Result<(), ServeError> {
     };
     match source {
         SourceConfig::File(_) => {
+            let clock = Arc::new(MovedClock::default());
+            let handle = service::start(settings, store, clock.clone())?;
+            clock.move_to(handle.issue().map_or(0, |last| last.cutoff_ms()));
             let issue = road.issue(SystemClock.now_ms())?;
-            let handle = service::start(settings, store, Arc::new(FixedClock(issue.cutoff_ms())))?;
+            clock.move_to(issue.cutoff_ms());
             handle.publish(issue)?;
             announce(&handle);
             runtime.block_on(stop.wait());
@@ -97,6 +100,7 @@ fn pipeline_settings(config: &Config) -> PipelineSettings {
         horizon: config.forecast().horizon(),
         quantiles: config.quantiles(),
         lookback_steps: config.forecast().lookback_steps(),
+        models: config.forecast().models().to_vec(),
         seed: config.forecast().seed(),
     }
 }

@@ -81,7 +81,8 @@ impl Shadow {
             put_optional(out, accuracy.mase_seasonal_naive);
             out.extend(accuracy.coverage95_percent.to_le_bytes());
             out.extend(accuracy.folds.to_le_bytes());
-            put_numbers(out, &accuracy.at_or_under);
+            let shares = accuracy.shares.iter().flat_map(|(level, share)| [*level, *share]);
+            put_numbers(out, &shares.collect::<Vec<f64>>());
         }
     }
 
@@ -107,7 +108,7 @@ impl Accuracy {
             mase_seasonal_naive: from.optional()?,
             coverage95_percent: from.f64()?,
             folds: from.take().map(u32::from_le_bytes)?,
-            at_or_under: from.numbers()?,
+            shares: from.numbers()?.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect(),
         })
     }
 }

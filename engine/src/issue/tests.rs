@@ -20,7 +20,7 @@ pub(crate) fn shadow(series: &str, cutoff_ms: i64, step_ms: i64, values: &[f64],
         mase_seasonal_naive: None,
         coverage95_percent: 94.5,
         folds: 3,
-        at_or_under: quantiles.levels().to_vec(),
+        shares: quantiles.levels().iter().map(|level| (*level, *level)).collect(),
     };
     Shadow::from_forecast(&panel.window(), 0, &forecast, 0, "snaive24".into(), Some(accuracy)).unwrap()
 }
@@ -44,6 +44,13 @@ fn a_level_between_two_is_linear_and_one_outside_is_none() {
     assert!((shadow.quantile_at(0.95, 0).unwrap() - 14.5).abs() < 1e-6);
     assert_eq!(shadow.quantile_at(0.99, 0), None);
     assert_eq!(shadow.quantile_at(0.01, 0), None);
+}
+
+#[test]
+fn a_share_is_that_of_the_judged_level_below() {
+    let shadow = shadow("a", 0, 1, &[10.0], 10.0);
+    let share = |level| shadow.accuracy().unwrap().share_at(level);
+    assert_eq!([0.9, 0.95, 0.999, 0.01].map(share), [0.9, 0.9, 0.975, 0.0]);
 }
 
 #[test]

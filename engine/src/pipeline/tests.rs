@@ -1,0 +1,74 @@
+use super::*;
+use crate::act::{Ask, recommend};
+use crate::config::{Capacity, Demand};
+
+const HOUR: i64 = 3_600_000;
+
+/// Three weeks of hours with a daily wave around `level`.
+fn wave(name: &str, level: f64) -> RawSeries {
+    let times_ms: Vec<i64> = (0..21 * 24).map(|hour| hour * HOUR).collect();
+    let values = (0..21 * 24).map(|hour| level * (1.0 + 0.3 * (f64::from(hour) / 24.0 * std::f64::consts::TAU).sin()));
+    RawSeries { name: name.into(), values: values.collect(), times_ms }
+}
+
+fn settings() -> PipelineSettings {
+    PipelineSettings { slot_ms: HOUR, horizon: Horizon::new(24).unwrap(), ..PipelineSettings::default() }
+}
+
+#[test]
+fn auto_judges_each_series_and_a_broken_neighbour_changes_no_bit() {
+    let good = || vec![wave("a", 100.0), wave("b", 7.0)];
+    let alone = make_issue(good(), &[], &settings()).unwrap();
+    let mut with_broken = good();
+    with_broken.insert(1, RawSeries { name: "ab".into(), times_ms: vec![0, HOUR], values: vec![f64::NAN; 2] });
+    let beside = make_issue(with_broken, &[], &settings()).unwrap();
+    assert_eq!(alone.shadows(), beside.shadows());
+    assert_eq!((beside.missing().len(), beside.missing()[0].series.as_str()), (1, "ab"));
+    let accuracy = alone.shadow("a").unwrap().accuracy().expect("three weeks are enough for folds");
+    assert!(accuracy.folds > 0 && accuracy.shares.len() == Quantiles::standard().levels().len());
+}
+
+#[test]
+fn a_series_takes_the_first_family_that_can_forecast_it() {
+    let mut short = wave("short", 5.0);
+    short.times_ms.truncate(10);
+    short.values.truncate(10);
+    let named = PipelineSettings { models: vec!["snaive".into(), "naive".into()], ..settings() };
+    let issue = make_issue(vec![wave("long", 5.0), short.clone()], &[], &named).unwrap();
+    let model = |series: &str| issue.shadow(series).unwrap().model().to_string();
+    assert_eq!((model("long"), model("short")), ("snaive24".into(), "naive".into()));
+    let only = PipelineSettings { models: vec!["snaive".into()], ..settings() };
+    let issue = make_issue(vec![wave("long", 5.0), short], &[], &only).unwrap();
+    assert_eq!(issue.missing(), [Missing { series: "short".into(), reason: "too_short".into() }]);
+}
+
+#[test]
+fn demand_is_built_from_utilisation_before_it_is_forecast() {
+    let workload = Workload {
+        name: "web".into(),
+        demand: Demand::Utilisation { utilisation: "util".parse().unwrap(), capacity: Capacity::Number(200.0) },
+        unit_capacity: 10.0,
+        target: 1.0,
+        quantile: 0.9,
+        lead_time_ms: HOUR,
+        min: 0,
+        max: 1_000,
+        step: 1,
+    };
+    let named = PipelineSettings { models: vec!["snaive".into()], ..settings() };
+    let issue = make_issue(vec![wave("util", 0.5)], std::slice::from_ref(&workload), &named).unwrap();
+    let built = issue.shadow(r#"foreshadow_demand{workload="web"}"#).unwrap();
+    let utilisation = issue.shadow("util").unwrap();
+    assert!((0..24).all(|step| (built.mean(step) - 200.0 * utilisation.mean(step)).abs() < 1e-3));
+    let ask = Ask { horizon_ms: Some(24 * HOUR), ..Ask::default() };
+    // At the wave's top: 0.5 · 1.3 · 200, and ten a unit.
+    assert_eq!(recommend(&workload, &ask, &issue).unwrap().replicas, 13);
+}
+
+#[test]
+fn nothing_usable_names_the_first_series_and_why() {
+    let broken = RawSeries { name: "a".into(), times_ms: vec![0], values: vec![f64::INFINITY] };
+    let error = make_issue(vec![broken], &[], &settings()).unwrap_err().to_string();
+    assert_eq!(error, "none of 1 series can be forecast; the first, a: no finite value among 1 samples");
+    assert!(matches!(make_issue(Vec::new(), &[], &settings()), Err(PipelineError::NoSeries)));
+}
