@@ -12,6 +12,7 @@ mod program;
 pub mod ceilings;
 pub mod clock;
 pub mod demo;
+pub mod ets;
 pub mod m4;
 pub mod prophet;
 pub mod provider;

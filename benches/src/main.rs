@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use foreshadow_benches::{BenchError, Context, Figures, Scale, ceilings, demo, m4, prophet, provider, score};
+use foreshadow_benches::{BenchError, Context, Figures, Scale, ceilings, demo, ets, m4, prophet, provider, score};
 use miette::IntoDiagnostic;
 
 /// Takes the project's figures and prints each as `area.measure: value unit`.
@@ -27,8 +27,9 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 5] = [
+const AREAS: [(&str, Area); 6] = [
     ("prophet", prophet::figures),
+    ("ets", ets::figures),
     ("score", score::figures),
     ("m4", m4::run),
     ("provider", provider::figures),

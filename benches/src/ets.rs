@@ -1,0 +1,100 @@
+//! ETS(A,N,A) with a season of 24: series a second, and likelihood against statsforecast.
+
+use foreshadow_kernels::Trend;
+use foreshadow_models::classical::{Ets, EtsParameters, FittedEts};
+use foreshadow_models::{FitStatus, Fitted};
+use serde_json::{Value, json};
+
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, clock, peer};
+
+const SEASON: usize = 24;
+const SEED: u64 = 24;
+/// Nats that a fit may be less likely than its peer's and still count as no worse.
+const ROOM_NATS: f64 = 1e-3;
+
+/// Takes the ETS figures.
+///
+/// # Errors
+/// [`BenchError`] when the telemetry or the peer is not there.
+pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
+    let bench = bench_panel(context, SEED)?;
+    let window = bench.panel.window();
+    let model = Ets::new(Trend::None, SEASON);
+    let runs = if context.peers { 5 } else { 1 };
+    let (fitted, spent) = clock::median_of(runs, || model.learn(&window));
+    let count = window.series_count();
+    figures.add("ets.series_per_second", spent.series_per_second(count), "series/s");
+    figures.add("ets.wall_seconds", spent.wall_seconds, "s");
+    let capped = fitted.status().iter().filter(|s| **s == FitStatus::NotConverged).count();
+    figures.add("ets.capped_series", capped as f64, "series");
+    if context.peers {
+        let ours = spent.cpu_seconds / count as f64;
+        against_statsforecast(&bench, &fitted, ours, figures)?;
+    }
+    Ok(())
+}
+
+/// Scores the timed run's own parameters and statsforecast's by one function, on the unchanged series.
+fn against_statsforecast(
+    bench: &BenchPanel,
+    fitted: &FittedEts,
+    seconds_a_series: f64,
+    figures: &mut Figures,
+) -> Result<(), BenchError> {
+    let series: Vec<&[f64]> = bench.originals.iter().map(|&s| bench.panel.values(s)).collect();
+    let path = std::env::temp_dir().join(format!("foreshadow-ets-{}.json", std::process::id()));
+    let broken = |reason: String| BenchError::Program { program: "peers/ets.py".into(), reason };
+    std::fs::write(&path, json!({ "season": SEASON, "series": series }).to_string())
+        .map_err(|e| BenchError::Read { path: path.clone(), reason: e.to_string() })?;
+    let answer = peer("ets.py", &[&path.to_string_lossy()]);
+    // The file is scratch: whether it can be removed changes no figure.
+    let _ = std::fs::remove_file(&path);
+    let answer = answer?;
+    let fits = answer["fits"].as_array().filter(|fits| fits.len() == series.len());
+    let fits = fits.ok_or_else(|| broken("not one fit a series".into()))?;
+    let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds".into()))?;
+    let mut gains = Vec::with_capacity(series.len());
+    for ((values, fit), &s) in series.iter().zip(fits).zip(&bench.originals) {
+        let theirs = peer_parameters(fit).ok_or_else(|| broken(format!("not an ETS(A,N,A): {fit}")))?;
+        let ours = fitted.parameters(s).map_or(f64::NEG_INFINITY, |own| log_likelihood(values, own));
+        gains.push(ours - log_likelihood(values, &theirs));
+    }
+    gains.sort_by(f64::total_cmp);
+    let good = gains.iter().filter(|gain| **gain >= -ROOM_NATS).count();
+    figures.add("ets.likelihood_parity_percent", 100.0 * good as f64 / gains.len() as f64, "%");
+    figures.add("ets.likelihood_gain_least", gains[0], "nats");
+    figures.add("ets.likelihood_gain_median", gains[gains.len() / 2], "nats");
+    figures.add("ets.ratio", seconds / series.len() as f64 / seconds_a_series, "x");
+    Ok(())
+}
+
+/// Parameters as statsforecast gives them: the season's latest slot first, and its last one left out.
+fn peer_parameters(fit: &Value) -> Option<EtsParameters> {
+    if fit["kind"].as_str() != Some("ANAN") {
+        return None;
+    }
+    let mut season: Vec<f64> = fit["season"].as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+    season.truncate(SEASON);
+    season.reverse();
+    let smoothing = foreshadow_kernels::Smoothing {
+        alpha: fit["alpha"].as_f64()?,
+        beta: 0.0,
+        gamma: fit["gamma"].as_f64()?,
+        phi: 1.0,
+    };
+    (season.len() == SEASON).then_some(EtsParameters { smoothing, level: fit["level"].as_f64()?, slope: 0.0, season })
+}
+
+/// `-n/2 ln(sse)` of ETS(A,N,A), both fits' one judge.
+fn log_likelihood(values: &[f64], parameters: &EtsParameters) -> f64 {
+    let mut level = parameters.level;
+    let mut season = parameters.season.clone();
+    let mut sse = 0.0;
+    for (t, value) in values.iter().enumerate() {
+        let error = value - level - season[t % SEASON];
+        level += parameters.smoothing.alpha * error;
+        season[t % SEASON] += parameters.smoothing.gamma * error;
+        sse += error * error;
+    }
+    -0.5 * values.len() as f64 * f64::ln(sse)
+}
