@@ -1,7 +1,7 @@
 //! Additive exponential smoothing: one pass of the recursion and its adjoint, all series at once.
 
 use crate::error::expect_len;
-use crate::{KernelError, Lanes, cpu};
+use crate::{KernelError, Matrix, cpu, gpu};
 
 /// How the slope of an ETS model behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,16 @@ impl EtsForm {
     /// Values of [`EtsGradient::start`] a series: the slope, then one error for each slot of the season.
     pub fn start_len(self) -> usize {
         1 + self.season
+    }
+
+    /// Those weights that the form has, and the neutral value of each that it does not have.
+    pub(crate) fn weights(self, own: Smoothing) -> Smoothing {
+        Smoothing {
+            alpha: own.alpha,
+            beta: if self.trend == Trend::None { 0.0 } else { own.beta },
+            gamma: if self.season == 1 { 0.0 } else { own.gamma },
+            phi: if self.trend == Trend::Damped { own.phi } else { 1.0 },
+        }
     }
 }
 
@@ -77,14 +87,17 @@ pub struct EtsGradient {
 /// - `smoothing`: one a series; `beta` and `phi` are not read without a slope, `gamma` not without a season.
 /// - `start`: [`EtsForm::start_len`] values a series, series by series.
 ///
-/// One lane per series, `steps` dependent steps forward and as many back; sums are kept in `f64`.
+/// One lane per series, `steps` dependent steps forward and as many back, all in `f64`; a GPU keeps the error
+/// of every step between the two, and the slope where it is damped. One without `f64` does it in `f32`, right
+/// to about a thousandth of the sum of squares.
 /// Source: Hyndman, Koehler, Ord and Snyder, *Forecasting with Exponential Smoothing*, 2008, chapters 2
 /// and 5.
 ///
 /// # Errors
-/// [`KernelError::Shape`] unless `smoothing` and `start` fit the batch.
+/// [`KernelError::Shape`] unless `smoothing` and `start` fit the batch; [`KernelError::Device`] when the device
+/// refuses the work.
 pub fn ets_gradient(
-    y: &Lanes,
+    y: &Matrix,
     form: EtsForm,
     smoothing: &[Smoothing],
     start: &[f64],
@@ -92,7 +105,11 @@ pub fn ets_gradient(
     expect_len("smoothing", smoothing.len(), y.series())?;
     expect_len("start", start.len(), y.series() * form.start_len())?;
     expect_len("season", form.season, form.season.max(1))?;
-    Ok(cpu::ets::ets_gradient(y, form, smoothing, start))
+    match y {
+        Matrix::Cpu(y) => Ok(cpu::ets::ets_gradient(y, form, smoothing, start)),
+        Matrix::Wgpu(y) => gpu::ets::ets_gradient(y, form, smoothing, start),
+        Matrix::Cuda(y) => gpu::ets::ets_gradient(y, form, smoothing, start),
+    }
 }
 
 #[cfg(test)]

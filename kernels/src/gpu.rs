@@ -11,6 +11,7 @@ use cubecl::server::{Handle, ServerError};
 use crate::KernelError;
 
 mod buffer;
+pub(crate) mod ets;
 mod probe;
 pub(crate) mod products;
 pub(crate) mod quantile;

@@ -58,11 +58,11 @@ impl Weights {
     pub(super) fn pack(form: EtsForm, of: impl Fn(usize) -> Smoothing) -> Self {
         let mut weights = Self::default();
         for lane in 0..LANES {
-            let own = of(lane);
+            let own = form.weights(of(lane));
             weights.alpha[lane] = own.alpha;
-            weights.beta[lane] = if form.trend == Trend::None { 0.0 } else { own.beta };
-            weights.gamma[lane] = if form.season == 1 { 0.0 } else { own.gamma };
-            weights.phi[lane] = if form.trend == Trend::Damped { own.phi } else { 1.0 };
+            weights.beta[lane] = own.beta;
+            weights.gamma[lane] = own.gamma;
+            weights.phi[lane] = own.phi;
         }
         weights
     }

@@ -2,7 +2,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::reference;
+use crate::{Device, Lanes, check, reference};
 
 const FORMS: [EtsForm; 6] = [
     EtsForm { trend: Trend::None, season: 1 },
@@ -33,46 +33,91 @@ fn lanes(series: &[Vec<f64>]) -> Lanes {
     Lanes::from_fn(series[0].len(), series.len(), |t, s| series[s][t] as f32)
 }
 
-#[test]
-fn ets_gradient_matches_reference() {
+/// Weights and a start of each series.
+fn parameters(form: EtsForm, count: usize) -> (Vec<Smoothing>, Vec<f64>) {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
-    for (steps, count, gaps) in [(1, 1, 0.0), (7, 3, 0.0), (50, 16, 0.0), (50, 17, 0.2), (400, 5, 0.05)] {
-        for form in FORMS {
-            let y = series(steps, count, gaps);
-            let smoothing: Vec<_> = (0..count)
-                .map(|_| Smoothing {
-                    alpha: rng.random_range(0.01..0.99),
-                    beta: rng.random_range(0.001..0.1),
-                    gamma: rng.random_range(0.001..0.5),
-                    phi: rng.random_range(0.8..0.98),
-                })
-                .collect();
-            let start: Vec<f64> = (0..count * form.start_len()).map(|_| rng.random_range(-0.1..0.1)).collect();
-            let found = ets_gradient(&lanes(&y), form, &smoothing, &start).unwrap();
-            let expected = reference::ets::ets_gradient(&y, form, &smoothing, &start);
-            // Both run in f64 and differ by the order of their sums alone: some hundred roundings of
-            // 1e-16, which a slope that is summed over the steps may multiply by as many.
-            for s in 0..count {
-                let close = |a: f64, b: f64, what: &str| {
-                    let scale = expected.sse[s].max(1.0) * steps as f64;
-                    assert!((a - b).abs() <= 1e-12 * scale, "{form:?} {steps} {s} {what}: {a} {b}");
-                };
-                close(found.sse[s], expected.sse[s], "sse");
-                close(found.smoothing[s].alpha, expected.smoothing[s].alpha, "alpha");
-                close(found.smoothing[s].beta, expected.smoothing[s].beta, "beta");
-                close(found.smoothing[s].gamma, expected.smoothing[s].gamma, "gamma");
-                close(found.smoothing[s].phi, expected.smoothing[s].phi, "phi");
-                for i in s * form.start_len()..(s + 1) * form.start_len() {
-                    close(found.start[i], expected.start[i], "start");
-                }
+    let mut one = |_| Smoothing {
+        alpha: rng.random_range(0.01..0.99),
+        beta: rng.random_range(0.001..0.1),
+        gamma: rng.random_range(0.001..0.5),
+        phi: rng.random_range(0.8..0.98),
+    };
+    let smoothing = (0..count).map(&mut one).collect();
+    (smoothing, (0..count * form.start_len()).map(|_| rng.random_range(-0.1..0.1)).collect())
+}
+
+fn assert_matches_reference(devices: &[Device], form: EtsForm, y: &[Vec<f64>]) {
+    let (steps, (smoothing, start)) = (y[0].len(), parameters(form, y.len()));
+    let expected = reference::ets::ets_gradient(y, form, &smoothing, &start);
+    for device in devices {
+        let on_device = lanes(y).to_device(device).unwrap();
+        let found = ets_gradient(&on_device, form, &smoothing, &start).unwrap();
+        assert_eq!(found.start.len(), expected.start.len());
+        let rounding = if device.has_f64() { f64::EPSILON } else { f64::from(f32::EPSILON) };
+        for s in 0..y.len() {
+            // A rounding stays in the state for a few hundred steps at these weights, and a derivative by the
+            // slope sums it over as many. Twenty roundings or so a step, of numbers of up to three.
+            let tolerance = 64.0 * rounding * expected.sse[s].max(1.0) * steps.min(400) as f64;
+            let close = |a: f64, b: f64, what: &str| {
+                assert!((a - b).abs() <= tolerance, "{form:?} {steps} {s} {what}: {a} {b} on {device}");
+            };
+            let (by, expected_by) = (found.smoothing[s], expected.smoothing[s]);
+            close(found.sse[s], expected.sse[s], "sse");
+            close(by.alpha, expected_by.alpha, "alpha");
+            close(by.beta, expected_by.beta, "beta");
+            close(by.gamma, expected_by.gamma, "gamma");
+            close(by.phi, expected_by.phi, "phi");
+            for i in s * form.start_len()..(s + 1) * form.start_len() {
+                close(found.start[i], expected.start[i], "start");
             }
         }
     }
 }
 
 #[test]
+fn ets_gradient_matches_reference() {
+    let devices = check::in_both_precisions();
+    // Below, at and above a lane group; then a GPU's cube, and a long recurrence.
+    let small = [(7, 3, 0.0), (50, 16, 0.0), (50, 17, 0.2), (400, 5, 0.05)];
+    for (steps, count, gaps) in small.into_iter().chain(check::SHAPES.map(|(steps, count)| (steps, count, 0.1))) {
+        let y = series(steps, count, if steps == 1 { 0.0 } else { gaps });
+        for form in FORMS {
+            assert_matches_reference(&devices, form, &y);
+        }
+    }
+}
+
+#[test]
+fn a_recurrence_of_many_steps_goes_on_from_launch_to_launch() {
+    // Three launches, the last one cut short within a season.
+    let y = series(70_000, 2, 0.05);
+    assert_matches_reference(&check::in_both_precisions(), FORMS[5], &y);
+}
+
+#[test]
+fn a_series_has_the_same_bits_in_any_batch() {
+    let mut y = series(50, 20, 0.1);
+    let (form, (smoothing, start)) = (FORMS[5], parameters(FORMS[5], 20));
+    for device in check::in_both_precisions() {
+        let run = |y: &[Vec<f64>], smoothing: &[Smoothing], start: &[f64]| {
+            ets_gradient(&lanes(y).to_device(&device).unwrap(), form, smoothing, start).unwrap()
+        };
+        let together = run(&y, &smoothing, &start);
+        let own = 4 * form.start_len()..5 * form.start_len();
+        let alone = run(&y[4..5], &smoothing[4..5], &start[own.clone()]);
+        assert_eq!((alone.sse[0], alone.smoothing[0]), (together.sse[4], together.smoothing[4]), "{device}");
+        assert_eq!(alone.start, together.start[own], "{device}");
+    }
+    y[3].fill(f64::NAN);
+    for device in check::in_both_precisions() {
+        let found = ets_gradient(&lanes(&y).to_device(&device).unwrap(), form, &smoothing, &start).unwrap();
+        assert_eq!((found.sse[3], found.smoothing[3]), (0.0, Smoothing::default()), "{device}");
+    }
+}
+
+#[test]
 fn operands_of_the_wrong_shape_are_refused() {
-    let y = lanes(&series(5, 2, 0.0));
+    let y = Matrix::Cpu(lanes(&series(5, 2, 0.0)));
     let weights = [Smoothing::default(); 2];
     let refused = |form, weights: &[Smoothing], start: &[f64]| ets_gradient(&y, form, weights, start).is_err();
     assert!(refused(FORMS[0], &weights[..1], &[0.0; 4]));
