@@ -122,21 +122,26 @@ fn functions(text: &str) -> BTreeSet<String> {
     product(text).lines().filter_map(name).collect()
 }
 
+/// Operations that the CPU alone does so far, with a reference but no GPU twin: whole searches, which a GPU runs
+/// as a chain of the others, and what the README's limits name.
+const CPU_ALONE: [&str; 3] = ["ets.rs", "ets_fit.rs", "shrink.rs"];
+
 #[test]
 fn every_kernel_operation_has_its_twins() {
     let references = sources("kernels/src/reference");
     let mut operations = 0;
     for (name, text) in sources("kernels/src/cpu") {
         let file = name.rsplit('/').next().expect("a path ends in a name");
-        if file == "mod.rs" {
-            continue;
+        if name.matches('/').count() > 3 {
+            continue; // a part of the operation whose folder it lies in
         }
         operations += 1;
         let twin = references.iter().find(|(reference, _)| reference.ends_with(&format!("/{file}")));
         let (_, reference) = twin.unwrap_or_else(|| panic!("{name} has no reference of its name"));
         let (ours, theirs) = (functions(&text), functions(reference));
         assert!(!ours.is_disjoint(&theirs), "{name} and its reference share no function: {ours:?} against {theirs:?}");
-        assert!(repository().join("kernels/src/gpu").join(file).exists(), "{name} has no GPU twin");
+        let on_gpu = repository().join("kernels/src/gpu").join(file).exists();
+        assert_ne!(on_gpu, CPU_ALONE.contains(&file), "{name}: a GPU twin exactly where CPU_ALONE does not name it");
     }
     assert!(operations >= 6, "only {operations} operations were found");
 }
