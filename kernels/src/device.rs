@@ -119,7 +119,15 @@ impl fmt::Display for Device {
 
 fn cpu_name() -> String {
     let threads = rayon::current_num_threads();
-    format!("{threads} threads, {:?}", pulp::Arch::new())
+    // Its variants differ from one processor family to another; its text starts with the variant's name.
+    let arch = format!("{:?}", pulp::Arch::new());
+    let instructions = match arch.split('(').next() {
+        Some("V4") => "AVX-512",
+        Some("V3") => "AVX2 and FMA",
+        Some("Neon") => "NEON",
+        _ => "no SIMD beyond the baseline",
+    };
+    format!("{threads} threads, {instructions}")
 }
 
 /// What `doctor` says of one device.
