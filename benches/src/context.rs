@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::ceilings::Ceilings;
+
 /// How much work a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
@@ -20,6 +22,8 @@ pub struct Context {
     pub input: Option<PathBuf>,
     /// How much work.
     pub scale: Scale,
+    /// This machine's limits, measured in this run.
+    pub ceilings: Ceilings,
     /// Whether peers may be run side by side.
     pub peers: bool,
 }

@@ -5,10 +5,13 @@ use foreshadow_models::classical::{Ets, EtsParameters, FittedEts};
 use foreshadow_models::{FitStatus, Fitted};
 use serde_json::{Value, json};
 
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, clock, peer};
+use crate::fit::{Cost, fit};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, peer};
 
 const SEASON: usize = 24;
 const SEED: u64 = 24;
+/// Sixty passes of value and adjoint at 48 operations a step.
+const COST: Cost = Cost { flop: 60.0 * 48.0 * 672.0, bytes: 672.0 * 8.0 };
 /// Nats that a fit may be less likely than its peer's and still count as no worse.
 const ROOM_NATS: f64 = 1e-3;
 
@@ -20,16 +23,12 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     let bench = bench_panel(context, SEED)?;
     let window = bench.panel.window();
     let model = Ets::new(Trend::None, SEASON);
-    let runs = if context.peers { 5 } else { 1 };
-    let (fitted, spent) = clock::median_of(runs, || model.learn(&window));
     let count = window.series_count();
-    figures.add("ets.series_per_second", spent.series_per_second(count), "series/s");
-    figures.add("ets.wall_seconds", spent.wall_seconds, "s");
+    let (fitted, cpu_seconds) = fit("ets.", count, COST, context, figures, || model.learn(&window));
     let capped = fitted.status().iter().filter(|s| **s == FitStatus::NotConverged).count();
     figures.add("ets.capped_series", capped as f64, "series");
     if context.peers {
-        let ours = spent.cpu_seconds / count as f64;
-        against_statsforecast(&bench, &fitted, ours, figures)?;
+        against_statsforecast(&bench, &fitted, cpu_seconds / count as f64, figures)?;
     }
     Ok(())
 }

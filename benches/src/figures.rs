@@ -32,6 +32,11 @@ impl Figures {
         println!("skipped: {name}: {reason}");
     }
 
+    /// A figure that was taken.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.rows.iter().find(|row| row.name == name).map(|row| row.value)
+    }
+
     /// All figures by name.
     pub fn to_json(&self) -> Value {
         let entry = |row: &Row| (row.name.clone(), json!({ "value": row.value, "unit": row.unit }));

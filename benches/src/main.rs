@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use foreshadow_benches::{BenchError, Context, Figures, Scale, ceilings, demo, ets, m4, prophet, provider, score};
+use foreshadow_benches::{
+    BenchError, Context, Figures, Scale, ceilings, demo, ets, m4, plot, prophet, provider, score,
+};
 use miette::IntoDiagnostic;
 
 /// Takes the project's figures and prints each as `area.measure: value unit`.
@@ -19,7 +21,7 @@ struct Arguments {
     /// A long table that replaces the bench panel.
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Where the JSON of all figures goes.
+    /// Where the JSON of all figures goes; a page with them as a plot goes beside it.
     #[arg(long, value_name = "FILE", default_value = "foreshadow-bench.json")]
     json: PathBuf,
 }
@@ -39,11 +41,12 @@ const AREAS: [(&str, Area); 6] = [
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();
     let scale = if arguments.smoke { Scale::Smoke } else { Scale::Quick };
-    let context = Context { data: Context::data_folder(), input: arguments.input, scale, peers: scale == Scale::Quick };
+    let ceilings = ceilings::measure();
+    let (data, peers) = (Context::data_folder(), scale == Scale::Quick);
+    let context = Context { data, input: arguments.input, scale, ceilings, peers };
     let mut figures = Figures::default();
-    let limits = ceilings::measure();
-    figures.add("machine.fma_gflops", limits.fma_gflops, "GFLOP/s");
-    figures.add("machine.triad_gbps", limits.triad_gbps, "GB/s");
+    figures.add("machine.fma_gflops", ceilings.fma_gflops, "GFLOP/s");
+    figures.add("machine.triad_gbps", ceilings.triad_gbps, "GB/s");
     let mut failed = Vec::new();
     for (name, area) in AREAS {
         match area(&context, &mut figures) {
@@ -53,5 +56,6 @@ fn main() -> miette::Result<()> {
         }
     }
     std::fs::write(&arguments.json, format!("{:#}\n", figures.to_json())).into_diagnostic()?;
+    std::fs::write(arguments.json.with_extension("html"), plot::page(&figures)).into_diagnostic()?;
     if failed.is_empty() { Ok(()) } else { Err(miette::miette!("{}", failed.join("\n"))) }
 }

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use crate::clock::{Spent, median_of};
+use crate::fit::{Cost, fit};
 use crate::{BenchError, Context, Figures, bench_panel, peer};
 
 const SEED: u64 = 4;
@@ -23,20 +24,19 @@ const SEASONS: [(f64, usize); 3] = [(365.25, 10), (7.0, 3), (1.0, 4)];
 /// [`BenchError`] when the telemetry or the peer is not to be had.
 pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
     let bench = bench_panel(context, SEED)?;
-    let fitted = speed("prophet.", &bench.panel, figures);
-    speed("prophet.gaps_", &with_gaps(&bench.panel, SEED), figures);
+    let fitted = speed("prophet.", &bench.panel, context, figures);
+    speed("prophet.gaps_", &with_gaps(&bench.panel, SEED), context, figures);
     if context.peers {
         beside_stan(&bench.panel, &bench.originals, &fitted, figures)?;
     }
     Ok(())
 }
 
-/// Median of five fits of a panel after one warm-up.
-fn speed(prefix: &str, panel: &Panel, figures: &mut Figures) -> FittedProphet {
-    let series = panel.series_count();
-    let (fitted, spent) = median_of(5, || learn(panel));
-    figures.add(&format!("{prefix}series_per_second"), spent.series_per_second(series), "series/s");
-    figures.add(&format!("{prefix}wall_ms"), 1e3 * spent.wall_seconds, "ms");
+/// X'Y once at 2 × 672 × 41, and some twenty solves of up to 41 unknowns.
+const COST: Cost = Cost { flop: 0.6e6, bytes: 672.0 * 8.0 };
+
+fn speed(prefix: &str, panel: &Panel, context: &Context, figures: &mut Figures) -> FittedProphet {
+    let (fitted, _) = fit(prefix, panel.series_count(), COST, context, figures, || learn(panel));
     let capped = fitted.status().iter().filter(|status| **status == FitStatus::NotConverged).count();
     figures.add(&format!("{prefix}not_converged"), capped as f64, "series");
     fitted

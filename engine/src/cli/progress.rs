@@ -10,6 +10,7 @@ pub(super) struct Step(ProgressBar);
 impl Step {
     pub(super) fn new(message: impl Into<String>) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(ProgressStyle::default_spinner()); // a bar of unknown length would stand empty
         bar.set_message(message.into());
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(bar)
