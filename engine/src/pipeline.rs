@@ -93,19 +93,21 @@ pub fn make_issue(
         PanelSet::build(raw, &BuildOptions { lookback_steps: settings.lookback_steps });
     let mut missing: Vec<Missing> =
         rejected.into_iter().map(|rejected| Missing { series: rejected.name, reason: rejected.reason }).collect();
+    let mut built_panels = Vec::new(); // no workload's demand is built from another's
     for workload in workloads {
         match demand::build(workload, &panels) {
             None => {}
             Some(Ok(built)) => {
                 let mut panel = Panel::new(built.step_ms);
                 panel.push(workload.demand_series(), built.start_ms, &built.values);
-                panels.push(panel);
+                built_panels.push(panel);
             }
             Some(Err(error)) => {
                 missing.push(Missing { series: workload.demand_series(), reason: error.to_string() });
             }
         }
     }
+    panels.append(&mut built_panels);
     let mut shadows = Vec::new();
     for panel in &panels {
         forecast(panel, settings, &mut shadows, &mut missing)?;
@@ -147,6 +149,7 @@ fn forecast(
                     shadows.push(shadow);
                     *refused = None;
                 }
+                None if status.is_usable() => *refused = Some("its forecast is not finite"),
                 None => *refused = Some(status.word()),
             }
         }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use crate::conformal::Intervals;
+use crate::conformal::{Intervals, held_out_shares};
 use crate::metrics::seasonal_scale;
 use crate::select::{champion, horizon_loss, joint_loss};
 use crate::{
@@ -52,9 +52,9 @@ pub struct HeldOut {
     pub mase: Option<f64>,
     /// The same for seasonal naive at the main season.
     pub mase_seasonal_naive: Option<f64>,
-    /// Percent of values inside the 95 % band.
+    /// Percent of values inside the 95 % band that the other folds alone would have given.
     pub coverage95_percent: f64,
-    /// Share of values at or under each level of [`Quantiles::standard`].
+    /// Share of values at or under each level of [`Quantiles::standard`], again as the other folds gave it.
     pub share_below: Vec<f64>,
 }
 
@@ -148,7 +148,7 @@ impl Run<'_> {
             // A champion that failed on the whole window leaves its residuals behind.
             let kept = served[s] == picked[s] && status[s].is_usable();
             let learned = if kept { Intervals::learn(&own.champion) } else { None };
-            choices.push(self.choice(s, served[s], &status[s], &losses[s], &own, learned.as_ref()));
+            choices.push(self.choice(s, served[s], &status[s], &losses[s], &own, kept));
             intervals.push(learned);
         }
         let non_negative = |s: usize| self.window.values(s).iter().all(|y| y.is_nan() || *y >= 0.0);
@@ -165,8 +165,8 @@ impl Run<'_> {
             for (at, &s) in members[candidate].iter().enumerate() {
                 let ends = &self.folds[s].picking;
                 let fold = |(round, end): (usize, &usize)| match &rounds[round][at] {
-                    Some(mean) => Ok(horizon_loss(mean, self.actual(s, *end))),
-                    None => Err(()),
+                    Some(mean) if mean.iter().all(|f| f.is_finite()) => Ok(horizon_loss(mean, self.actual(s, *end))),
+                    _ => Err(()),
                 };
                 losses[s][candidate] = joint_loss(ends.iter().enumerate().map(fold));
             }
@@ -313,23 +313,20 @@ impl Run<'_> {
         status: &FitStatus,
         losses: &[Option<f64>],
         own: &Residuals,
-        intervals: Option<&Intervals>,
+        kept: bool,
     ) -> Choice {
         let tried = |candidate: &usize| self.pool[*candidate].members.binary_search(&s).is_ok();
         let named = |candidate: usize| (self.pool[candidate].model.name(), losses[candidate]);
         let chosen =
             Chosen { champion: self.pool[served].model.name(), fallback: self.fallback(s, served, status, losses) };
         let scale = seasonal_scale(self.window.values(s), self.seasons[s].main());
-        let held_out = intervals.map(|intervals| {
-            let share = |level: &f64| intervals.share_below(*level).unwrap_or(1.0);
-            let share_below: Vec<f64> = Quantiles::standard().levels().iter().map(share).collect();
-            HeldOut {
-                folds: own.champion.len(),
-                mase: mean_absolute(&own.champion).zip(scale).map(|(error, scale)| error / scale),
-                mase_seasonal_naive: mean_absolute(&own.seasonal_naive).zip(scale).map(|(error, scale)| error / scale),
-                coverage95_percent: 100.0 * intervals.share_between(0.025, 0.975).unwrap_or(1.0),
-                share_below,
-            }
+        let judged = held_out_shares(&own.champion, Quantiles::standard().levels()).filter(|_| kept);
+        let held_out = judged.map(|shares| HeldOut {
+            folds: own.champion.len(),
+            mase: mean_absolute(&own.champion).zip(scale).map(|(error, scale)| error / scale),
+            mase_seasonal_naive: mean_absolute(&own.seasonal_naive).zip(scale).map(|(error, scale)| error / scale),
+            coverage95_percent: 100.0 * shares.inside,
+            share_below: shares.below,
         });
         Choice {
             chosen,

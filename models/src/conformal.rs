@@ -52,7 +52,8 @@ impl Intervals {
         for (k, fold) in folds.iter().enumerate() {
             // A single fold has no other to be scaled by.
             let others = if observed > 1 { block_scales(&blocks, block_count, Some(k)) } else { None };
-            let others = others.as_ref().unwrap_or(&scales);
+            // Others that never erred are no measure of one that did.
+            let others = others.as_ref().filter(|others| others.iter().all(|scale| *scale > 0.0)).unwrap_or(&scales);
             let scaled = fold.iter().enumerate().map(|(step, e)| e / others[step / block_steps]);
             scores.extend(scaled.filter(|score| score.is_finite()));
         }
@@ -73,25 +74,6 @@ impl Intervals {
         self.scales[(step / self.block_steps).min(self.scales.len() - 1)] * growth
     }
 
-    /// Share of the calibrating folds' values at or under the quantile of a level; `None` where the series
-    /// never erred.
-    pub fn share_below(&self, level: f64) -> Option<f64> {
-        let limit = self.score_quantile(level);
-        self.share(self.scores.partition_point(|score| *score <= limit))
-    }
-
-    /// Share of the calibrating folds' values between the quantiles of two levels, ends counted; `None`
-    /// where the series never erred.
-    pub fn share_between(&self, low: f64, high: f64) -> Option<f64> {
-        let (low, high) = (self.score_quantile(low), self.score_quantile(high));
-        let under = self.scores.partition_point(|score| *score < low);
-        self.share(self.scores.partition_point(|score| *score <= high) - under)
-    }
-
-    fn share(&self, count: usize) -> Option<f64> {
-        (!self.scores.is_empty()).then(|| count as f64 / self.scores.len() as f64)
-    }
-
     fn score_quantile(&self, level: f64) -> f64 {
         if self.scores.is_empty() {
             return 0.0; // a series that never erred
@@ -100,6 +82,38 @@ impl Intervals {
         let general = student_quantile(level, self.freedom) / student_mean_absolute(self.freedom);
         own_weight * interpolated(&self.scores, level) + (1.0 - own_weight) * general
     }
+}
+
+/// What the bands held of values that they had not seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shares {
+    /// Share at or under the quantile of each level.
+    pub below: Vec<f64>,
+    /// Share from the lowest quantile to the highest, ends counted.
+    pub inside: f64,
+}
+
+/// Counts each fold's residuals against the quantiles that the other folds alone would have given. `None` where
+/// fewer than two folds have an observed step.
+pub fn held_out_shares(folds: &[Vec<f64>], levels: &[f64]) -> Option<Shares> {
+    let (mut below, mut inside, mut count) = (vec![0_usize; levels.len()], 0_usize, 0_usize);
+    for (k, fold) in folds.iter().enumerate() {
+        let others: Vec<Vec<f64>> =
+            folds.iter().enumerate().filter(|(other, _)| *other != k).map(|(_, fold)| fold.clone()).collect();
+        let intervals = Intervals::learn(&others)?;
+        let scores: Vec<f64> = levels.iter().map(|level| intervals.score_quantile(*level)).collect();
+        for (step, error) in fold.iter().enumerate().filter(|(_, error)| error.is_finite()) {
+            let scale = intervals.scale(step);
+            let under = |score: &f64| *error <= score * scale;
+            below.iter_mut().zip(&scores).for_each(|(sum, score)| *sum += usize::from(under(score)));
+            inside += usize::from(
+                scores.first().is_some_and(|low| *error >= low * scale) && scores.last().is_some_and(under),
+            );
+            count += 1;
+        }
+    }
+    let share = |sum: usize| sum as f64 / count as f64;
+    (count > 0).then(|| Shares { below: below.into_iter().map(share).collect(), inside: share(inside) })
 }
 
 /// Sum and count of the observed absolute residuals of a block of one fold.
@@ -223,8 +237,27 @@ mod tests {
             assert!(offsets.windows(2).all(|pair| pair[0] <= pair[1]), "{offsets:?}");
         }
         let exact = Intervals::learn(&[vec![0.0; 5], vec![0.0; 5]]).unwrap();
-        assert_eq!((exact.offset(3, 0.975), exact.share_below(0.5)), (0.0, None));
+        assert_eq!(exact.offset(3, 0.975), 0.0);
         assert!(Intervals::learn(&[vec![f64::NAN; 5]]).is_none() && Intervals::learn(&[]).is_none());
+    }
+
+    #[test]
+    fn one_fold_that_erred_among_exact_ones_still_widens_the_band() {
+        let intervals = Intervals::learn(&[vec![0.0; 5], vec![0.0; 5], vec![9.0; 5]]).unwrap();
+        assert!(intervals.offset(0, 0.975) > 1.0, "{}", intervals.offset(0, 0.975));
+    }
+
+    #[test]
+    fn shares_are_counted_on_values_that_the_bands_had_not_seen() {
+        let levels = Quantiles::standard();
+        // The last fold alone is ten times as wide: bands learned without it hold few of its values.
+        let mut folds = noise(5, 48, 11, |_, z| z);
+        folds[4].iter_mut().for_each(|e| *e *= 10.0);
+        let without = held_out_shares(&folds, levels.levels()).unwrap();
+        assert!(without.inside < 0.95 && without.below.is_sorted(), "{without:?}");
+        let exact = held_out_shares(&vec![vec![0.0; 4]; 3], levels.levels()).unwrap();
+        assert_eq!((exact.inside, exact.below[0]), (1.0, 1.0));
+        assert_eq!(held_out_shares(&noise(1, 9, 1, |_, z| z), levels.levels()), None);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Which family to trust for a series: the smallest horizon loss on the picking folds.
 //!
-//! Source: research on M4 shows picking by rolling windows to be worth more than any single family;
-//! Tashman, Int. J. Forecasting 16(4), 2000, for the windows.
+//! Source: Tashman, *Out-of-sample tests of forecasting accuracy*, Int. J. Forecasting 16(4), 2000.
 
 /// How much smaller the loss of a later candidate must be: at near equality the simpler one stays.
 const MIN_GAIN: f64 = 0.01;

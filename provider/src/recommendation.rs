@@ -68,7 +68,9 @@ async fn read(engine: &Engine, config: Record, now_ms: i64) -> Outcome {
             }
             let mut outcome = Outcome::default();
             if answer.stale {
-                let detail = format!("The issue behind the recommendation for {workload:?} is older than its slot.");
+                let detail = format!(
+                    "The issue behind the recommendation for {workload:?} is late: its slot lies more than one slot back."
+                );
                 outcome.diagnostics.push(Diagnostic::warning("Stale recommendation", detail));
             }
             outcome.record = Some(filled(config, &answer));

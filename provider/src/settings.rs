@@ -66,7 +66,7 @@ pub fn schema() -> Schema {
     ];
     Schema {
         version: 0,
-        description: "Capacity forecast by a [Foreshadow](https://github.com/) engine, shown and applied as a Terraform plan.",
+        description: "Capacity forecast by a Foreshadow engine, shown and applied as a Terraform plan.",
         attributes,
     }
 }

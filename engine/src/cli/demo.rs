@@ -98,11 +98,11 @@ struct Outcome {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let started = Instant::now();
     let device = Device::open(args.device).map_err(|source| Failure::new(Exit::Setting, DemoError::Device(source)))?;
-    let folder = Folder::new().map_err(|source| Failure::new(Exit::Disk, DemoError::Folder(source)))?;
+    let folder = tempfile::tempdir().map_err(|source| Failure::new(Exit::Disk, DemoError::Folder(source)))?;
     let fault = |error: DemoError| Failure::new(Exit::Fault, error);
 
     let step = Step::new("simulating a fleet of three regions");
-    let real = real_panels(&folder.0)?;
+    let real = real_panels(folder.path())?;
     let fleet = Fleet::simulate(&FleetSpec::new(args.seed, SystemClock.now_ms()));
     drop(step);
     let step = Step::new("issuing shadows for the last day and scoring it");
@@ -119,7 +119,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (sizings, refused) = capacity::size(&fleet, &workloads, &issue);
     drop(step);
     let step = Step::new("asking terraform for a plan");
-    let plan = terraform::plan(&folder.0, workloads, &issue, &capacity::most_pressing(&sizings));
+    let plan = terraform::plan(folder.path(), workloads, &issue, &capacity::most_pressing(&sizings));
     drop(step);
     let outcome = Outcome {
         seed: args.seed,
@@ -155,21 +155,4 @@ fn demand(fleet: &Fleet) -> Vec<RawSeries> {
     let wanted: Vec<SeriesKey> = fleet.workloads.iter().map(|workload| workload.demand.clone()).collect();
     let names: std::collections::HashSet<String> = wanted.iter().map(ToString::to_string).collect();
     fleet.samples().filter(|series| names.contains(&series.name)).collect()
-}
-
-/// A folder of our own that goes away with us.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("foreshadow-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // what is left of it lies in the temporary folder
-    }
 }

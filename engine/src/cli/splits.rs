@@ -44,7 +44,18 @@ impl Splits {
                     expected: "a time after train_end",
                 });
             }
-            let split = Split { train_end_ms: record.train_end * 1_000, test_start_ms: record.test_start * 1_000 };
+            let (Some(train_end_ms), Some(test_start_ms)) =
+                (record.train_end.checked_mul(1_000), record.test_start.checked_mul(1_000))
+            else {
+                return Err(SourceError::Cell {
+                    path: shown,
+                    row,
+                    column: "train_end".into(),
+                    found: record.train_end.to_string(),
+                    expected: "seconds since the epoch",
+                });
+            };
+            let split = Split { train_end_ms, test_start_ms };
             splits.insert((record.dataset, record.series_id), split);
         }
         Ok(Self(splits))

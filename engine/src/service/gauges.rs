@@ -2,6 +2,7 @@
 //!
 //! Never a future timestamp: the ones ahead stay in the shadow, and a scrape stamps these with now.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use crate::issue::{Issue, Shadow};
@@ -17,7 +18,13 @@ pub(super) fn write(text: &mut String, issue: &Issue, now_ms: i64) {
         .shadows()
         .iter()
         .take(SERIES)
-        .filter_map(|shadow| Some((labels(shadow)?, shadow, shadow.step_at(now_ms.max(shadow.cutoff_ms() + 1))?)))
+        .filter_map(|shadow| {
+            Some((
+                labels(shadow.series(), shadow.model())?,
+                shadow,
+                shadow.step_at(now_ms.max(shadow.cutoff_ms() + 1))?,
+            ))
+        })
         .collect();
     let last = |shadow: &Shadow| shadow.levels().len().checked_sub(1);
     for (name, help) in [
@@ -43,11 +50,17 @@ pub(super) fn write(text: &mut String, issue: &Issue, now_ms: i64) {
 }
 
 /// The series' labels in the text format; a character that it does not allow in a label becomes `_`.
-fn labels(shadow: &Shadow) -> Option<String> {
-    let key: SeriesKey = shadow.series().parse().ok()?;
-    let mut text = format!("horizon=\"0s\",shadow_model=\"{}\"", escaped(shadow.model()));
+fn labels(series: &str, model: &str) -> Option<String> {
+    let key: SeriesKey = series.parse().ok()?;
+    let mut text = format!("horizon=\"0s\",shadow_model=\"{}\"", escaped(model));
+    let mut taken = HashSet::from(["horizon".to_string(), "shadow_model".to_string(), "shadow_of".to_string()]);
     for (label, value) in key.labels() {
-        let label = if label == "__name__" { "shadow_of".to_string() } else { plain(label) };
+        let mut written = plain(label);
+        // A label written twice would spoil the whole scrape; Prometheus itself prefixes its own clashes so.
+        while !taken.insert(written.clone()) {
+            written = format!("exported_{written}");
+        }
+        let label = if label == "__name__" { "shadow_of" } else { &written };
         let _ = write!(text, ",{label}=\"{}\"", escaped(value));
     }
     Some(text)
@@ -61,4 +74,18 @@ fn plain(label: &str) -> String {
 
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_label_is_written_twice() {
+        let text = labels(r#"load{a.b="1",a_b="2",horizon="3"}"#, "naive").unwrap();
+        assert_eq!(
+            text,
+            r#"horizon="0s",shadow_model="naive",shadow_of="load",a_b="1",exported_a_b="2",exported_horizon="3""#
+        );
+    }
 }

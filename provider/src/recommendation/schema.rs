@@ -16,13 +16,13 @@ pub(super) fn schema() -> Schema {
         Attribute::optional(
             "quantile",
             number(),
-            "Quantile of demand to provide for, in (0, 1). Default: the workload's own.",
+            "Quantile of demand to provide for, from the median up to the highest the engine keeps (0.975). Default: the workload's own.",
         )
         .check(validate::probability),
         Attribute::optional(
             "horizon",
             text(),
-            "How far ahead demand is covered, as `\"2h\"`. Default: the workload's lead time.",
+            "How far ahead demand is covered, as `\"2h\"`. Default: one slot and the workload's lead time.",
         )
         .check(validate::duration),
         Attribute::optional("min", number(), "Least capacity to recommend. Default: the workload's own.")
@@ -88,7 +88,11 @@ fn results() -> Vec<Attribute> {
         Attribute::computed("slot_start", text(), "Start of the decision slot, as RFC 3339."),
         Attribute::computed("slot_seconds", number(), "Length of the decision slot."),
         Attribute::computed("issue_id", text(), "Issue the answer was read from; null for a fallback."),
-        Attribute::computed("stale", Kind::Plain(Type::Bool), "Whether the issue is older than its slot."),
+        Attribute::computed(
+            "stale",
+            Kind::Plain(Type::Bool),
+            "Whether a refresh was missed: the issue's slot lies more than one slot back.",
+        ),
         Attribute::computed(
             "evidence",
             Kind::Single(evidence),
