@@ -7,11 +7,9 @@ use foreshadow_models::{
 };
 
 use crate::act::{Workload, demand};
+use crate::clock::DAY_MS;
 use crate::families;
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
-
-/// The season of a family that is asked for without one.
-const DAY_MS: i64 = 86_400_000;
 
 /// How telemetry becomes an issue.
 #[derive(Clone, Debug)]

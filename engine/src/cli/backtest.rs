@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::Failure;
 use super::output::{self, Format, number};
 use super::progress::Step;
-use super::settings::Settings;
+use super::settings::{Settings, only_model};
 use super::splits::{Split, Splits};
-use crate::config::{Config, ConfigError, Refusal};
+use crate::clock::DAY_MS;
+use crate::config::Config;
 use crate::families;
 
 const EXAMPLES: &str = "Examples:
@@ -23,8 +24,6 @@ const EXAMPLES: &str = "Examples:
 
 MASE and the interval score are scaled by the mean change over --mase-season in the training part, the same for
 every family; a series without such a change is counted as unscaled.";
-
-const DAY_MS: i64 = 86_400_000;
 
 /// Flags of `foreshadow backtest`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +79,7 @@ struct ModelSummary {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
-    let name = only_model(&config)?;
+    let name = only_model(&config, "backtest")?;
     let splits = args.splits.as_deref().map(Splits::read).transpose()?;
     let mut raw = args.settings.read(&config)?;
     let horizon_steps = config.forecast().horizon().steps();
@@ -116,18 +115,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     results.sort_by(|a, b| a.name.cmp(&b.name));
     print(&results, started.elapsed().as_secs_f64(), args.output)
-}
-
-/// The family to judge: one, so that the figures are its own.
-fn only_model(config: &Config) -> Result<&str, Failure> {
-    match config.forecast().models() {
-        [name] => Ok(name),
-        several => {
-            let way_out = "name one family, or auto to have the best chosen for each series";
-            let refusal = Refusal::new("forecast.models", several, way_out);
-            Err(ConfigError::Invalid { refusal, place: "backtest".into() }.into())
-        }
-    }
 }
 
 fn unscored(name: &str, status: &str) -> SeriesResult {

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use super::Failure;
 use super::output::{self, Format, number};
 use super::progress::Step;
-use super::settings::Settings;
+use super::settings::{Settings, only_model};
+use crate::clock::DAY_MS;
 use crate::config::{Config, ConfigError, Refusal};
 use crate::families;
 use crate::telemetry::parse_time;
@@ -17,8 +18,6 @@ const EXAMPLES: &str = "Examples:
   foreshadow forecast --input metrics.csv.gz --horizon 288 --output csv > forecast.csv
   foreshadow forecast --input metrics.csv --cutoff 2026-11-23T00:00:00Z --horizon 24 --output json
   foreshadow forecast --config foreshadow.toml";
-
-const DAY_MS: i64 = 86_400_000;
 
 /// Flags of `foreshadow forecast`.
 #[derive(Debug, clap::Args)]
@@ -56,7 +55,7 @@ struct PanelForecast {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
-    let name = only_model(&config)?;
+    let name = only_model(&config, "forecast")?;
     let cutoff_ms = args.cutoff.as_deref().map(cutoff).transpose()?;
     let mut raw = args.settings.read(&config)?;
     if let Some(cutoff_ms) = cutoff_ms {
@@ -86,18 +85,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     rows.sort_by_key(|row| row.name);
     print(&rows, &panels.rejected, args.output)
-}
-
-/// The family to use: one, so that every series gets one forecast.
-fn only_model(config: &Config) -> Result<&str, Failure> {
-    match config.forecast().models() {
-        [name] => Ok(name),
-        several => {
-            let way_out = "name one family, or auto to have the best chosen for each series";
-            let refusal = Refusal::new("forecast.models", several, way_out);
-            Err(ConfigError::Invalid { refusal, place: "forecast".into() }.into())
-        }
-    }
 }
 
 fn cutoff(text: &str) -> Result<i64, Failure> {

@@ -7,9 +7,9 @@ use foreshadow_models::{
     Auto, BacktestError, FitError, Fitted, Forecast, Horizon, Model, Panel, PredictError, Quantiles,
 };
 
+use crate::clock::DAY_MS;
 use crate::telemetry::SeriesKey;
 
-const DAY_MS: i64 = 86_400_000;
 /// Half-widths of the 95 % band past which a value is an anomaly.
 const THRESHOLD: f32 = 2.0;
 /// Anomalous steps nearer than this belong to one episode, and a shorter one is none.

@@ -1,11 +1,11 @@
 //! What every workload runs on and what the next day calls for.
 
 use crate::act::{Ask, RecommendError, Recommendation, Workload, recommend};
+use crate::clock::DAY_MS;
 use crate::config::Demand;
 use crate::issue::Issue;
 use crate::simulate::{Fleet, SimulatedWorkload};
 
-const DAY_MS: i64 = 86_400_000;
 const LEAD_TIME_MS: i64 = 600_000;
 /// Share of a replica to plan with, and the quantile of demand to be ready for.
 const TARGET: f64 = 0.75;
