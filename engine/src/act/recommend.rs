@@ -3,7 +3,7 @@
 //! `replicas = ceil(max over the horizon of the demand quantile ÷ (unit capacity × target))`, rounded up to
 //! the step, then bounded. A function of workload, request and issue alone: asked twice, it answers the same.
 
-use super::{Ask, Workload};
+use super::{Ask, Drivers, Workload};
 use crate::issue::{Issue, Shadow};
 
 /// Capacity for one workload, and why.
@@ -93,7 +93,7 @@ pub enum RecommendError {
     },
 }
 
-/// Recommends capacity from an issue.
+/// Recommends capacity from an issue, given which of its shadows drive the workload.
 ///
 /// Without an own horizon it looks one slot and one lead time past the issue's cutoff: what is asked for in
 /// this slot must last until what is asked for in the next one is ready. Demand of several series is the sum
@@ -102,8 +102,13 @@ pub enum RecommendError {
 ///
 /// # Errors
 /// [`RecommendError`]: a request out of range, no driver, a driver without a shadow or with one too old.
-pub fn recommend(workload: &Workload, ask: &Ask, issue: &Issue) -> Result<Recommendation, RecommendError> {
-    let drivers = drivers(workload, issue)?;
+pub fn recommend(
+    workload: &Workload,
+    ask: &Ask,
+    issue: &Issue,
+    drivers: &Drivers,
+) -> Result<Recommendation, RecommendError> {
+    let drivers = present(workload, issue, drivers)?;
     let plan = Plan::new(workload, ask, issue, &drivers)?;
     let times = plan.times(workload, issue, &drivers)?;
     let demand: Vec<f64> = times.iter().map(|time| plan.demand(&drivers, *time)).collect();
@@ -134,19 +139,20 @@ pub fn recommend(workload: &Workload, ask: &Ask, issue: &Issue) -> Result<Recomm
     })
 }
 
-fn drivers<'a>(workload: &Workload, issue: &'a Issue) -> Result<Vec<&'a Shadow>, RecommendError> {
-    if let Some(missing) = issue.missing().iter().find(|missing| workload.is_driven_by(&missing.series)) {
+/// The driving shadows, which must all be there.
+fn present<'a>(workload: &Workload, issue: &'a Issue, drivers: &Drivers) -> Result<Vec<&'a Shadow>, RecommendError> {
+    if let Some(missing) = drivers.missing(issue) {
         return Err(RecommendError::MissingDriver {
             workload: workload.name.clone(),
             series: missing.series.clone(),
             reason: missing.reason.clone(),
         });
     }
-    let drivers: Vec<_> = issue.shadows().iter().filter(|shadow| workload.is_driven_by(shadow.series())).collect();
-    if drivers.is_empty() {
+    let shadows: Vec<_> = drivers.shadows(issue).collect();
+    if shadows.is_empty() {
         return Err(RecommendError::NoDrivers { workload: workload.name.clone(), issue: issue.id().into() });
     }
-    Ok(drivers)
+    Ok(shadows)
 }
 
 fn held_out_share(shadow: &Shadow, level: f64) -> f64 {

@@ -29,14 +29,6 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Whether a shadow of this series drives the workload.
-    pub fn is_driven_by(&self, series: &str) -> bool {
-        match &self.demand {
-            Demand::Series(selector) => series.parse::<SeriesKey>().is_ok_and(|key| selector.matches(&key)),
-            Demand::Utilisation { .. } => series == self.demand_series(),
-        }
-    }
-
     /// Identity of the demand series built for a workload that is sized on utilisation.
     pub fn demand_series(&self) -> String {
         let labels = [("__name__", "foreshadow_demand"), ("workload", self.name.as_str())];

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::Settings;
-use crate::act::{Ask, RecommendError, Recommendation, Workload, recommend};
+use crate::act::{Ask, Drivers, RecommendError, Recommendation, Workload, recommend};
 use crate::clock::Clock;
 use crate::issue::{Issue, Slot};
 use crate::store::{Decision, LedgerWriter, Recorded, Store, StoreError};
@@ -102,9 +102,22 @@ pub(super) struct Health {
     pub(super) age_ms: i64,
 }
 
+/// An issue and what drives each workload in it.
+#[derive(Debug)]
+struct Current {
+    issue: Arc<Issue>,
+    drivers: Vec<Drivers>,
+}
+
+impl Current {
+    fn new(issue: Issue, workloads: &[Workload]) -> Arc<Self> {
+        Arc::new(Self { drivers: Drivers::of(workloads, &issue), issue: Arc::new(issue) })
+    }
+}
+
 pub(super) struct Engine {
     workloads: Arc<Vec<Workload>>,
-    current: RwLock<Option<Arc<Issue>>>,
+    current: RwLock<Option<Arc<Current>>>,
     trouble: Mutex<Option<String>>,
     store: Arc<dyn Store>,
     ledger: LedgerWriter,
@@ -121,7 +134,7 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     pub(super) fn start(settings: &Settings, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         crate::observe::counters(); // before the first request is counted
-        let current = store.latest_issue()?.map(Arc::new);
+        let current = store.latest_issue()?.map(|issue| Current::new(issue, &settings.workloads));
         Ok(Self {
             workloads: Arc::new(settings.workloads.clone()),
             current: RwLock::new(current),
@@ -142,7 +155,8 @@ impl Engine {
     pub(super) fn publish(&self, issue: Issue) -> Result<(), StoreError> {
         self.store.publish(&issue)?;
         tracing::info!(issue = issue.id(), series = issue.shadows().len(), "issue published");
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(issue));
+        let current = Current::new(issue, &self.workloads);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(current);
         Ok(())
     }
 
@@ -151,6 +165,10 @@ impl Engine {
     }
 
     pub(super) fn issue(&self) -> Result<Arc<Issue>, EngineError> {
+        Ok(self.current()?.issue.clone())
+    }
+
+    fn current(&self) -> Result<Arc<Current>, EngineError> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         let trouble = || self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         current.ok_or_else(|| EngineError::NoIssue { reason: trouble().unwrap_or("the first fit is running".into()) })
@@ -187,9 +205,11 @@ impl Engine {
             let known = self.workloads.iter().map(|workload| workload.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(EngineError::UnknownWorkload { workload, known });
         };
-        let issue = self.issue()?;
-        let (workloads, of) = (self.workloads.clone(), issue.clone());
-        let recommendation = self.worker.run(move || recommend(&workloads[at], &ask, &of)).await??;
+        let current = self.current()?;
+        let issue = current.issue.clone();
+        let workloads = self.workloads.clone();
+        let work = move || recommend(&workloads[at], &ask, &current.issue, &current.drivers[at]);
+        let recommendation = self.worker.run(work).await??;
         Ok(Recommended {
             workload,
             recommendation,

@@ -21,6 +21,10 @@ fn workload() -> Workload {
     }
 }
 
+fn recommended(workload: &Workload, ask: &Ask, issue: &Issue) -> Result<Recommendation, RecommendError> {
+    recommend(workload, ask, issue, &Drivers::of(std::slice::from_ref(workload), issue)[0])
+}
+
 fn web(series: &str, values: &[f64], width: f64) -> Shadow {
     shadow(&format!(r#"requests{{app="web",pod="{series}"}}"#), 120 * MINUTE, 5 * MINUTE, values, width)
 }
@@ -34,7 +38,7 @@ fn the_whole_answer_of_one_request() {
     let other = shadow("memory", 120 * MINUTE, 5 * MINUTE, &[1e9; 12], 0.0);
     let values = [20.0, 20.0, 30.0, 44.0, 44.0, 30.0, 20.0, 20.0, 20.0, 20.0, 20.0, 90.0];
     let issue = issue(vec![web("a", &values, 10.0), web("b", &[1.0; 12], 0.0), other], 30 * MINUTE);
-    let answer = recommend(&workload(), &Ask::default(), &issue).unwrap();
+    let answer = recommended(&workload(), &Ask::default(), &issue).unwrap();
     // Slot and lead time are eight steps, so the rise to 90 lies past them. q0.9 of the peak is
     // 44 + 10 · 0.4 + 1 = 49, and 49 ÷ (10 · 0.5) = 9.8 units.
     assert_eq!(answer.replicas, 10);
@@ -47,14 +51,14 @@ fn the_whole_answer_of_one_request() {
     assert_eq!((answer.evidence.coverage95_percent, answer.evidence.cutoff_ms), (94.5, 120 * MINUTE));
     assert_eq!((answer.evidence.peak_demand, answer.evidence.peak_ms), (49.0, 140 * MINUTE));
     assert_eq!(answer.evidence.drivers, [r#"requests{app="web",pod="a"}"#, r#"requests{app="web",pod="b"}"#]);
-    assert_eq!(recommend(&workload(), &Ask::default(), &issue), Ok(answer));
+    assert_eq!(recommended(&workload(), &Ask::default(), &issue), Ok(answer));
 }
 
 #[test]
 fn a_driver_without_a_shadow_is_refused_rather_than_left_out() {
     let missing = vec![Missing { series: r#"requests{app="web",pod="b"}"#.into(), reason: "too short".into() }];
     let issue = Issue::new(vec![web("a", &[1.0; 12], 0.0)], missing, 30 * MINUTE).unwrap();
-    let error = recommend(&workload(), &Ask::default(), &issue).unwrap_err();
+    let error = recommended(&workload(), &Ask::default(), &issue).unwrap_err();
     assert!(matches!(&error, RecommendError::MissingDriver { series, .. } if series.contains("pod=\"b\"")), "{error}");
 }
 
@@ -70,7 +74,7 @@ fn a_request_out_of_range_names_the_field_and_the_range() {
         (Ask { step: Some(0), ..Ask::default() }, "step is 0; it must lie in [1, …)"),
     ];
     for (ask, message) in cases {
-        assert_eq!(recommend(&workload(), &ask, &issue).unwrap_err().to_string(), message);
+        assert_eq!(recommended(&workload(), &ask, &issue).unwrap_err().to_string(), message);
     }
 }
 
@@ -79,9 +83,9 @@ fn a_series_that_stopped_is_told_and_one_that_lags_a_step_is_used() {
     let late = |cutoff| shadow(r#"requests{app="web"}"#, cutoff * MINUTE, 5 * MINUTE, &[1.0; 12], 0.0);
     let now = shadow("other", 120 * MINUTE, 5 * MINUTE, &[1.0; 12], 0.0);
     let ask = horizon(12);
-    let answer = recommend(&workload(), &ask, &issue(vec![late(115), now.clone()], 30 * MINUTE)).unwrap();
+    let answer = recommended(&workload(), &ask, &issue(vec![late(115), now.clone()], 30 * MINUTE)).unwrap();
     assert_eq!((answer.replicas, answer.evidence.cutoff_ms), (2, 115 * MINUTE));
-    let error = recommend(&workload(), &ask, &issue(vec![late(60), now], 30 * MINUTE)).unwrap_err();
+    let error = recommended(&workload(), &ask, &issue(vec![late(60), now], 30 * MINUTE)).unwrap_err();
     assert!(matches!(error, RecommendError::Lagging { .. }), "{error}");
 }
 
@@ -91,7 +95,7 @@ fn utilisation_is_driven_by_its_own_demand_series_alone() {
     let demand = Demand::Utilisation { utilisation, capacity: Capacity::Number(4.0) };
     let workload = Workload { demand, ..workload() };
     let built = shadow(&workload.demand_series(), 120 * MINUTE, 5 * MINUTE, &[50.0; 12], 0.0);
-    let answer = recommend(&workload, &Ask::default(), &issue(vec![built, web("a", &[9e9; 12], 0.0)], 30 * MINUTE));
+    let answer = recommended(&workload, &Ask::default(), &issue(vec![built, web("a", &[9e9; 12], 0.0)], 30 * MINUTE));
     assert_eq!(answer.unwrap().replicas, 10);
 }
 
@@ -108,7 +112,7 @@ proptest! {
     ) {
         let workload = Workload { min, max: min + span, step, quantile, ..workload() };
         let ask = horizon(8);
-        let of = |values: &[f64]| recommend(&workload, &ask, &issue(vec![web("a", values, width)], 30 * MINUTE)).unwrap();
+        let of = |values: &[f64]| recommended(&workload, &ask, &issue(vec![web("a", values, width)], 30 * MINUTE)).unwrap();
         let answer = of(&values);
         prop_assert!((min..=min + span).contains(&answer.replicas));
         prop_assert!(answer.replicas % step == 0 || answer.replicas == min || answer.replicas == min + span);
@@ -121,7 +125,7 @@ proptest! {
         let higher: Vec<f64> = values.iter().zip(&more).map(|(value, more)| value + more).collect();
         prop_assert!(of(&higher).replicas >= answer.replicas, "more demand never asks for less");
         let surer = Workload { quantile: 0.975, ..workload.clone() };
-        let surer = recommend(&surer, &ask, &issue(vec![web("a", &values, width)], 30 * MINUTE)).unwrap();
+        let surer = recommended(&surer, &ask, &issue(vec![web("a", &values, width)], 30 * MINUTE)).unwrap();
         prop_assert!(surer.replicas >= answer.replicas, "a higher quantile never asks for less");
     }
 }

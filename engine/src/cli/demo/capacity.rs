@@ -1,6 +1,6 @@
 //! What every workload runs on and what the next day calls for.
 
-use crate::act::{Ask, RecommendError, Recommendation, Workload, recommend};
+use crate::act::{Ask, Drivers, RecommendError, Recommendation, Workload, recommend};
 use crate::clock::DAY_MS;
 use crate::config::Demand;
 use crate::issue::Issue;
@@ -17,7 +17,6 @@ const MOST_TIMES: i64 = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Sizing {
     pub(super) workload: SimulatedWorkload,
-    /// The most it may have: beyond it, its region is short.
     pub(super) recommendation: Recommendation,
 }
 
@@ -62,8 +61,9 @@ pub(super) fn size(fleet: &Fleet, workloads: &[Workload], issue: &Issue) -> (Vec
     let ask = Ask { horizon_ms: Some(DAY_MS), ..Ask::default() };
     let mut sizings = Vec::new();
     let mut refused = Vec::new();
-    for (simulated, workload) in fleet.workloads.iter().zip(workloads) {
-        match recommend(workload, &ask, issue) {
+    let drivers = Drivers::of(workloads, issue);
+    for ((simulated, workload), drivers) in fleet.workloads.iter().zip(workloads).zip(&drivers) {
+        match recommend(workload, &ask, issue, drivers) {
             Ok(recommendation) => sizings.push(Sizing { workload: simulated.clone(), recommendation }),
             Err(error) => refused.push(error),
         }
@@ -88,7 +88,7 @@ pub(super) fn by_region(sizings: &[Sizing]) -> Vec<RegionSum> {
     sums
 }
 
-/// The workloads whose capacity should change most, as a share of what they have, the most pressing first.
+/// The workloads by what their forecast peak would use of what runs now, the most pressing first.
 pub(super) fn most_pressing(sizings: &[Sizing]) -> Vec<&Sizing> {
     let mut sorted: Vec<&Sizing> = sizings.iter().collect();
     sorted.sort_by(|a, b| b.peak_use().total_cmp(&a.peak_use()));
