@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
+use crate::backtest::HeldOut;
 use crate::conformal::{Intervals, held_out_shares};
 use crate::metrics::seasonal_scale;
 use crate::select::{champion, horizon_loss, joint_loss};
@@ -41,21 +42,6 @@ pub struct Choice {
     pub picking_folds: usize,
     /// How the champion did on the folds that did not pick; `None` where the series is too short for one.
     pub held_out: Option<HeldOut>,
-}
-
-/// A champion on the folds that had no part in picking it.
-#[derive(Clone, Debug)]
-pub struct HeldOut {
-    /// How many folds those are.
-    pub folds: usize,
-    /// Its mean absolute error over the series' mean change a main season apart; `None` where that is 0.
-    pub mase: Option<f64>,
-    /// The same for seasonal naive at the main season.
-    pub mase_seasonal_naive: Option<f64>,
-    /// Percent of values inside the 95 % band that the other folds alone would have given.
-    pub coverage95_percent: f64,
-    /// Share of values at or under each level of [`Quantiles::standard`], again as the other folds gave it.
-    pub share_below: Vec<f64>,
 }
 
 /// A fitted champion for every series.

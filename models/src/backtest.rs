@@ -2,6 +2,10 @@
 //!
 //! Source: Tashman, Out-of-sample tests of forecasting accuracy, Int. J. Forecasting 16(4), 2000.
 
+mod held_out;
+
+pub use held_out::HeldOut;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -46,7 +50,7 @@ impl Origins {
 /// What one model said at one origin.
 #[derive(Clone, Debug)]
 pub struct Fold {
-    /// How each series' fit went.
+    /// How each series' fit went; usable where its forecast is finite.
     pub status: Vec<FitStatus>,
     /// Its forecast of the steps after the origin.
     pub forecast: Forecast,
@@ -104,7 +108,14 @@ fn fold(
     let fitted = model.fit(seen, seed).map_err(|source| BacktestError::Fit { origin, source })?;
     let forecast = fitted.predict(horizon, quantiles).map_err(|source| BacktestError::Predict { origin, source })?;
     let chosen = (0..seen.series_count()).map(|s| fitted.chosen(s)).collect();
-    Ok(Fold { status: fitted.status().to_vec(), forecast, chosen })
+    let mut status = fitted.status().to_vec();
+    for (s, status) in status.iter_mut().enumerate() {
+        // A number that is not finite must not be left out of the score in silence.
+        if status.is_usable() && !forecast.is_finite(s) {
+            *status = FitStatus::NotConverged;
+        }
+    }
+    Ok(Fold { status, forecast, chosen })
 }
 
 impl<'a> Backtest<'a> {
@@ -134,20 +145,24 @@ impl<'a> Backtest<'a> {
         }
     }
 
-    /// One model's errors of each series over all origins where its fit was usable. MASE and MSIS are
-    /// scaled by each origin's own training part, one `mase_season` apart.
+    /// One model's errors of one series at one origin; nothing scored where its fit was not usable. MASE and
+    /// MSIS are scaled by the origin's own training part, one `mase_season` apart.
+    pub fn score(&self, model: usize, origin: usize, series: usize, mase_season: usize) -> SeriesScore {
+        let fold = self.fold(model, origin);
+        if !fold.status[series].is_usable() {
+            return SeriesScore::default();
+        }
+        let scale = seasonal_scale(self.train(origin, series), mase_season);
+        score(&fold.forecast, series, self.actual(origin, series), scale)
+    }
+
+    /// One model's errors of each series over all origins.
     pub fn scores(&self, model: usize, mase_season: usize) -> Vec<SeriesScore> {
         (0..self.window.series_count())
             .into_par_iter()
             .map(|series| {
                 let mut sum = SeriesScore::default();
-                for origin in 0..self.origins.count() {
-                    let fold = self.fold(model, origin);
-                    if fold.status[series].is_usable() {
-                        let scale = seasonal_scale(self.train(origin, series), mase_season);
-                        sum.add(&score(&fold.forecast, series, self.actual(origin, series), scale));
-                    }
-                }
+                (0..self.origins.count()).for_each(|origin| sum.add(&self.score(model, origin, series, mase_season)));
                 sum
             })
             .collect()
@@ -214,6 +229,39 @@ mod tests {
             let source = foreshadow_kernels::KernelError::Shape { operand: "y", found: 0, needed: 1 };
             Err(FitError::Kernel { family: self.name(), series_count: window.series_count(), source })
         }
+    }
+
+    /// Says NaN of every step and calls it fitted.
+    struct Lying;
+
+    impl Model for Lying {
+        fn name(&self) -> String {
+            "lying".into()
+        }
+
+        fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn crate::Fitted>, FitError> {
+            Ok(Box::new(FittedLying(vec![FitStatus::Fitted; window.series_count()])))
+        }
+    }
+
+    struct FittedLying(Vec<FitStatus>);
+
+    impl crate::Fitted for FittedLying {
+        fn status(&self) -> &[FitStatus] {
+            &self.0
+        }
+
+        fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, crate::PredictError> {
+            Ok(Forecast::empty(self.0.len(), horizon, quantiles.clone()))
+        }
+    }
+
+    #[test]
+    fn a_forecast_that_is_not_finite_is_a_failed_fit() {
+        let panel = panel();
+        let test = run(&panel.window(), &[&Lying], Origins::at(vec![3, 2]));
+        assert_eq!(test.fold(0, 0).status, [FitStatus::NotConverged, FitStatus::NotConverged]);
+        assert_eq!(test.scores(0, 1)[0].steps, 0);
     }
 
     #[test]

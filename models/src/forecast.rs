@@ -121,6 +121,12 @@ impl Forecast {
         &mut self.bands[at * steps..][..steps]
     }
 
+    /// Whether every number said of a series is finite.
+    pub fn is_finite(&self, series: usize) -> bool {
+        let curves = (0..self.quantiles.levels().len()).flat_map(|index| self.quantile(series, index));
+        self.mean(series).iter().chain(curves).all(|value| value.is_finite())
+    }
+
     /// Takes one series' rows from another forecast of the same horizon and quantiles.
     ///
     /// # Panics

@@ -18,10 +18,10 @@ pub mod season;
 pub mod select;
 mod transform;
 
-pub use auto::{Auto, Choice, FittedAuto, HeldOut};
-pub use backtest::{Backtest, Origins, backtest};
+pub use auto::{Auto, Choice, FittedAuto};
+pub use backtest::{Backtest, HeldOut, Origins, backtest};
 pub use error::{BacktestError, FitError, FitStatus, PredictError};
 pub use forecast::{Forecast, Horizon, Quantiles};
 pub use model::{Chosen, Fitted, Model};
 pub use normal::normal_quantile;
-pub use panel::{BuildOptions, Panel, PanelSet, RawSeries, Rejected, SeriesNotes, Window};
+pub use panel::{BuildOptions, HeldOutPart, Panel, PanelSet, RawSeries, Rejected, SeriesNotes, Window};

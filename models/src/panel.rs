@@ -2,7 +2,7 @@
 
 mod build;
 
-pub use build::{BuildOptions, PanelSet, RawSeries, Rejected, SeriesNotes};
+pub use build::{BuildOptions, HeldOutPart, PanelSet, RawSeries, Rejected, SeriesNotes};
 
 /// Series that share one step and phase, each with its own start and cutoff.
 ///

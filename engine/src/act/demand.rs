@@ -57,13 +57,13 @@ pub struct Built {
 /// Each sample counts for the step it falls in, so that units scraped at different offsets add up. A unit
 /// takes part from its first sample to its last; a step at which a unit that takes part was not observed
 /// stays unobserved, since a sum without it would be a dip that never was. Capacity holds until it is
-/// recorded anew.
+/// recorded anew. Of the sum the last `lookback_steps` are kept.
 ///
 /// # Errors
 /// [`DemandError`]: nothing matches, capacity does not pair up, or steps differ.
-pub fn build(workload: &Workload, panels: &[Panel]) -> Option<Result<Built, DemandError>> {
+pub fn build(workload: &Workload, panels: &[Panel], lookback_steps: usize) -> Option<Result<Built, DemandError>> {
     let Demand::Utilisation { utilisation, capacity } = &workload.demand else { return None };
-    Some(sum(utilisation, capacity, panels))
+    Some(sum(utilisation, capacity, panels, lookback_steps))
 }
 
 /// One series on the grid `index × step`.
@@ -85,7 +85,12 @@ impl Gridded<'_> {
     }
 }
 
-fn sum(utilisation: &Selector, capacity: &Capacity, panels: &[Panel]) -> Result<Built, DemandError> {
+fn sum(
+    utilisation: &Selector,
+    capacity: &Capacity,
+    panels: &[Panel],
+    lookback_steps: usize,
+) -> Result<Built, DemandError> {
     let units = matching(utilisation, panels);
     let Some(step_ms) = units.first().map(|unit| unit.step_ms) else {
         return Err(DemandError::NoMatch { selector: utilisation.to_string() });
@@ -125,6 +130,9 @@ fn sum(utilisation: &Selector, capacity: &Capacity, panels: &[Panel]) -> Result<
     let (Some(first), Some(last)) = (observed().next(), observed().next_back()) else {
         return Err(DemandError::Never);
     };
+    // Units may have lived decades apart.
+    let oldest = last.saturating_sub(i64::try_from(lookback_steps).unwrap_or(i64::MAX)) + 1;
+    let first = observed().find(|index| *index >= oldest).unwrap_or(first);
     let values = (first..=last).map(|index| total.get(&index).copied().unwrap_or(f64::NAN)).collect();
     Ok(Built { step_ms, start_ms: first * step_ms, values })
 }
@@ -199,7 +207,7 @@ mod tests {
             panel(0, &[(r#"util{u="a"}"#, 1, &[0.5, 0.5, 0.5, 0.5])]),
             panel(7, &[(r#"util{u="b"}"#, 2, &[0.25, NAN, 0.75])]),
         ];
-        let built = build(&workload(Capacity::Number(4.0)), &panels).unwrap().unwrap();
+        let built = build(&workload(Capacity::Number(4.0)), &panels, 100).unwrap().unwrap();
         assert_eq!((built.step_ms, built.start_ms), (10, 10));
         assert!(same(&built.values, &[2.0, 3.0, NAN, 5.0]), "{:?}", built.values);
     }
@@ -214,14 +222,22 @@ mod tests {
                 (r#"cap{u="b"}"#, 0, &[100.0; 5]),
             ],
         )];
-        let built = build(&workload(recorded()), &panels).unwrap().unwrap();
+        let built = build(&workload(recorded()), &panels, 100).unwrap().unwrap();
         assert!(same(&built.values, &[1.0, 1.0, 4.0, 4.0]), "{:?}", built.values);
+    }
+
+    #[test]
+    fn units_that_lived_far_apart_span_no_more_than_the_lookback() {
+        let long_ago = panel(0, &[(r#"util{u="a"}"#, -1_000_000_000_000, &[0.5, 0.5])]);
+        let now = panel(0, &[(r#"util{u="b"}"#, 7, &[1.0, 2.0, 3.0])]);
+        let built = build(&workload(Capacity::Number(1.0)), &[long_ago, now], 2).unwrap().unwrap();
+        assert_eq!((built.start_ms, &built.values[..]), (80, &[2.0, 3.0][..]));
     }
 
     #[test]
     fn what_cannot_be_built_says_why() {
         let unit: (&str, i64, &[f64]) = (r#"util{u="a"}"#, 0, &[0.5, 0.5]);
-        let error = |capacity, panels: &[Panel]| build(&workload(capacity), panels).unwrap().unwrap_err();
+        let error = |capacity, panels: &[Panel]| build(&workload(capacity), panels, 100).unwrap().unwrap_err();
         assert_eq!(error(recorded(), &[]), DemandError::NoMatch { selector: "util".into() });
         let utilisation = unit.0.to_string();
         assert_eq!(error(recorded(), &[panel(0, &[unit])]), DemandError::NoCapacity { utilisation, found: 0 });

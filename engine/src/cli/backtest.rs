@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use foreshadow_models::metrics::{Accuracy, SeriesScore};
-use foreshadow_models::{Backtest, BuildOptions, Model, Origins, Panel, PanelSet, backtest};
+use foreshadow_models::{Backtest, BuildOptions, Model, Origins, Panel, PanelSet, Quantiles, RawSeries, backtest};
 use serde::Serialize;
 
 use super::Failure;
 use super::output::{self, Format, number};
 use super::progress::Step;
 use super::settings::{Settings, only_model};
-use super::splits::{Split, Splits};
+use super::splits::Splits;
 use crate::clock::DAY_MS;
 use crate::config::Config;
 use crate::families;
@@ -51,8 +51,11 @@ struct SeriesResult {
     name: String,
     model: String,
     status: String,
+    /// At any origin.
     fallback: bool,
     score: SeriesScore,
+    /// The same by the family that was trusted at each origin.
+    by_model: BTreeMap<String, SeriesScore>,
 }
 
 /// The whole result, as `--output json` prints it.
@@ -73,6 +76,7 @@ struct Summary {
 
 #[derive(Debug, Serialize)]
 struct ModelSummary {
+    /// Series that it was trusted with at one origin or more.
     count: usize,
     mase: Option<f64>,
 }
@@ -82,67 +86,60 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let name = only_model(&config, "backtest")?;
     let splits = args.splits.as_deref().map(Splits::read).transpose()?;
     let mut raw = args.settings.read(&config)?;
-    let horizon_steps = config.forecast().horizon().steps();
-    let lookback_steps = match &splits {
-        Some(splits) => {
-            raw.iter_mut().for_each(|series| {
-                if let Some(split) = splits.of(&series.name) {
-                    split.part(series);
-                }
-            });
-            usize::MAX // each series is cut around its own split below
-        }
-        None => config.forecast().lookback_steps() + usize::from(args.origins) * horizon_steps,
+    let (horizon_steps, lookback_steps) = (config.forecast().horizon().steps(), config.forecast().lookback_steps());
+    let mut results = Vec::new();
+    let options = match &splits {
+        Some(splits) => part(&mut raw, splits, lookback_steps, horizon_steps, &mut results),
+        None => BuildOptions::lookback(lookback_steps + usize::from(args.origins) * horizon_steps),
     };
-    let panels = PanelSet::build(raw, &BuildOptions { lookback_steps });
+    let panels = PanelSet::build(raw, &options);
     output::warn(&panels);
     let started = Instant::now();
-    let mut results: Vec<SeriesResult> = panels.rejected.iter().map(|r| unscored(&r.name, "rejected")).collect();
+    results.extend(panels.rejected.iter().map(|r| unscored(&r.name, "rejected")));
     for panel in &panels.panels {
         let season = args.mase_season.map_or_else(|| panel.steps_in(DAY_MS), |season| season as usize);
         let horizon = config.forecast().horizon();
         let model = families::family(name, season, horizon).expect("the settings were checked");
-        match &splits {
-            Some(splits) => {
-                let (cut, train_steps) = cut(panel, splits, &config, &mut results);
-                results.extend(evaluate(&cut, Origins::at(train_steps), &*model, season, &config)?);
-            }
-            None => {
-                let origins = Origins::rolling(&panel.window(), horizon, args.origins.into(), horizon_steps);
-                results.extend(evaluate(panel, origins, &*model, season, &config)?);
-            }
-        }
+        let origins = match &splits {
+            Some(splits) => Origins::at((0..panel.series_count()).map(|s| train_steps(panel, s, splits)).collect()),
+            None => Origins::rolling(&panel.window(), horizon, args.origins.into(), horizon_steps),
+        };
+        results.extend(evaluate(panel, origins, &*model, season, &config)?);
     }
     results.sort_by(|a, b| a.name.cmp(&b.name));
     print(&results, started.elapsed().as_secs_f64(), args.output)
 }
 
 fn unscored(name: &str, status: &str) -> SeriesResult {
-    let score = SeriesScore::default();
-    SeriesResult { name: name.into(), model: String::new(), status: status.into(), fallback: false, score }
+    let (score, by_model) = (SeriesScore::default(), BTreeMap::new());
+    SeriesResult { name: name.into(), model: String::new(), status: status.into(), fallback: false, score, by_model }
 }
 
-/// The panel of those series that have a split, from the lookback before it to the horizon after it, and
-/// how many steps of each are for training; a series without a split goes to `results` at once.
-fn cut(panel: &Panel, splits: &Splits, config: &Config, results: &mut Vec<SeriesResult>) -> (Panel, Vec<usize>) {
-    let (lookback, horizon) = (config.forecast().lookback_steps(), config.forecast().horizon().steps());
-    let mut cut = Panel::new(panel.step_ms());
-    let mut train_steps = Vec::new();
-    for series in 0..panel.series_count() {
-        let split: Option<Split> = splits.of(panel.name(series));
-        let Some(split) = split else {
-            results.push(unscored(panel.name(series), "no_split"));
-            continue;
+/// Parts every series at its split, and says what of it a panel is to keep; a series without a split goes to
+/// `results` at once.
+fn part(
+    raw: &mut Vec<RawSeries>,
+    splits: &Splits,
+    lookback_steps: usize,
+    horizon_steps: usize,
+    results: &mut Vec<SeriesResult>,
+) -> BuildOptions {
+    let mut options = BuildOptions::lookback(lookback_steps);
+    raw.retain_mut(|series| {
+        let Some(split) = splits.of(&series.name) else {
+            results.push(unscored(&series.name, "no_split"));
+            return false;
         };
-        let values = panel.values(series);
-        let end = split.train_steps(panel, series);
-        let from = end.saturating_sub(lookback);
-        let from = values[from..end].iter().position(|v| !v.is_nan()).map_or(end, |skip| from + skip);
-        let start_ms = panel.start_ms(series) + from as i64 * panel.step_ms();
-        cut.push(panel.name(series).into(), start_ms, &values[from..values.len().min(end + horizon)]);
-        train_steps.push(end - from);
-    }
-    (cut, train_steps)
+        split.part(series);
+        options.held_out.insert(series.name.clone(), split.held_out(horizon_steps));
+        true
+    });
+    options
+}
+
+fn train_steps(panel: &Panel, series: usize, splits: &Splits) -> usize {
+    let split = splits.of(panel.name(series)).expect("`part` kept series with a split only");
+    split.train_steps(panel, series)
 }
 
 fn evaluate(
@@ -152,7 +149,8 @@ fn evaluate(
     season: usize,
     config: &Config,
 ) -> Result<Vec<SeriesResult>, Failure> {
-    let (forecast, quantiles) = (config.forecast(), config.quantiles());
+    // Not the configured quantiles: the measures are of these.
+    let (forecast, quantiles) = (config.forecast(), Quantiles::standard());
     let step = Step::new(format!("backtest of {} series by {}", panel.series_count(), model.name()));
     let tested: Backtest<'_> = backtest(
         &panel.window(),
@@ -165,26 +163,31 @@ fn evaluate(
             step.set(done, total);
         },
     )?;
-    let newest = tested.fold(0, 0);
-    let result = |(series, score): (usize, SeriesScore)| {
-        let chosen = newest.chosen[series].clone();
-        SeriesResult {
-            name: panel.name(series).into(),
-            fallback: chosen.as_ref().is_some_and(|chosen| chosen.fallback.is_some()),
-            model: chosen.map_or_else(|| model.name(), |chosen| chosen.champion),
-            status: newest.status[series].word().into(),
-            score,
+    Ok((0..panel.series_count()).map(|series| result(&tested, series, panel.name(series), model, season)).collect())
+}
+
+fn result(tested: &Backtest<'_>, series: usize, name: &str, model: &dyn Model, season: usize) -> SeriesResult {
+    let chosen = |origin: usize| tested.fold(0, origin).chosen[series].as_ref();
+    let trusted = |origin| chosen(origin).map_or_else(|| model.name(), |chosen| chosen.champion.clone());
+    let mut result = unscored(name, tested.fold(0, 0).status[series].word());
+    result.model = trusted(0);
+    for origin in 0..tested.origins().count() {
+        let score = tested.score(0, origin, series, season);
+        if score.steps > 0 {
+            result.by_model.entry(trusted(origin)).or_default().add(&score);
         }
-    };
-    Ok(tested.scores(0, season).into_iter().enumerate().map(result).collect())
+        result.score.add(&score);
+        result.fallback |= chosen(origin).is_some_and(|chosen| chosen.fallback.is_some());
+    }
+    result
 }
 
 fn summarise(results: &[SeriesResult], seconds: f64) -> Summary {
     let scores: Vec<SeriesScore> = results.iter().map(|result| result.score.clone()).collect();
     let accuracy = Accuracy::of(&scores);
     let mut by_model: BTreeMap<String, Vec<SeriesScore>> = BTreeMap::new();
-    for result in results.iter().filter(|result| result.score.steps > 0) {
-        by_model.entry(result.model.clone()).or_default().push(result.score.clone());
+    for (model, score) in results.iter().flat_map(|result| &result.by_model) {
+        by_model.entry(model.clone()).or_default().push(score.clone());
     }
     let of_model = |scores: Vec<SeriesScore>| ModelSummary { count: scores.len(), mase: Accuracy::of(&scores).mase };
     Summary {

@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             series.times_ms = kept.iter().map(|at| series.times_ms[*at]).collect();
         }
     }
-    let panels = PanelSet::build(raw, &BuildOptions { lookback_steps: config.forecast().lookback_steps() });
+    let panels = PanelSet::build(raw, &BuildOptions::lookback(config.forecast().lookback_steps()));
     output::warn(&panels);
     let forecasts: Vec<PanelForecast> =
         panels.panels.iter().map(|panel| forecast(panel, name, &config)).collect::<Result<_, _>>()?;
@@ -140,6 +140,7 @@ impl Row<'_> {
 #[derive(Serialize)]
 struct SeriesNotesJson {
     not_finite: usize,
+    absurd_times: usize,
     out_of_order: usize,
     equal_duplicates: usize,
     conflicting: usize,
@@ -152,6 +153,7 @@ impl From<&SeriesNotes> for SeriesNotesJson {
     fn from(notes: &SeriesNotes) -> Self {
         let SeriesNotes {
             not_finite,
+            absurd_times,
             out_of_order,
             equal_duplicates,
             conflicting,
@@ -159,7 +161,16 @@ impl From<&SeriesNotes> for SeriesNotesJson {
             missing_steps,
             beyond_lookback,
         } = *notes;
-        Self { not_finite, out_of_order, equal_duplicates, conflicting, snapped, missing_steps, beyond_lookback }
+        Self {
+            not_finite,
+            absurd_times,
+            out_of_order,
+            equal_duplicates,
+            conflicting,
+            snapped,
+            missing_steps,
+            beyond_lookback,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use foreshadow_models::{Panel, RawSeries};
+use foreshadow_models::{HeldOutPart, Panel, RawSeries};
 use serde::Deserialize;
 
 use crate::telemetry::{SeriesKey, SourceError};
@@ -77,6 +77,11 @@ impl Split {
             series.values = kept.iter().map(|at| series.values[*at]).collect();
             series.times_ms = kept.iter().map(|at| series.times_ms[*at]).collect();
         }
+    }
+
+    /// The test part, at most one horizon long.
+    pub(super) fn held_out(&self, horizon_steps: usize) -> HeldOutPart {
+        HeldOutPart { start_ms: self.test_start_ms, steps: horizon_steps }
     }
 
     /// Steps of a panel's series that lie before the test part.

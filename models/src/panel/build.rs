@@ -1,6 +1,6 @@
 //! From raw samples to panels: sort, collapse duplicates, find step and phase, snap, look back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 
@@ -20,21 +20,44 @@ pub struct RawSeries {
 /// How raw samples become panels.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
-    /// Steps kept before each series' last sample.
+    /// Steps kept up to each series' last sample, or before its held-out part.
     pub lookback_steps: usize,
+    /// Parts of some series, by name, that are held out; a series without one is kept up to its end.
+    pub held_out: HashMap<String, HeldOutPart>,
+}
+
+/// The part of a series that a forecast is compared with; nothing after it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldOutPart {
+    /// Time of its first step, milliseconds since the epoch.
+    pub start_ms: i64,
+    /// Its length.
+    pub steps: usize,
+}
+
+impl BuildOptions {
+    /// A lookback, and nothing held out.
+    pub fn lookback(steps: usize) -> Self {
+        Self { lookback_steps: steps, held_out: HashMap::new() }
+    }
 }
 
 impl Default for BuildOptions {
     fn default() -> Self {
-        Self { lookback_steps: 8_192 }
+        Self::lookback(8_192)
     }
 }
+
+/// The end of the year 9999; a time further from 1970 than that is a broken cell, not a sample.
+const LATEST_MS: i64 = 253_402_300_799_999;
 
 /// What was mended in one series on its way into a panel; all zero for a clean one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeriesNotes {
     /// NaN and infinite samples dropped.
     pub not_finite: usize,
+    /// Samples whose time no calendar can name, dropped.
+    pub absurd_times: usize,
     /// Samples that stood before an earlier one.
     pub out_of_order: usize,
     /// Samples equal to another of the same time, dropped.
@@ -110,26 +133,45 @@ fn grid(raw: RawSeries, options: &BuildOptions) -> Result<Gridded, Rejected> {
     let samples = clean(&raw, &mut notes);
     let reject = |reason: String| Rejected { name: raw.name.clone(), reason };
     let (Some(&(_, _)), Some(&(last_ms, _))) = (samples.first(), samples.last()) else {
-        return Err(reject(format!("no finite value among {} samples", raw.values.len())));
+        return Err(reject(match notes.absurd_times {
+            0 => format!("no finite value among {} samples", raw.values.len()),
+            absurd => {
+                format!("{absurd} of {} samples lie beyond the year 9999, the others are not finite", raw.values.len())
+            }
+        }));
     };
-    let Some(step_ms) = commonest(samples.windows(2).map(|pair| pair[1].0 - pair[0].0)) else {
+    let part = options.held_out.get(&raw.name);
+    // The grid is what the samples before a held-out part say: those in it must move nothing.
+    let known = part.map_or(samples.len(), |part| samples.partition_point(|(time, _)| *time < part.start_ms));
+    let known = if known < 2 { &samples } else { &samples[..known] };
+    let Some(step_ms) = commonest(known.windows(2).map(|pair| pair[1].0 - pair[0].0)) else {
         return Err(reject("one sample only: two are needed to know the step".into()));
     };
-    let phase_ms = commonest(samples.iter().map(|(time, _)| time.rem_euclid(step_ms))).expect("samples is not empty");
+    let phase_ms = commonest(known.iter().map(|(time, _)| time.rem_euclid(step_ms))).expect("samples is not empty");
     // A sample exactly between two steps goes to the earlier one.
     let slot_of = |time: i64| (time - phase_ms + (step_ms - 1) / 2).div_euclid(step_ms);
-    let last_slot = slot_of(last_ms);
-    let lookback = i64::try_from(options.lookback_steps).unwrap_or(i64::MAX);
-    let oldest = last_slot.saturating_sub(lookback - 1);
-    let kept = samples.partition_point(|(time, _)| slot_of(*time) < oldest);
-    notes.beyond_lookback = kept;
-    let first_slot = slot_of(samples[kept].0);
+    let steps = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let end = part.map_or(slot_of(last_ms) + 1, |part| slot_of(part.start_ms));
+    let held_out = part.map_or(0, |part| steps(part.steps));
+    let oldest = end.saturating_sub(steps(options.lookback_steps));
+    let from = samples.partition_point(|(time, _)| slot_of(*time) < oldest);
+    let to = samples.partition_point(|(time, _)| slot_of(*time) < end.saturating_add(held_out));
+    notes.beyond_lookback = from;
+    let kept = &samples[from..to.max(from)];
+    let (Some(&(first, _)), Some(&(last, _))) = (kept.first(), kept.last()) else {
+        return Err(reject("no sample in the lookback before its held-out part, and none in that".into()));
+    };
+    let (first_slot, last_slot) = (slot_of(first), slot_of(last));
     let mut values = vec![f64::NAN; (last_slot - first_slot + 1) as usize];
-    for &(time, value) in &samples[kept..] {
+    for &(time, value) in kept {
         let slot = slot_of(time);
         notes.snapped += usize::from(slot * step_ms + phase_ms != time);
         let held = &mut values[(slot - first_slot) as usize];
-        notes.conflicting += usize::from(!held.is_nan());
+        if *held == value {
+            notes.equal_duplicates += 1;
+        } else if !held.is_nan() {
+            notes.conflicting += 1;
+        }
         *held = value;
     }
     notes.missing_steps = values.iter().filter(|v| v.is_nan()).count();
@@ -141,6 +183,8 @@ fn clean(raw: &RawSeries, notes: &mut SeriesNotes) -> Vec<(i64, f64)> {
     let mut samples: Vec<(i64, f64)> =
         raw.times_ms.iter().copied().zip(raw.values.iter().copied()).filter(|(_, v)| v.is_finite()).collect();
     notes.not_finite = raw.values.len() - samples.len();
+    samples.retain(|(time, _)| (-LATEST_MS..=LATEST_MS).contains(time));
+    notes.absurd_times = raw.values.len() - notes.not_finite - samples.len();
     notes.out_of_order = samples.windows(2).filter(|pair| pair[1].0 < pair[0].0).count();
     if notes.out_of_order > 0 {
         samples.sort_by_key(|(time, _)| *time); // stable: equal times keep the order they were read in
@@ -212,6 +256,17 @@ mod tests {
     }
 
     #[test]
+    fn a_time_beyond_any_calendar_is_dropped_and_counted() {
+        let mut samples: Vec<_> = (0..5).map(|i| (i * 60, i as f64)).collect();
+        samples.extend([(i64::MAX, 9.0), (i64::MIN, 9.0)]);
+        let set = PanelSet::build(vec![raw("a", &samples)], &BuildOptions::default());
+        let (panel, notes) = only(&set);
+        assert_eq!((panel.values(0).len(), notes.absurd_times, notes.not_finite), (5, 2, 0));
+        let none = PanelSet::build(vec![raw("a", &[(i64::MAX, 9.0)])], &BuildOptions::default());
+        assert!(none.rejected[0].reason.starts_with("1 of 1 samples lie beyond"), "{:?}", none.rejected);
+    }
+
+    #[test]
     fn steps_and_phases_part_panels() {
         let at = |start: i64, step: i64| (0..5).map(|i| (start + i * step, i as f64)).collect::<Vec<_>>();
         let input = vec![raw("hour", &at(0, 3_600)), raw("minute", &at(0, 60)), raw("late", &at(30, 60))];
@@ -234,9 +289,31 @@ mod tests {
     #[test]
     fn the_lookback_keeps_the_newest_steps() {
         let samples: Vec<_> = (0..10).map(|i| (i * 60, i as f64)).collect();
-        let set = PanelSet::build(vec![raw("a", &samples)], &BuildOptions { lookback_steps: 3 });
+        let set = PanelSet::build(vec![raw("a", &samples)], &BuildOptions::lookback(3));
         let (panel, notes) = only(&set);
         assert_eq!(panel.values(0), [7.0, 8.0, 9.0]);
         assert_eq!(notes.beyond_lookback, 7);
+    }
+
+    #[test]
+    fn a_held_out_part_bounds_what_is_kept_on_both_sides() {
+        // A sample of the far past and one of the far future would be a span of 10^12 steps.
+        let mut samples: Vec<_> =
+            [0, 1_000, 1_060, 1_120, 1_180, 1_240].map(|time| (100_000_000_000 + time, 1.0)).into();
+        samples.insert(0, (-100_000_000_000_000, 1.0));
+        samples.push((100_000_000_000_000, 9.0));
+        let mut options = BuildOptions::lookback(2);
+        options.held_out.insert("a".into(), HeldOutPart { start_ms: 100_000_001_120, steps: 2 });
+        let set = PanelSet::build(vec![raw("a", &samples)], &options);
+        let (panel, notes) = only(&set);
+        assert_eq!((panel.start_ms(0), panel.values(0).len()), (100_000_001_000, 4));
+        assert_eq!(notes.beyond_lookback, 2);
+        // What comes in the held-out part has no say in the grid.
+        samples.extend((1..20).map(|at| (100_000_001_120 + at, 5.0)));
+        let crowded = PanelSet::build(vec![raw("a", &samples)], &options);
+        assert_eq!((only(&crowded).0.step_ms(), only(&crowded).0.start_ms(0)), (60, 100_000_001_000));
+        options.held_out.insert("a".into(), HeldOutPart { start_ms: 50_000_000_000_000, steps: 2 });
+        let none = PanelSet::build(vec![raw("a", &samples)], &options);
+        assert!(none.rejected[0].reason.starts_with("no sample in the lookback"), "{:?}", none.rejected);
     }
 }
