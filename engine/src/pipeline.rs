@@ -1,15 +1,19 @@
 //! The road from telemetry to an issue, and the only file that names every stage:
 //! telemetry → panels → demand → fit → select → issue → store.
 
+use foreshadow_models::classical::SeasonalNaive;
 use foreshadow_models::{
-    Auto, BacktestError, BuildOptions, FitError, Fitted, HeldOut, Horizon, Panel, PanelSet, PredictError, Quantiles,
-    RawSeries,
+    Auto, BacktestError, BuildOptions, FitError, Fitted, HeldOut, Horizon, Model, Origins, Panel, PanelSet,
+    PredictError, Quantiles, RawSeries, backtest,
 };
 
 use crate::act::{Workload, demand};
 use crate::clock::DAY_MS;
 use crate::families;
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
+
+/// Folds that judge a family asked for by name, one horizon apart; `auto` lays out its own.
+const FOLDS: usize = 8;
 
 /// How telemetry becomes an issue.
 #[derive(Clone, Debug)]
@@ -77,7 +81,9 @@ pub enum PipelineError {
 
 /// Makes the issue of some telemetry: a function of its arguments alone.
 ///
-/// Workloads that are sized on utilisation get their demand built and forecast as a series of its own.
+/// Workloads that are sized on utilisation get their demand built and forecast as a series of its own. A
+/// series that ends past `now_ms` by more than a slot is missing: a clock gone wild must not move the slot for
+/// all others.
 ///
 /// # Errors
 /// [`PipelineError`] when no series at all has a shadow or a batch failed; a single broken series is among
@@ -86,14 +92,16 @@ pub fn make_issue(
     raw: Vec<RawSeries>,
     workloads: &[Workload],
     settings: &PipelineSettings,
+    now_ms: i64,
 ) -> Result<Issue, PipelineError> {
-    let PanelSet { mut panels, rejected, .. } =
-        PanelSet::build(raw, &BuildOptions { lookback_steps: settings.lookback_steps });
+    let (raw, future) = part_future(raw, now_ms.saturating_add(settings.slot_ms));
+    let PanelSet { mut panels, rejected, .. } = PanelSet::build(raw, &BuildOptions::lookback(settings.lookback_steps));
     let mut missing: Vec<Missing> =
         rejected.into_iter().map(|rejected| Missing { series: rejected.name, reason: rejected.reason }).collect();
+    missing.extend(future);
     let mut built_panels = Vec::new(); // no workload's demand is built from another's
     for workload in workloads {
-        match demand::build(workload, &panels) {
+        match demand::build(workload, &panels, settings.lookback_steps) {
             None => {}
             Some(Ok(built)) => {
                 let mut panel = Panel::new(built.step_ms);
@@ -122,6 +130,14 @@ pub fn make_issue(
     }
 }
 
+/// Puts series with a sample past `latest_ms` aside.
+fn part_future(raw: Vec<RawSeries>, latest_ms: i64) -> (Vec<RawSeries>, Vec<Missing>) {
+    let (future, raw): (Vec<_>, Vec<_>) =
+        raw.into_iter().partition(|series| series.times_ms.iter().any(|time| *time > latest_ms));
+    let reason = |series: RawSeries| Missing { series: series.name, reason: "it has samples of the future".into() };
+    (raw, future.into_iter().map(reason).collect())
+}
+
 /// Fits the families in their order and takes, for each series, the first that can forecast it.
 fn forecast(
     panel: &Panel,
@@ -140,7 +156,7 @@ fn forecast(
         for (series, refused) in refused.iter_mut().enumerate().filter(|(_, refused)| refused.is_some()) {
             let status = &fitted.status()[series];
             let model = fitted.chosen(series).map_or_else(|| family.clone(), |chosen| chosen.champion);
-            let accuracy = held_out.get(series).cloned().flatten();
+            let accuracy = held_out[series].clone();
             let shadow = Shadow::from_forecast(&window, series, &forecast, series, model, accuracy);
             match shadow.filter(|_| status.is_usable()) {
                 Some(shadow) => {
@@ -162,7 +178,7 @@ fn forecast(
 struct Judged {
     family: String,
     fitted: Box<dyn Fitted>,
-    /// What held-out folds said of each series; empty for all but `auto`, which alone makes folds.
+    /// What held-out folds said of each series.
     held_out: Vec<Option<Accuracy>>,
 }
 
@@ -176,7 +192,22 @@ fn fit(name: &str, panel: &Panel, settings: &PipelineSettings) -> Result<Judged,
     }
     let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon);
     let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
-    Ok(Judged { family: family.name(), fitted: family.fit(&window, settings.seed)?, held_out: Vec::new() })
+    let held_out = judge(&*family, panel, settings)?;
+    Ok(Judged { family: family.name(), fitted: family.fit(&window, settings.seed)?, held_out })
+}
+
+/// What the last folds say of a family that was asked for by name, beside seasonal naive.
+fn judge(
+    family: &dyn Model,
+    panel: &Panel,
+    settings: &PipelineSettings,
+) -> Result<Vec<Option<Accuracy>>, PipelineError> {
+    let (window, season, horizon) = (panel.window(), panel.steps_in(DAY_MS), settings.horizon);
+    let origins = Origins::rolling(&window, horizon, FOLDS, horizon.steps());
+    let yardstick = SeasonalNaive { season };
+    let (models, levels): ([&dyn Model; 2], _) = ([family, &yardstick], Quantiles::standard());
+    let folds = backtest(&window, &models, origins, horizon, &levels, settings.seed, &|_, _| ())?;
+    Ok(folds.held_out(0, 1, season).iter().map(|held_out| held_out.as_ref().map(accuracy)).collect())
 }
 
 /// How a champion did on the folds that had no part in picking it.

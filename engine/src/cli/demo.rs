@@ -1,5 +1,6 @@
 //! `foreshadow demo`: the main job on data that comes with the program, with nothing else installed.
 
+use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -100,10 +101,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let device = Device::open(args.device).map_err(|source| Failure::new(Exit::Setting, DemoError::Device(source)))?;
     let folder = tempfile::tempdir().map_err(|source| Failure::new(Exit::Disk, DemoError::Folder(source)))?;
     let fault = |error: DemoError| Failure::new(Exit::Fault, error);
+    let unwritable =
+        |source| Failure::new(Exit::Disk, DemoError::Report { path: args.report.display().to_string(), source });
+    // Before the work, which would be lost; what stands there stays until the new report is made.
+    OpenOptions::new().create(true).append(true).open(&args.report).map_err(unwritable)?;
 
     let step = Step::new("simulating a fleet of three regions");
     let real = real_panels(folder.path())?;
-    let fleet = Fleet::simulate(&FleetSpec::new(args.seed, SystemClock.now_ms()));
+    let now_ms = SystemClock.now_ms();
+    let fleet = Fleet::simulate(&FleetSpec::new(args.seed, now_ms));
     drop(step);
     let step = Step::new("issuing shadows for the last day and scoring it");
     let mut findings = Vec::new();
@@ -115,7 +121,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let step = Step::new("issuing shadows for the next day and sizing every workload");
     let workloads = capacity::workloads(&fleet);
     let settings = PipelineSettings { seed: args.seed, ..PipelineSettings::default() };
-    let issue = make_issue(demand(&fleet), &workloads, &settings).map_err(|e| fault(e.into()))?;
+    let issue = make_issue(demand(&fleet), &workloads, &settings, now_ms).map_err(|e| fault(e.into()))?;
     let (sizings, refused) = capacity::size(&fleet, &workloads, &issue);
     drop(step);
     let step = Step::new("asking terraform for a plan");
@@ -133,9 +139,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         plan,
     };
     let page = report::page(&outcome).into_string();
-    std::fs::write(&args.report, page).map_err(|source| {
-        Failure::new(Exit::Disk, DemoError::Report { path: args.report.display().to_string(), source })
-    })?;
+    std::fs::write(&args.report, page).map_err(unwritable)?;
     match args.output {
         Output::Json => output::print_json(&table::json(&outcome, &args.report)),
         Output::Table => output::print(&table::text(&outcome, &args.report, args.all)),

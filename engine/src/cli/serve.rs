@@ -123,7 +123,7 @@ struct Road<'a> {
 impl Road<'_> {
     fn issue(&self, now_ms: i64) -> Result<Issue, ServeError> {
         let raw = self.source.read(now_ms)?;
-        Ok(make_issue(raw, self.workloads, &self.settings)?)
+        Ok(make_issue(raw, self.workloads, &self.settings, now_ms)?)
     }
 
     /// Makes an issue now and at the start of every slot, until the other end of `end` is dropped.
@@ -131,9 +131,13 @@ impl Road<'_> {
         loop {
             let now_ms = SystemClock.now_ms();
             let refreshed = self.issue(now_ms).and_then(|issue| {
-                // One issue a slot: the first stays, so that an answer does not change within it.
-                let slot_is_new = handle.issue().is_none_or(|current| issue.slot().start_ms > current.slot().start_ms);
-                if slot_is_new { Ok(handle.publish(issue)?) } else { Ok(()) }
+                // One issue a slot: the first stays, so that an answer does not change within it. A stored one
+                // of the future was made from other telemetry, or under a clock gone wild.
+                let slot_is_new = |current: Arc<Issue>| {
+                    let stored = current.slot().start_ms;
+                    issue.slot().start_ms > stored || stored > now_ms
+                };
+                if handle.issue().is_none_or(slot_is_new) { Ok(handle.publish(issue)?) } else { Ok(()) }
             });
             let trouble = refreshed.err().map(|error| service::chain(&error));
             let failed = trouble.is_some();

@@ -81,8 +81,8 @@ pub(super) fn shadow(shadow: &Shadow, issue: &Issue) -> pb::Shadow {
         mean: steps.clone().map(|step| shadow.mean(step)).collect(),
         quantiles: shadow.levels().iter().enumerate().map(quantile).collect(),
         accuracy: shadow.accuracy().map(|accuracy| pb::Accuracy {
-            mase: accuracy.mase.unwrap_or_default(),
-            mase_seasonal_naive: accuracy.mase_seasonal_naive.unwrap_or_default(),
+            mase: accuracy.mase,
+            mase_seasonal_naive: accuracy.mase_seasonal_naive,
             coverage95_percent: accuracy.coverage95_percent,
             folds: accuracy.folds,
         }),

@@ -38,7 +38,7 @@ fn workload() -> Workload {
 
 fn issue_until(end_ms: i64) -> Issue {
     let settings = PipelineSettings { models: vec!["snaive".into()], ..PipelineSettings::default() };
-    make_issue(telemetry(end_ms), &[workload()], &settings).unwrap()
+    make_issue(telemetry(end_ms), &[workload()], &settings, end_ms).unwrap()
 }
 
 fn running(end_ms: i64, store: Arc<dyn Store>) -> Handle {
@@ -82,7 +82,10 @@ async fn an_issue_is_served_and_decisions_are_kept() {
     let request = pb::GetShadowRequest { series: r#"requests{app="web"}"#.into() };
     let shadow = client.get_shadow(request).await.unwrap().into_inner();
     assert_eq!((shadow.mean.len(), shadow.quantiles.len(), shadow.issue_id), (288, 11, health.issue_id));
-    assert_eq!(shadow.accuracy, None, "a family asked for by name makes no folds");
+    // The wave repeats itself, and two of the three days before the last one have a day before them.
+    let accuracy = shadow.accuracy.unwrap();
+    assert_eq!((accuracy.folds, accuracy.mase, accuracy.coverage95_percent), (3, None, 100.0), "no change is no scale");
+    assert_eq!(answer.confidence, 1.0);
 
     let first = client.record_decision(decision(0, 15)).await.unwrap().into_inner();
     let again = client.record_decision(decision(0, 15)).await.unwrap().into_inner();
@@ -170,4 +173,35 @@ fn a_taken_port_and_a_stale_socket_file_are_told_apart() {
     let error = start(&Settings { grpc: Listen::Unix(file.clone()), ..settings }).unwrap_err();
     assert!(matches!(error, ServiceError::Listen(ListenError::NotASocket { .. })), "{error}");
     assert_eq!(std::fs::read_to_string(file).unwrap(), "kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_a_request_and_answers_the_next() {
+    let settings = Settings { queue: 1, ..Settings::on_free_ports(vec![workload()]) };
+    let handle = start(settings, Arc::new(MemoryStore::default()), Arc::new(FixedClock(0))).unwrap();
+    handle.publish(issue_until(0)).unwrap();
+    let mut client = client(&handle).await;
+    let engine = handle.engine.clone().unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(std::sync::Mutex::new(held));
+    let mut blocked = Vec::new();
+    // Both threads at work and one more waiting is all there is room for.
+    for _ in 0..3 {
+        let (engine, held) = (engine.clone(), held.clone());
+        let job = move || drop(held.lock().map(|held| held.recv()));
+        blocked.push(tokio::spawn(async move { engine.worker().run(job).await }));
+        tokio::time::sleep(Duration::from_millis(50)).await; // until a thread has taken it
+    }
+    while engine.worker().waiting() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let error = client.recommend(asked()).await.unwrap_err();
+    assert!(error.code() == Code::ResourceExhausted && error.message().contains("its most"), "{error}");
+    drop(release);
+    for job in blocked {
+        job.await.unwrap().unwrap();
+    }
+    assert_eq!(client.recommend(asked()).await.unwrap().into_inner().workload, "web");
+    drop((engine, client));
+    handle.shutdown();
 }
