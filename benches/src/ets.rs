@@ -41,14 +41,8 @@ fn against_statsforecast(
     figures: &mut Figures,
 ) -> Result<(), BenchError> {
     let series: Vec<&[f64]> = bench.originals.iter().map(|&s| bench.panel.values(s)).collect();
-    let path = std::env::temp_dir().join(format!("foreshadow-ets-{}.json", std::process::id()));
     let broken = |reason: String| BenchError::Program { program: "peers/ets.py".into(), reason };
-    std::fs::write(&path, json!({ "season": SEASON, "series": series }).to_string())
-        .map_err(|e| BenchError::Read { path: path.clone(), reason: e.to_string() })?;
-    let answer = peer("ets.py", &[&path.to_string_lossy()]);
-    // The file is scratch: whether it can be removed changes no figure.
-    let _ = std::fs::remove_file(&path);
-    let answer = answer?;
+    let answer = peer("ets.py", &json!({ "season": SEASON, "series": series }))?;
     let fits = answer["fits"].as_array().filter(|fits| fits.len() == series.len());
     let fits = fits.ok_or_else(|| broken("not one fit a series".into()))?;
     let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds".into()))?;

@@ -1,6 +1,7 @@
 //! Python peers, run side by side in an environment of their own.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,25 +11,27 @@ use crate::BenchError;
 
 const REQUIREMENTS: &str = include_str!("../peers/requirements.txt");
 
-/// Runs `peers/SCRIPT` with `arguments` and reads the JSON object that it prints.
+/// Runs `peers/SCRIPT` on `input`, which it reads from a JSON file, and reads the JSON object that it prints.
 ///
 /// The environment lies in the user's cache folder under the hash of `peers/requirements.txt`, and is
 /// made on first use. BLAS threads are pinned to one, so that CPU-seconds mean work.
 ///
 /// # Errors
 /// [`BenchError::Program`] when Python, an installation or the peer fails.
-pub fn peer(script: &str, arguments: &[&str]) -> Result<Value, BenchError> {
+pub fn peer(script: &str, input: &Value) -> Result<Value, BenchError> {
     let python = environment()?;
+    let failed = |reason: String| BenchError::Program { program: script.into(), reason };
+    let mut file = tempfile::NamedTempFile::new().map_err(|e| failed(e.to_string()))?;
+    file.write_all(input.to_string().as_bytes()).map_err(|e| failed(e.to_string()))?;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
     let mut command = Command::new(python);
-    command.arg(path).args(arguments);
+    command.arg(path).arg(file.path());
     for pinned in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
         command.env(pinned, "1");
     }
     let stdout = run(script, &mut command)?;
     let last = stdout.lines().last().unwrap_or_default();
-    serde_json::from_str(last)
-        .map_err(|e| BenchError::Program { program: script.into(), reason: format!("its last line is no JSON: {e}") })
+    serde_json::from_str(last).map_err(|e| failed(format!("its last line is no JSON: {e}")))
 }
 
 fn environment() -> Result<PathBuf, BenchError> {

@@ -1,7 +1,6 @@
 //! Figures of Prophet's model: series a second, with and without gaps, and its objective beside Stan's.
 
 use std::f64::consts::TAU;
-use std::path::{Path, PathBuf};
 
 use foreshadow_models::classical::{FittedProphet, Parameters, Prophet};
 use foreshadow_models::{FitStatus, Fitted, Panel};
@@ -77,8 +76,7 @@ fn beside_stan(
     for &s in originals {
         alone.push(panel.name(s).into(), panel.start_ms(s), panel.values(s));
     }
-    let table = Table::write(&alone)?;
-    let theirs = peer("prophet_fit.py", &[&table.0.to_string_lossy()])?;
+    let theirs = peer("prophet_fit.py", &table(&alone))?;
     let broken = |what: &str| BenchError::Program { program: "prophet_fit.py".into(), reason: what.into() };
     let fits = theirs["fits"].as_array().filter(|fits| fits.len() == originals.len());
     let fits = fits.ok_or_else(|| broken("not one fit a series"))?;
@@ -101,25 +99,11 @@ fn beside_stan(
     Ok(())
 }
 
-/// A panel as the peer reads it; the file goes when this does.
-struct Table(PathBuf);
-
-impl Table {
-    fn write(panel: &Panel) -> Result<Self, BenchError> {
-        let path = Path::new(&std::env::temp_dir()).join(format!("foreshadow-prophet-{}.json", std::process::id()));
-        let series =
-            |s: usize| json!({ "start_ms": panel.start_ms(s), "step_ms": panel.step_ms(), "values": panel.values(s) });
-        let all: Vec<Value> = (0..panel.series_count()).map(series).collect();
-        let written = std::fs::write(&path, Value::Array(all).to_string());
-        written.map_err(|e| BenchError::Read { path: path.clone(), reason: e.to_string() })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0); // a temporary file: its folder is cleaned anyway
-    }
+/// A panel as the peer reads it.
+fn table(panel: &Panel) -> Value {
+    let series =
+        |s: usize| json!({ "start_ms": panel.start_ms(s), "step_ms": panel.step_ms(), "values": panel.values(s) });
+    (0..panel.series_count()).map(series).collect()
 }
 
 fn parameters(fit: &Value) -> Option<Parameters> {

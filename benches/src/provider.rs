@@ -69,10 +69,8 @@ pub fn plan_peak_mib(context: &Context) -> Result<Option<f64>, BenchError> {
     if Command::new("terraform").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         return Ok(None);
     }
-    let folder = std::env::temp_dir().join(format!("foreshadow-bench-{}", std::process::id()));
-    let result = plan_in(context, &folder);
-    let _ = std::fs::remove_dir_all(&folder); // what stays in a temporary folder harms nobody
-    result.map(Some)
+    let folder = tempfile::tempdir().map_err(|fault| failed("a temporary folder", &fault))?;
+    plan_in(context, folder.path()).map(Some)
 }
 
 fn plan_in(context: &Context, folder: &Path) -> Result<f64, BenchError> {

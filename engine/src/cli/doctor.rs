@@ -11,11 +11,16 @@ use super::output::{self, Format};
 use super::progress::Step;
 
 /// Programs that we work with and what they are for.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("terraform", "capacity in a plan: https://developer.hashicorp.com/terraform/install"),
     ("prometheus", "a source of telemetry: apt-get install prometheus"),
     ("promtool", "to fill a Prometheus from files: apt-get install prometheus"),
+    ("chromium", "pictures of the report, in tests: apt-get install chromium"),
+    ("python3", "the peers that foreshadow-bench compares with: apt-get install python3 python3-venv"),
 ];
+
+/// The plugin that terraform starts.
+const PROVIDER: &str = "terraform-provider-foreshadow";
 
 /// Flags of `foreshadow doctor`.
 #[derive(Debug, clap::Args)]
@@ -40,7 +45,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut findings = devices();
     drop(step);
     findings.extend(PROGRAMS.map(|(name, purpose)| program(name, purpose)));
-    findings.push(telemetry());
+    findings.extend([provider(), telemetry()]);
     match args.output {
         Format::Json => output::print_json(&findings),
         Format::Table => {
@@ -89,6 +94,19 @@ fn program(name: &str, purpose: &str) -> Finding {
             Finding { what, here: true, said: said.lines().next().unwrap_or("it says no version").into() }
         }
         Err(_) => Finding { what, here: false, said: format!("not on PATH; {purpose}") },
+    }
+}
+
+/// The provider beside this executable, which the demo's plan takes.
+fn provider() -> Finding {
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(PROVIDER)));
+    let here = beside.filter(|path| path.is_file());
+    let absent =
+        || format!("not beside this executable; the demo's plan: cargo build --release --workspace --bin {PROVIDER}");
+    Finding {
+        what: PROVIDER.into(),
+        here: here.is_some(),
+        said: here.map_or_else(absent, |path| path.display().to_string()),
     }
 }
 

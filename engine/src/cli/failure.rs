@@ -11,7 +11,7 @@ use miette::{Diagnostic, IntoDiagnostic, MietteHandlerOpts, Report};
 use super::serve::ServeError;
 use crate::config::ConfigError;
 use crate::pipeline::PipelineError;
-use crate::service::ServiceError;
+use crate::service::{ListenError, ServiceError};
 use crate::store::StoreError;
 use crate::telemetry::SourceError;
 
@@ -64,17 +64,14 @@ impl Failure {
 
     /// Whether the reader of our output went away, as `head` does: no failure of ours.
     pub(super) fn is_closed_pipe(&self) -> bool {
-        self.report.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_closed_pipe)
+        let output = self.report.downcast_ref::<OutputError>();
+        output.is_some_and(|OutputError(error)| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     fn fault(error: impl Error + Send + Sync + 'static) -> Self {
         let report = Err::<(), _>(error).into_diagnostic().expect_err("it is made from an error");
         Self { exit: Exit::Fault, report }
     }
-}
-
-fn is_closed_pipe(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 impl fmt::Display for Failure {
@@ -109,7 +106,8 @@ impl From<ServeError> for Failure {
             ServeError::NoSource => Exit::Setting,
             ServeError::Issue(PipelineError::NothingUsable { .. } | PipelineError::NoSeries) => Exit::Input,
             ServeError::Store(error) | ServeError::Service(ServiceError::Store(error)) => store(error),
-            ServeError::Service(ServiceError::Listen(_)) => Exit::Busy,
+            ServeError::Service(ServiceError::Listen(ListenError::InUse { .. })) => Exit::Busy,
+            ServeError::Service(ServiceError::Listen(_)) => Exit::Setting,
             _ => Exit::Fault,
         };
         Self::new(exit, error)
@@ -153,5 +151,19 @@ pub(super) fn print_plainly_where_nobody_looks() {
         let plain = || MietteHandlerOpts::new().color(false).unicode(false).wrap_lines(false);
         // Refused only when a hook was set before: then that one is as good.
         let _ = miette::set_hook(Box::new(move |_| Box::new(plain().build())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::PrometheusError;
+
+    #[test]
+    fn only_our_own_output_may_end_early_in_silence() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(Failure::from(broken()).is_closed_pipe());
+        let source = PrometheusError::Start { source: Box::new(broken()) };
+        assert!(!Failure::from(SourceError::Prometheus(source)).is_closed_pipe());
     }
 }

@@ -92,7 +92,10 @@ pub(super) fn warn(panels: &PanelSet) {
         eprintln!("warning: {warning}");
     }
     if warnings.len() > WARNINGS {
-        eprintln!("warning: and {} more", warnings.len() - WARNINGS);
+        eprintln!(
+            "warning: and {} more; `foreshadow forecast --output json` lists them all",
+            warnings.len() - WARNINGS
+        );
     }
 }
 

@@ -46,7 +46,7 @@ struct Source {
     /// Column of the sample's value [default: value]
     #[arg(long, value_name = "NAME", requires = "input")]
     value_column: Option<String>,
-    /// Columns that name a series together [default: every other text column]
+    /// Columns that name a series together [default: every other column of text or whole numbers]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "input")]
     label_columns: Vec<String>,
     /// What a number in the time column counts [default: auto]
@@ -62,9 +62,16 @@ impl Settings {
 
     /// The same with further flags of a command's own.
     pub(super) fn load_with(&self, further: &[Override]) -> Result<Config, Failure> {
-        let mut overrides: Vec<Override> = std::env::vars_os()
-            .filter_map(|(name, value)| Override::from_env(name.to_str()?, value.to_str()?))
-            .collect();
+        let mut overrides = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str() else { continue };
+            let text = value.to_string_lossy();
+            if value.to_str().is_none() && Override::from_env(name, &text).is_some() {
+                let message = "its value is not UTF-8".into();
+                return Err(ConfigError::Parse { place: name.into(), message }.into());
+            }
+            overrides.extend(Override::from_env(name, &text));
+        }
         overrides.sort_by(|a, b| a.origin.cmp(&b.origin));
         overrides.extend(self.flags());
         overrides.extend_from_slice(further);

@@ -22,15 +22,15 @@ pub struct TableSpec {
     pub time_column: String,
     /// Column of the sample's value.
     pub value_column: String,
-    /// Columns that name the series together; `None` takes every other text column, which in CSV is
-    /// every other column.
+    /// Columns that name the series together; `None` takes every other column of text, whole numbers or truth
+    /// values, which in CSV is every other column.
     pub label_columns: Option<Vec<String>>,
     /// What a number in the time column counts.
     pub time_unit: TimeUnit,
 }
 
 impl TableSpec {
-    /// A table with the usual columns: `timestamp`, `value`, and text columns that name the series.
+    /// A table with the usual columns: `timestamp`, `value`, and others that name the series.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -60,8 +60,8 @@ impl TableSpec {
         if series.is_empty() { Err(SourceError::Empty { path: shown(&self.path) }) } else { Ok(series) }
     }
 
-    /// Where the columns stand among those of the file; `is_text` tells which may name a series.
-    fn columns(&self, present: &[String], is_text: impl Fn(usize) -> bool) -> Result<Columns, SourceError> {
+    /// Where the columns stand among those of the file; `is_label` tells which may name a series.
+    fn columns(&self, present: &[String], is_label: impl Fn(usize) -> bool) -> Result<Columns, SourceError> {
         let find = |column: &String| {
             present.iter().position(|name| name == column).ok_or_else(|| SourceError::Column {
                 path: shown(&self.path),
@@ -72,7 +72,7 @@ impl TableSpec {
         let (time, value) = (find(&self.time_column)?, find(&self.value_column)?);
         let labels = match &self.label_columns {
             Some(columns) => columns.iter().map(find).collect::<Result<_, _>>()?,
-            None => (0..present.len()).filter(|at| *at != time && *at != value && is_text(*at)).collect(),
+            None => (0..present.len()).filter(|at| *at != time && *at != value && is_label(*at)).collect(),
         };
         Ok(Columns { time, value, labels })
     }

@@ -28,7 +28,10 @@ fn look(software_too: bool) -> Result<(WgpuDevice, String, bool), KernelError> {
     let Some((_, device, info)) = best else {
         let reason = match adapters.len() {
             0 => "no Vulkan adapter was found",
-            _ => "only a software Vulkan adapter was found",
+            _ if adapters.iter().any(|adapter| adapter.get_info().device_type == DeviceType::Cpu) => {
+                "only a software Vulkan adapter was found"
+            }
+            _ => "no Vulkan adapter of a known type was found",
         };
         return Err(KernelError::Missing { device: "wgpu", reason: reason.to_owned(), remedy: INSTALL });
     };

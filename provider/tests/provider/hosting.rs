@@ -252,3 +252,27 @@ fn a_termination_and_a_hosts_death_end_it_and_leave_nothing() {
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+#[test]
+fn terraform_attaches_to_a_provider_started_by_hand() {
+    let Some((terraform, engine)) = crate::workspace() else { return };
+    terraform.write(&crate::web(&engine, "", "", ""));
+    let mut by_hand = Command::new(provider())
+        .arg("--debug")
+        .env("TMPDIR", terraform.path("tmp"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(by_hand.stdout.take().unwrap()), &mut line).unwrap();
+    let attach = line.trim().strip_prefix("export TF_REATTACH_PROVIDERS='").and_then(|line| line.strip_suffix('\''));
+    let mut plan = terraform.command(&["plan", "-no-color"]);
+    plan.env("TF_REATTACH_PROVIDERS", attach.expect("the line that a shell takes"));
+    crate::support::terraform::finished(plan).expect(0).says("replicas = 24");
+    assert!(engine.script().recommend_calls > 0);
+    assert_eq!(by_hand.try_wait().unwrap(), None, "it outlives the plan, for the next one");
+    let interrupted = Command::new("kill").arg("-INT").arg(by_hand.id().to_string()).status().unwrap();
+    assert!(interrupted.success() && by_hand.wait().unwrap().success(), "Ctrl-C ends it in order");
+    assert_eq!(terraform.left_behind(), Vec::<std::path::PathBuf>::new());
+}

@@ -1,4 +1,4 @@
-//! What the demo finds out: the last day held out and scored, the next day forecast, capacity for it.
+//! What the demo finds out of every series: its last day held out, forecast and scored.
 
 use foreshadow_kernels::{Device, KernelError, Lanes, score};
 use foreshadow_models::classical::SeasonalNaive;
@@ -35,7 +35,7 @@ pub(super) enum AnalysisError {
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) key: SeriesKey,
-    /// The family that was trusted, `fallback` where no family could be judged.
+    /// The family that was trusted, `none` where the series has no forecast.
     pub(super) champion: String,
     /// Mean absolute error of the last day over the mean change from day to day.
     pub(super) mase: Option<f64>,

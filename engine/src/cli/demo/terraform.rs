@@ -84,7 +84,15 @@ fn ask(terraform: &Path, folder: &Path, provider_folder: &Path, hcl: &str) -> Re
     std::fs::write(&override_file, own).map_err(text)?;
     let (stdout, stderr) = (folder.join("plan.out"), folder.join("plan.err"));
     let file = |path: &Path| std::fs::File::create(path).map_err(text);
-    let mut child = Command::new(terraform)
+    let mut command = Command::new(terraform);
+    // The user's own settings of terraform and of the engine are for other plans.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("TF_") || name.starts_with("FORESHADOW_") {
+            command.env_remove(&*name);
+        }
+    }
+    let mut child = command
         .args(["plan", "-no-color", "-input=false", "-lock=false"])
         .current_dir(&work)
         .env("TF_CLI_CONFIG_FILE", &override_file)
@@ -125,19 +133,19 @@ fn said(stderr: &str) -> String {
     format!("terraform failed: {}", error.trim_start_matches(['│', ' ']))
 }
 
-/// The provider beside this executable; under `cargo run` it is built where it is not there yet.
+/// The provider beside this executable; under `cargo run` it is built first, which costs nothing where it is new.
 fn provider() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| format!("this executable cannot be found: {error}"))?;
     let folder = own.parent().unwrap_or(Path::new("."));
     let beside = folder.join(PROVIDER);
-    if beside.exists() {
-        return Ok(beside);
-    }
     let Some(cargo) = std::env::var_os("CARGO") else {
-        return Err(format!("{PROVIDER} does not lie beside this executable"));
+        let absent = || format!("{PROVIDER} does not lie beside this executable");
+        return beside.exists().then_some(beside).ok_or_else(absent);
     };
     let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--quiet", "-p", PROVIDER]).stdout(Stdio::null());
+    // Of the whole workspace, as the demo was built: a package alone would select other features of its
+    // dependencies and build them anew.
+    build.args(["build", "--release", "--quiet", "--workspace", "--bin", PROVIDER]).stdout(Stdio::null());
     if let Some(target) = folder.parent() {
         build.env("CARGO_TARGET_DIR", target);
     }

@@ -23,7 +23,7 @@ pub(super) fn read(spec: &TableSpec) -> Result<Vec<RawSeries>, SourceError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|source| damaged(0, source))?;
     let schema = builder.schema().clone();
     let present: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-    let columns = spec.columns(&present, |at| is_text(schema.field(at).data_type()))?;
+    let columns = spec.columns(&present, |at| is_label(schema.field(at).data_type()))?;
     let roots = columns.labels.iter().copied().chain([columns.time, columns.value]);
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let batches =
@@ -54,6 +54,14 @@ fn is_text(kind: &DataType) -> bool {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
         DataType::Dictionary(_, value) => is_text(value),
         _ => false,
+    }
+}
+
+/// Whether a column can name a series: a number with a fraction, a time or a nested value does not.
+fn is_label(kind: &DataType) -> bool {
+    match kind {
+        DataType::Dictionary(_, value) => is_label(value),
+        kind => is_text(kind) || kind.is_integer() || *kind == DataType::Boolean,
     }
 }
 

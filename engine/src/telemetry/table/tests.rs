@@ -97,3 +97,26 @@ fn parquet_and_csv_agree_on_real_telemetry() {
     }
     assert!(compared > 0, "the quick start holds a series of the Azure file");
 }
+
+#[test]
+fn every_label_of_a_parquet_table_tells_series_apart() {
+    use ::arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch};
+    use ::parquet::arrow::ArrowWriter;
+    use std::sync::Arc;
+    let columns: [(&str, ArrayRef); 5] = [
+        ("timestamp", Arc::new(Int64Array::from(vec![60, 120, 60, 120]))),
+        ("value", Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0, 4.0]))),
+        ("shard", Arc::new(Int32Array::from(vec![7, 7, 8, 8]))),
+        ("spot", Arc::new(BooleanArray::from(vec![true, true, true, false]))),
+        ("load", Arc::new(Float64Array::from(vec![0.1, 0.2, 0.3, 0.4]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let (_folder, spec) = written("t.parquet", &bytes);
+    let names: Vec<_> = spec.read().unwrap().into_iter().map(|series| series.name).collect();
+    let expected = [r#"{shard="7",spot="true"}"#, r#"{shard="8",spot="true"}"#, r#"{shard="8",spot="false"}"#];
+    assert_eq!(names, expected, "a number with a fraction is no label");
+}
