@@ -6,6 +6,7 @@
 //! compare with.
 #![allow(unsafe_code)] // kernel launches and SIMD loads; every block says why it holds
 
+mod batch;
 #[cfg(test)]
 mod check;
 mod cpu;
@@ -23,11 +24,12 @@ mod seasonal;
 pub mod shrink;
 pub mod solve;
 
+pub use batch::{Batch, Rows};
 pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
 pub use ets::{EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};
 pub use ets_fit::{ALPHA_RANGE, EtsFit, PHI_RANGE, ets_fit};
-pub use gpu::{Buffer, Gpu};
+pub use gpu::{Buffer, Gpu, RowBuffer};
 pub use matrix::{LANES, Lanes, Matrix};
 pub use quantile::quantiles;
 pub use score::{SCORE_LIMIT, Scores, score};
