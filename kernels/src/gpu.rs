@@ -10,6 +10,7 @@ use cubecl::server::{Handle, ServerError};
 
 use crate::KernelError;
 
+pub(crate) mod autocorrelation;
 mod buffer;
 pub(crate) mod ets;
 mod probe;
@@ -18,6 +19,7 @@ pub(crate) mod quantile;
 pub(crate) mod score;
 pub(crate) mod seasonal;
 pub(crate) mod solve;
+pub(crate) mod theta;
 
 pub use buffer::Buffer;
 use buffer::array;

@@ -6,6 +6,7 @@
 //! compare with.
 #![allow(unsafe_code)] // kernel launches and SIMD loads; every block says why it holds
 
+mod autocorrelation;
 #[cfg(test)]
 mod check;
 mod cpu;
@@ -22,7 +23,10 @@ mod score;
 mod seasonal;
 pub mod shrink;
 pub mod solve;
+mod theta;
+mod theta_fit;
 
+pub use autocorrelation::autocorrelations;
 pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
 pub use ets::{EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};
@@ -32,3 +36,5 @@ pub use matrix::{LANES, Lanes, Matrix};
 pub use quantile::quantiles;
 pub use score::{SCORE_LIMIT, Scores, score};
 pub use seasonal::seasonal_means;
+pub use theta::{CLASSICAL_SHARE, HIGHEST_SHARE, ThetaForm, ThetaProfile, UNCOUNTED, theta_profile};
+pub use theta_fit::{THETA_ALPHA_RANGE, ThetaFit, theta_fit};
