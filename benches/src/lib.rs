@@ -21,6 +21,7 @@ pub mod prophet;
 pub mod provider;
 pub mod score;
 pub mod telemetry;
+pub mod theta;
 
 pub use context::{BenchError, Context, Scale};
 pub use figures::Figures;

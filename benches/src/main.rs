@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use foreshadow_benches::{
     BenchError, Context, Figures, Scale, accuracy, ceilings, demo, ets, m4, plot, prophet, provider, score, telemetry,
+    theta,
 };
 use miette::IntoDiagnostic;
 
@@ -32,9 +33,10 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 8] = [
+const AREAS: [(&str, Area); 9] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
+    ("theta", theta::figures),
     ("score", score::figures),
     ("m4", m4::run),
     ("provider", provider::figures),

@@ -10,6 +10,7 @@ use cubecl::server::ServerError;
 
 use crate::KernelError;
 
+pub(crate) mod autocorrelation;
 mod buffer;
 pub(crate) mod ets;
 mod probe;
@@ -19,6 +20,7 @@ mod rows;
 pub(crate) mod score;
 pub(crate) mod seasonal;
 pub(crate) mod solve;
+pub(crate) mod theta;
 pub(crate) mod transfer;
 
 pub use buffer::Buffer;

@@ -6,6 +6,7 @@
 //! compare with.
 #![allow(unsafe_code)] // kernel launches and SIMD loads; every block says why it holds
 
+mod autocorrelation;
 mod batch;
 #[cfg(test)]
 mod check;
@@ -23,7 +24,10 @@ mod score;
 mod seasonal;
 pub mod shrink;
 pub mod solve;
+mod theta;
+mod theta_fit;
 
+pub use autocorrelation::autocorrelations;
 pub use batch::{Batch, Rows};
 pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
@@ -34,3 +38,5 @@ pub use matrix::{LANES, Lanes, Matrix};
 pub use quantile::quantiles;
 pub use score::{SCORE_LIMIT, Scores, score};
 pub use seasonal::seasonal_means;
+pub use theta::{CLASSICAL_SHARE, HIGHEST_SHARE, ThetaForm, ThetaProfile, UNCOUNTED, theta_profile};
+pub use theta_fit::{THETA_ALPHA_RANGE, ThetaFit, theta_fit};
