@@ -126,6 +126,11 @@ fn broken_series() -> Vec<(&'static str, Rows, Outcome)> {
             with(&|rows| rows.push((i64::MAX / 1_000, "7".into()))),
             Outcome::Forecast("fitted", "absurd_times", 1),
         ),
+        (
+            "a time no calendar has as the file's first",
+            with(&|rows| rows.insert(0, (i64::MAX / 1_000, "7".into()))),
+            Outcome::Forecast("fitted", "absurd_times", 1),
+        ),
     ]
 }
 
@@ -156,6 +161,7 @@ fn one_broken_series_changes_no_bit_of_the_other_299() {
                 );
                 let mean = broken["mean"].as_array().unwrap();
                 assert!(mean.iter().all(|mean| mean.as_f64().is_some_and(f64::is_finite)), "{what}: {mean:?}");
+                assert_eq!(run.err.contains("ends in the future"), what == "time far ahead", "{what}: {}", run.err);
             }
             (_, found) => panic!("{what}: {found:?}, {rejected:?}"),
         }
