@@ -135,10 +135,8 @@ fn products(
             if t + lag < steps {
                 let now = y[(t * series + s) as usize];
                 let later = y[((t + lag) * series + s) as usize];
-                if !now.is_nan() {
-                    if !later.is_nan() {
-                        block += (now - mean) * (later - mean);
-                    }
+                if !now.is_nan() && !later.is_nan() {
+                    block += (now - mean) * (later - mean);
                 }
             }
             if t % BLOCK == BLOCK - 1 {

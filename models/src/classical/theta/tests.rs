@@ -112,7 +112,7 @@ fn no_peer_fits_better() {
         let (model, values) = (Theta::new(form, 4), wave(44, base, 0.2));
         let Prepared { values: left, unit, season } = prepared(model, &values);
         assert_eq!(matches!(season, ThetaSeason::Added(_)), base < 0.0, "{base}");
-        let learned = model.learn(&window_of(&[values.clone()]).window());
+        let learned = model.learn(&window_of(std::slice::from_ref(&values)).window());
         let learned = learned.learned[0].as_ref().unwrap();
         let freedom = (44 - UNCOUNTED - unknowns(form)) as f64;
         let divisor = left.iter().map(|v| v.abs()).sum::<f64>() / 44.0;
@@ -153,7 +153,7 @@ fn a_gap_at_the_end_is_a_longer_way_ahead() {
     let values = wave(60, 100.0, 0.3);
     let mut open = values.clone();
     open.extend([f64::NAN; 3]);
-    let mut panel = window_of(&[values.clone()]);
+    let mut panel = window_of(std::slice::from_ref(&values));
     panel.push("later".into(), 0, &[&values[..], &[f64::NAN, f64::NAN, 1.0]].concat());
     for form in [ThetaForm::Stm, ThetaForm::Otm] {
         let fitted = Theta::new(form, 1).learn(&panel.window_until(|s| 60 + 2 * s));
