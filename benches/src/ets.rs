@@ -6,7 +6,7 @@ use foreshadow_models::{FitStatus, Fitted};
 use serde_json::{Value, json};
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, peer};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer};
 
 const SEASON: usize = 24;
 const SEED: u64 = 24;
@@ -30,7 +30,7 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     if context.peers {
         against_statsforecast(&bench, &fitted, cpu_seconds / count as f64, figures)?;
     }
-    Ok(())
+    mase::figures("ets", &model, context, figures)
 }
 
 /// Scores the timed run's own parameters and statsforecast's by one function, on the unchanged series.

@@ -16,6 +16,8 @@ pub mod demo;
 pub mod ets;
 pub mod fit;
 pub mod m4;
+pub mod mase;
+pub mod mstl;
 pub mod plot;
 pub mod prophet;
 pub mod provider;

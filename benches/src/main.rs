@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use foreshadow_benches::{
-    BenchError, Context, Figures, Scale, accuracy, ceilings, demo, ets, m4, plot, prophet, provider, score, telemetry,
-    theta,
+    BenchError, Context, Figures, Scale, accuracy, ceilings, demo, ets, m4, mstl, plot, prophet, provider, score,
+    telemetry, theta,
 };
 use miette::IntoDiagnostic;
 
@@ -33,10 +33,11 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 9] = [
+const AREAS: [(&str, Area); 10] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
     ("theta", theta::figures),
+    ("mstl", mstl::figures),
     ("score", score::figures),
     ("m4", m4::run),
     ("provider", provider::figures),

@@ -1,13 +1,13 @@
 //! Forecasting families by the names that settings and flags use.
 
 use foreshadow_kernels::Trend;
-use foreshadow_models::classical::{Drift, Ets, LowRankRidge, Naive, Prophet, SeasonalNaive, Theta};
+use foreshadow_models::classical::{Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, SeasonalNaive, Theta};
 use foreshadow_models::{Auto, Horizon, Model};
 
 /// Names that may stand in `forecast.models`, for messages.
-pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, ridge, theta, prophet, \
+pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, ridge, theta, prophet, mstl, \
 ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, ets_aadn; \
-a season is one day, or N steps as in snaive24";
+a season is one day, or N steps as in snaive24; mstl has a day and a week, or others as in mstl24_168";
 
 /// Steps of the longest season that may be named.
 const LONGEST_SEASON: usize = 100_000;
@@ -17,6 +17,9 @@ const LONGEST_ETS_SEASON: usize = 288;
 /// The family of a name. `season`, in steps, is what a seasonal family without a number takes; `horizon` is
 /// what `auto` picks for.
 pub fn family(name: &str, season: usize, horizon: Horizon) -> Option<Box<dyn Model>> {
+    if let Some(seasons) = name.strip_prefix("mstl") {
+        return mstl(seasons, season);
+    }
     let (word, number) = name.split_at(name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len()));
     let given = match number {
         "" => None,
@@ -33,6 +36,16 @@ pub fn family(name: &str, season: usize, horizon: Horizon) -> Option<Box<dyn Mod
         ("ets", given) => ets("na", given, season),
         _ => ets(word.strip_prefix("ets_a")?, given, season),
     }
+}
+
+/// MSTL with the seasons that its name lists, else with a day and a week of those that it can carry.
+fn mstl(listed: &str, day: usize) -> Option<Box<dyn Model>> {
+    let carried = |steps: &usize| (2..=Mstl::LONGEST_SEASON).contains(steps);
+    let seasons: Vec<usize> = match listed {
+        "" => [day, 7 * day].into_iter().filter(carried).collect(),
+        listed => listed.split('_').map(|steps| steps.parse().ok().filter(carried)).collect::<Option<_>>()?,
+    };
+    (!seasons.is_empty()).then(|| Box::new(Mstl::new(&seasons)) as Box<dyn Model>)
 }
 
 /// An ETS form by the letters of its trend and season; where a day is too long a season, it has none.
@@ -73,6 +86,9 @@ mod tests {
             ("ridge168", "ridge168"),
             ("theta", "theta_dotm24"),
             ("theta1", "theta_dotm"),
+            ("mstl", "mstl24_168"),
+            ("mstl168_24", "mstl24_168"),
+            ("mstl12", "mstl12"),
             ("ets", "ets_ana24"),
             ("ets_ana", "ets_ana24"),
             ("ets_aada12", "ets_aada12"),
@@ -83,9 +99,24 @@ mod tests {
         let at_minutes = family("ets_ana", 1_440, Horizon::new(1).unwrap()).unwrap();
         assert_eq!(at_minutes.name(), "ets_ann", "a day of minutes is too long a season");
         assert!(
-            ["", "snaive0", "snaive-1", "Naive", "naive3", "24", "ets_ana289", "ets_ann3", "ets_x", "gpt"]
-                .iter()
-                .all(|name| named(name).is_none())
+            [
+                "",
+                "snaive0",
+                "mstl1",
+                "mstl24_",
+                "mstl2017",
+                "mstlx",
+                "snaive-1",
+                "Naive",
+                "naive3",
+                "24",
+                "ets_ana289",
+                "ets_ann3",
+                "ets_x",
+                "gpt"
+            ]
+            .iter()
+            .all(|name| named(name).is_none())
         );
     }
 }

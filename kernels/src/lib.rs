@@ -11,6 +11,7 @@ mod batch;
 #[cfg(test)]
 mod check;
 mod cpu;
+mod decompose;
 pub mod device;
 mod error;
 mod ets;
@@ -29,6 +30,7 @@ mod theta_fit;
 
 pub use autocorrelation::autocorrelations;
 pub use batch::{Batch, Rows};
+pub use decompose::{Decomposition, decompose};
 pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
 pub use ets::{EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};

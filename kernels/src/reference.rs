@@ -1,6 +1,7 @@
 //! Plain `f64` twins of every operation, written from the source and not from the kernel, for tests.
 
 pub mod autocorrelation;
+pub mod decompose;
 pub mod ets;
 pub mod ets_fit;
 pub mod products;

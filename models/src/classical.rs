@@ -1,12 +1,14 @@
-//! The classical families: naive, drift, seasonal naive, ETS, theta, low-rank ridge and Prophet's model.
+//! The classical families, a module each.
 
 mod ets;
+mod mstl;
 mod naive;
 mod prophet;
 mod ridge;
 mod theta;
 
 pub use ets::{Ets, EtsParameters, FittedEts};
+pub use mstl::{FittedMstl, Mstl};
 pub use naive::{Drift, Naive, SeasonalNaive};
 pub use prophet::{FittedProphet, Parameters, Prophet};
 pub use ridge::LowRankRidge;
