@@ -1,11 +1,13 @@
 //! Forecasting families by the names that settings and flags use.
 
 use foreshadow_kernels::Trend;
-use foreshadow_models::classical::{Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, SeasonalNaive, Theta};
+use foreshadow_models::classical::{
+    Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, SeasonalMedian, SeasonalNaive, Theta,
+};
 use foreshadow_models::{Auto, Horizon, Model};
 
 /// Names that may stand in `forecast.models`, for messages.
-pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, ridge, theta, prophet, mstl, \
+pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, smedian, ridge, theta, prophet, mstl, \
 ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, ets_aadn; \
 a season is one day, or N steps as in snaive24; mstl has a day and a week, or others as in mstl24_168";
 
@@ -31,6 +33,7 @@ pub fn family(name: &str, season: usize, horizon: Horizon) -> Option<Box<dyn Mod
         ("drift", None) => Some(Box::new(Drift)),
         ("prophet", None) => Some(Box::new(Prophet)),
         ("snaive", given) => Some(Box::new(SeasonalNaive { season: given.unwrap_or(season) })),
+        ("smedian", given) => Some(Box::new(SeasonalMedian { season: given.unwrap_or(season) })),
         ("ridge", given) => Some(Box::new(LowRankRidge { season: given.unwrap_or(season) })),
         ("theta", given) => Some(Box::new(Theta::dot(given.unwrap_or(season)))),
         ("ets", given) => ets("na", given, season),
@@ -84,6 +87,7 @@ mod tests {
             ("snaive", "snaive24"),
             ("snaive7", "snaive7"),
             ("ridge168", "ridge168"),
+            ("smedian", "smedian24"),
             ("theta", "theta_dotm24"),
             ("theta1", "theta_dotm"),
             ("mstl", "mstl24_168"),

@@ -15,14 +15,19 @@ use crate::conformal::Intervals;
 use crate::{
     BacktestError, Chosen, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window,
 };
+use blend::Blend;
 use folds::{FoldLimits, Folds};
 use pool::Seasons;
 use run::Run;
+
+/// Newest picking folds that screen the candidates.
+const SCREEN: usize = 2;
 
 /// Picks a family for each series by rolling-origin loss over `horizon`.
 #[derive(Clone, Copy, Debug)]
 pub struct Auto {
     horizon: Horizon,
+    screen: usize,
 }
 
 /// What was picked for one series, and how it did.
@@ -50,19 +55,28 @@ pub struct FittedAuto {
     intervals: Vec<Option<Intervals>>,
     /// Series whose history never was negative.
     non_negative: Vec<bool>,
-    champions: Vec<Part>,
+    /// What serves each series.
+    served: Vec<Blend>,
+    parts: Vec<Part>,
 }
 
-/// A fitted family and the series it has a part in, with its weight there.
+/// A fitted candidate and the series it has a part in.
 struct Part {
+    candidate: usize,
     fitted: Box<dyn Fitted>,
-    members: Vec<(usize, f64)>,
+    members: Vec<usize>,
 }
 
 impl Auto {
     /// Picks for forecasts of `horizon` steps.
     pub fn new(horizon: Horizon) -> Self {
-        Self { horizon }
+        Self { horizon, screen: SCREEN }
+    }
+
+    /// The same with every family tried on every fold, the hopeless too: what the screen is measured against.
+    #[must_use]
+    pub fn unscreened(self) -> Self {
+        Self { screen: usize::MAX, ..self }
     }
 
     /// Picks, calibrates and fits every series of the window. `progress` hears how many batches are done,
@@ -80,18 +94,14 @@ impl Auto {
         let folds: Vec<Folds> =
             (0..window.series_count()).map(|s| self.folds(window.values(s).len(), &seasons[s])).collect();
         let pool = pool::candidates(&seasons);
-        let run =
-            Run { window, horizon: self.horizon, seed, seasons, folds, pool, done: AtomicUsize::new(0), progress };
+        let (horizon, screen, done) = (self.horizon, self.screen, AtomicUsize::new(0));
+        let run = Run { window, horizon, seed, seasons, folds, pool, screen, done, progress };
         run.finish()
     }
 
     fn folds(&self, length: usize, seasons: &Seasons) -> Folds {
-        // Long series at a fine step have a dear fit and steady errors.
-        let limits = match length {
-            ..2_500 => FoldLimits { picking: 6, calibrating: 8 },
-            _ => FoldLimits { picking: 3, calibrating: 8 },
-        };
-        Folds::new(length, self.horizon, seasons.main(), seasons.least_steps(), limits)
+        let limits = FoldLimits { picking: 6, calibrating: 8 };
+        Folds::new(length, self.horizon, seasons.main(), limits)
     }
 }
 
@@ -124,29 +134,47 @@ impl Fitted for FittedAuto {
     }
 
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
-        let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
-        for Part { fitted, members } in &self.champions {
-            let own = fitted.predict(horizon, quantiles)?;
-            for (at, &(s, weight)) in members.iter().enumerate().filter(|(_, (_, weight))| *weight > 0.0) {
-                if fitted.status()[at].is_usable() {
-                    forecast.add(s, &own, at, weight);
-                }
+        let none = Quantiles::new(Vec::new()).expect("no level is out of order");
+        // A series without folds to calibrate on has the bands of the family that leads.
+        let bare = |part: &Part, s: &usize| self.intervals[*s].is_none() && self.served[*s].leader() == part.candidate;
+        let say = |part: &Part| {
+            let levels = if part.members.iter().any(|s| bare(part, s)) { quantiles } else { &none };
+            part.fitted.predict(horizon, levels)
+        };
+        let said: Vec<Forecast> = self.parts.iter().map(say).collect::<Result<_, _>>()?;
+        let mut places: Vec<Vec<(usize, usize)>> = vec![Vec::new(); self.status.len()];
+        for (p, part) in self.parts.iter().enumerate() {
+            for (at, s) in part.members.iter().enumerate().filter(|(at, _)| part.fitted.status()[*at].is_usable()) {
+                places[*s].push((p, at));
             }
         }
+        let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
         for s in (0..self.status.len()).filter(|s| self.status[*s].is_usable()) {
-            let mean = forecast.mean(s).to_vec();
+            let own = |candidate: usize| places[s].iter().find(|(p, _)| self.parts[*p].candidate == candidate);
+            let Some(mean) = self.served[s].mean(|candidate| own(candidate).map(|(p, at)| said[*p].mean(*at))) else {
+                continue;
+            };
             for (index, level) in quantiles.levels().iter().enumerate() {
                 let band = forecast.quantile_mut(s, index);
-                if let Some(intervals) = &self.intervals[s] {
-                    band.iter_mut().enumerate().for_each(|(step, q)| *q = mean[step] + intervals.offset(step, *level));
+                match (&self.intervals[s], own(self.served[s].leader())) {
+                    (Some(intervals), _) => {
+                        band.iter_mut()
+                            .enumerate()
+                            .for_each(|(step, q)| *q = mean[step] + intervals.offset(step, *level));
+                    }
+                    (None, Some((p, at))) => {
+                        let (centre, edge) = (said[*p].mean(*at), said[*p].quantile(*at, index));
+                        let around = mean.iter().zip(edge.iter().zip(centre));
+                        band.iter_mut().zip(around).for_each(|(q, (mean, (edge, centre)))| *q = mean + (edge - centre));
+                    }
+                    (None, None) => {}
                 }
                 if self.non_negative[s] {
                     band.iter_mut().for_each(|q| *q = q.max(0.0));
                 }
             }
-            if self.non_negative[s] {
-                forecast.mean_mut(s).iter_mut().for_each(|f| *f = f.max(0.0));
-            }
+            let floor = if self.non_negative[s] { 0.0 } else { f64::NEG_INFINITY };
+            forecast.mean_mut(s).iter_mut().zip(&mean).for_each(|(to, f)| *to = f.max(floor));
         }
         Ok(forecast)
     }

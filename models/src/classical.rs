@@ -5,6 +5,7 @@ mod mstl;
 mod naive;
 mod prophet;
 mod ridge;
+mod seasonal_median;
 mod theta;
 
 pub use ets::{Ets, EtsParameters, FittedEts};
@@ -12,4 +13,5 @@ pub use mstl::{FittedMstl, Mstl};
 pub use naive::{Drift, Naive, SeasonalNaive};
 pub use prophet::{FittedProphet, Parameters, Prophet};
 pub use ridge::LowRankRidge;
+pub use seasonal_median::SeasonalMedian;
 pub use theta::{FittedTheta, Theta, ThetaParameters, ThetaSeason};

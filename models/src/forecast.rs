@@ -121,22 +121,15 @@ impl Forecast {
         &mut self.bands[at * steps..][..steps]
     }
 
-    /// Adds another forecast's rows to a series', times a weight; the first to be added to an unfilled series
-    /// starts the sum. Weights that sum to one make each quantile the mean of the parts' quantiles, which rises
-    /// as they do.
+    /// Takes over what another forecast says of one of its series.
     ///
     /// # Panics
     /// When horizon or quantiles differ.
-    pub fn add(&mut self, series: usize, from: &Forecast, from_series: usize, weight: f64) {
+    pub fn copy(&mut self, series: usize, from: &Forecast, from_series: usize) {
         assert!(self.horizon == from.horizon && self.quantiles == from.quantiles, "forecasts of one shape");
-        let add = |sum: &mut [f64], own: &[f64]| {
-            for (sum, own) in sum.iter_mut().zip(own) {
-                *sum = if sum.is_nan() { weight * own } else { *sum + weight * own };
-            }
-        };
-        add(self.mean_mut(series), from.mean(from_series));
+        self.mean_mut(series).copy_from_slice(from.mean(from_series));
         for index in 0..self.quantiles.levels().len() {
-            add(self.quantile_mut(series, index), from.quantile(from_series, index));
+            self.quantile_mut(series, index).copy_from_slice(from.quantile(from_series, index));
         }
     }
 

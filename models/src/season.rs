@@ -17,6 +17,8 @@ const PEAKS: usize = 5;
 const MIN_CORRELATION: f64 = 0.2;
 /// … and how far that must rise from the lowest one at a shorter lag: a slow wander has none.
 const MIN_RISE: f64 = 0.15;
+/// Cycles over the whole series that a season must differ by from one already found.
+const LEAKAGE: f64 = 1.5;
 /// How much better correlated a longer season of the calendar must be than a shorter one.
 const MIN_MORE: f64 = 0.05;
 
@@ -67,7 +69,9 @@ pub fn detect(values: &[f64], calendar: &[usize]) -> Vec<Season> {
         let related = |known: &Season| {
             let (small, large) = (known.steps.min(steps) as f64, known.steps.max(steps) as f64);
             let ratio = large / small;
-            (ratio - ratio.round()).abs() < 0.05 * ratio.round()
+            // A strong season leaks into the frequencies beside it.
+            let apart = n as f64 / small - n as f64 / large;
+            (ratio - ratio.round()).abs() < 0.05 * ratio.round() || apart < LEAKAGE
         };
         if !seasons.iter().any(related) {
             seasons.extend(confirm(steps));

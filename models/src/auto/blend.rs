@@ -1,22 +1,26 @@
 //! What serves a series: one family, or several with weights.
 //!
 //! Source: Bates and Granger, *The Combination of Forecasts*, Oper. Res. Quarterly 20(4), 1969, for weights by
-//! inverse squared error; Petropoulos and Svetunkov, Int. J. Forecasting 36(1), 2020, for small pools at equal
-//! weights.
+//! inverse loss; Petropoulos and Svetunkov, Int. J. Forecasting 36(1), 2020, for medians and small pools.
 
-use super::run::FoldMean;
+use super::run::{FoldMean, NAIVE};
 use crate::select::{champion, horizon_loss, joint_loss};
 
 /// Families of an equal-weight blend, and at most of a weighted one.
 const EQUAL: usize = 3;
-const WEIGHTED: usize = 5;
+const WEIGHTED: usize = 7;
+/// A part's weight falls with this power of its loss.
+const POWER: i32 = 4;
+/// What share of the weighted blend's loss an equal-weight one must come to: the folds are few, and the better of two
+/// by a hair is a matter of chance.
+const CLEARLY_BETTER: f64 = 0.9;
 
-/// The kinds of blend that are tried, from simple to complex.
+/// The kinds of blend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The best three at equal weights.
+    /// The mean of the best three.
     Equal,
-    /// The best five by inverse squared loss.
+    /// The median of the best seven, weighted by inverse loss: one that errs wildly moves it little.
     Weighted,
 }
 
@@ -35,7 +39,9 @@ impl Kind {
 /// Candidates with their weights, which sum to one.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Blend {
+    /// `None` where it is one candidate alone.
     pub(super) kind: Option<Kind>,
+    /// The smallest loss first.
     pub(super) parts: Vec<(usize, f64)>,
 }
 
@@ -59,7 +65,7 @@ impl Blend {
             Kind::Equal => 1.0,
             // One that never erred would take everything: so it does.
             Kind::Weighted if least == 0.0 => f64::from(u8::from(loss == 0.0)),
-            Kind::Weighted => (least / loss).powi(2),
+            Kind::Weighted => (least / loss).powi(POWER),
         };
         let total: f64 = known.iter().map(|(_, loss)| weight(*loss)).sum();
         Some(Self { kind: Some(kind), parts: known.iter().map(|(c, loss)| (*c, weight(*loss) / total)).collect() })
@@ -70,26 +76,42 @@ impl Blend {
         self.parts.iter().any(|(part, _)| *part == candidate)
     }
 
-    /// Whether a candidate is its first part, the one of the smallest loss.
-    pub(super) fn leads(&self, candidate: usize) -> bool {
-        self.parts[0].0 == candidate
+    /// Its first part, the one of the smallest loss.
+    pub(super) fn leader(&self) -> usize {
+        self.parts[0].0
     }
 
-    /// The weight of a candidate; 0 for one without a part in it.
-    pub(super) fn weight(&self, candidate: usize) -> f64 {
-        self.parts.iter().find(|(part, _)| *part == candidate).map_or(0.0, |(_, weight)| *weight)
-    }
-
-    /// The weighted sum of what `forecast` says for each part; `None` where one says nothing.
+    /// What it makes of the parts' forecasts; `None` where one says nothing.
     pub(super) fn mean<'a>(&self, forecast: impl Fn(usize) -> Option<&'a [f64]>) -> Option<Vec<f64>> {
-        let mut sum: Vec<f64> = Vec::new();
-        for (candidate, weight) in &self.parts {
-            let own = forecast(*candidate)?;
-            sum.resize(own.len(), 0.0);
-            sum.iter_mut().zip(own).for_each(|(sum, f)| *sum += weight * f);
-        }
-        Some(sum)
+        let said: Vec<(&[f64], f64)> = self
+            .parts
+            .iter()
+            .map(|(candidate, weight)| Some((forecast(*candidate)?, *weight)))
+            .collect::<Option<_>>()?;
+        let steps = said.iter().map(|(own, _)| own.len()).min()?;
+        let mut at_step: Vec<(f64, f64)> = Vec::with_capacity(said.len());
+        let blended = (0..steps).map(|step| {
+            at_step.clear();
+            at_step.extend(said.iter().map(|(own, weight)| (own[step], *weight)));
+            match self.kind {
+                Some(Kind::Weighted) => weighted_median(&mut at_step),
+                Some(Kind::Equal) | None => at_step.iter().map(|(f, weight)| weight * f).sum(),
+            }
+        });
+        Some(blended.collect())
     }
+}
+
+/// The least value that at least half of the weight does not exceed.
+fn weighted_median(weighted: &mut [(f64, f64)]) -> f64 {
+    weighted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let half = 0.5 * weighted.iter().map(|(_, weight)| weight).sum::<f64>();
+    let mut under = 0.0;
+    let reached = weighted.iter().find(|(_, weight)| {
+        under += weight;
+        under >= half
+    });
+    reached.or(weighted.last()).map_or(f64::NAN, |(value, _)| *value)
 }
 
 /// One series on its picking folds: what every candidate said and what came.
@@ -109,12 +131,15 @@ impl Rounds<'_> {
         self.means[fold].iter().map(loss).collect()
     }
 
-    /// The joint loss of each candidate, and what picking one and each kind of blend came to.
+    /// The joint loss of each candidate, and what each kind of blend came to.
     pub(super) fn judge(&self, candidates: usize) -> Losses {
         let folds: Vec<_> = (0..self.means.len()).map(|fold| self.losses(fold)).collect();
         let joint = |without: Option<usize>, candidate: usize| {
-            let kept = folds.iter().enumerate().filter(|(fold, _)| Some(*fold) != without);
-            joint_loss(kept.map(|(_, losses)| losses[candidate]))
+            let of = |candidate: usize| -> Vec<_> {
+                let kept = folds.iter().enumerate().filter(|(fold, _)| Some(*fold) != without);
+                kept.map(|(_, losses)| losses[candidate]).collect()
+            };
+            joint_loss(&of(candidate), &of(NAIVE))
         };
         let singles: Vec<Option<f64>> = (0..candidates).map(|candidate| joint(None, candidate)).collect();
         let others: Vec<Vec<Option<f64>>> =
@@ -124,35 +149,41 @@ impl Rounds<'_> {
             let mean = blend.and_then(|blend| blend.mean(own)).ok_or(())?;
             if mean.iter().all(|f| f.is_finite()) { Ok(horizon_loss(&mean, self.actuals[fold])) } else { Err(()) }
         };
-        let picked = joint_loss((0..folds.len()).map(|fold| said(fold, champion(&others[fold]).map(Blend::single))));
-        let blends =
-            Kind::ALL.map(|kind| joint_loss((0..folds.len()).map(|fold| said(fold, Blend::of(kind, &others[fold])))));
-        Losses { singles, picked, blends }
+        let naive: Vec<_> = folds.iter().map(|losses| losses[NAIVE]).collect();
+        let judge = |of: &dyn Fn(usize) -> Option<Blend>| {
+            let losses: Vec<_> = (0..folds.len()).map(|fold| said(fold, of(fold))).collect();
+            joint_loss(&losses, &naive)
+        };
+        let blends = Kind::ALL.map(|kind| judge(&|fold| Blend::of(kind, &others[fold])));
+        Losses { singles, blends }
     }
 }
 
 /// What the picking folds say of one series.
 ///
-/// `picked` and `blends` are each fold's loss of what the other folds alone would have chosen: a blend would else be
-/// judged by what it was made from, and the best of many looks better than it is.
+/// `blends` are each fold's loss of what the other folds alone would have blended: a blend would else be judged by what
+/// it was made from.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Losses {
     /// Of each candidate.
     pub(super) singles: Vec<Option<f64>>,
-    /// Of picking the best candidate.
-    pub(super) picked: Option<f64>,
     /// Of each of [`Kind::ALL`].
     pub(super) blends: [Option<f64>; 2],
 }
 
 impl Losses {
-    /// The blend that does better than picking does, else the best candidate, else `floor`.
+    /// The weighted blend unless the equal one is clearly better; one candidate alone where nothing can be
+    /// blended or the best never erred, `floor` where there is none.
     pub(super) fn choose(&self, floor: usize) -> Blend {
-        let best = Kind::ALL.into_iter().zip(self.blends).filter_map(|(kind, loss)| Some((kind, loss?)));
-        let best = best.min_by(|a, b| a.1.total_cmp(&b.1));
-        let blend = best.filter(|(_, loss)| self.picked.is_some_and(|picked| *loss < picked));
-        let blend = blend.and_then(|(kind, _)| Blend::of(kind, &self.singles));
-        blend.unwrap_or_else(|| Blend::single(champion(&self.singles).unwrap_or(floor)))
+        let [equal, weighted] = self.blends;
+        let kind = match equal.zip(weighted) {
+            Some((equal, weighted)) if equal < CLEARLY_BETTER * weighted => Kind::Equal,
+            _ => Kind::Weighted,
+        };
+        let best = champion(&self.singles);
+        let exact = best.filter(|best| self.singles[*best] == Some(0.0)).map(Blend::single);
+        let blend = exact.or_else(|| Blend::of(kind, &self.singles));
+        blend.unwrap_or_else(|| Blend::single(best.unwrap_or(floor)))
     }
 }
 
@@ -167,23 +198,40 @@ mod tests {
         assert_eq!(equal.parts, [(2, 1.0 / 3.0), (0, 1.0 / 3.0), (3, 1.0 / 3.0)]);
         let weighted = Blend::of(Kind::Weighted, &losses).unwrap();
         assert_eq!(weighted.parts.iter().map(|(c, _)| *c).collect::<Vec<_>>(), [2, 0, 3, 4]);
-        assert!((weighted.parts[0].1 / weighted.parts[1].1 - 4.0).abs() < 1e-12);
+        assert!((weighted.parts[0].1 / weighted.parts[1].1 - 16.0).abs() < 1e-12);
         assert!((weighted.parts.iter().map(|(_, w)| w).sum::<f64>() - 1.0).abs() < 1e-12);
         assert_eq!(Blend::of(Kind::Weighted, &[Some(0.0), Some(3.0)]).unwrap().parts, [(0, 1.0), (1, 0.0)]);
         assert_eq!(Blend::of(Kind::Equal, &[Some(1.0), None]), None, "one is no blend");
     }
 
     #[test]
-    fn a_blend_is_judged_on_folds_that_had_no_part_in_it() {
+    fn a_median_is_of_the_weight_and_not_of_the_count() {
+        let of = |mut weighted: Vec<(f64, f64)>| weighted_median(&mut weighted);
+        assert_eq!(of(vec![(9.0, 0.2), (1.0, 0.2), (4.0, 0.6)]), 4.0);
+        assert_eq!(of(vec![(1e9, 0.4), (1.0, 0.3), (2.0, 0.3)]), 2.0, "one wild part moves it little");
+        assert_eq!(of(vec![(7.0, 1.0)]), 7.0);
+        assert!(of(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn an_equal_blend_must_be_clearly_better_on_folds_that_had_no_part_in_it() {
         // Two that err to either side are exact together; with one fold there are no others to choose by.
         let (low, high): (FoldMean, FoldMean) = (Some(vec![1.0, 1.0]), Some(vec![3.0, 3.0]));
         let actual = [2.0, 2.0];
         let rounds =
             |folds: usize| Rounds { means: vec![vec![Some(&low), Some(&high)]; folds], actuals: vec![&actual; folds] };
         let judged = rounds(2).judge(2);
-        assert_eq!((judged.singles.as_slice(), judged.picked), (&[Some(1.0), Some(1.0)][..], Some(1.0)));
-        assert_eq!((judged.blends, judged.choose(0).kind), ([Some(0.0); 2], Some(Kind::Equal)));
+        assert_eq!((judged.singles.as_slice(), judged.blends), (&[Some(1.0), Some(1.0)][..], [Some(0.0), Some(1.0)]));
+        assert_eq!(judged.choose(0).kind, Some(Kind::Equal));
+        assert_eq!(Losses { blends: [Some(0.95), Some(1.0)], ..judged }.choose(0).kind, Some(Kind::Weighted));
         let once = rounds(1).judge(2);
-        assert_eq!((once.picked, once.blends, once.choose(0)), (None, [None, None], Blend::single(0)));
+        assert_eq!((once.blends, once.choose(0).kind), ([None, None], Some(Kind::Weighted)));
+    }
+
+    #[test]
+    fn one_that_never_erred_serves_alone() {
+        let losses = Losses { singles: vec![Some(2.0), Some(0.0), None], blends: [None, Some(0.0)] };
+        assert_eq!(losses.choose(0), Blend::single(1));
+        assert_eq!(Losses { singles: vec![None, None], blends: [None, None] }.choose(0), Blend::single(0));
     }
 }

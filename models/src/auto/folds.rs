@@ -16,17 +16,35 @@ pub(super) struct FoldLimits {
     pub calibrating: usize,
 }
 
+/// Steps that any cutoff shows.
+pub(super) const LEAST_SHOWN: usize = 8;
+/// Cutoffs that a layout of whole horizons must have.
+const LEAST_WHOLE: usize = 4;
+
 impl Folds {
-    /// Lays out the cutoffs of a series of `length` steps whose shortest season is `season`.
+    /// Lays out the cutoffs of a series of `length` steps whose main season is `season`.
     ///
     /// They lie whole seasons apart, so that each step ahead keeps its place in the season, and never
-    /// closer than the horizon, so that no actual value serves two of them. The two kinds alternate from
-    /// the newest back, and each cutoff shows at least `least` steps.
-    pub(super) fn new(length: usize, horizon: Horizon, season: usize, least: usize, limits: FoldLimits) -> Self {
+    /// closer than the horizon, so that no actual value serves two of them; each shows two seasons. The two kinds
+    /// alternate from the newest back.
+    ///
+    /// A history too short for four such cutoffs is cut four times in each horizon instead, wherever it lies in the
+    /// season: the newest cutoffs are then judged on the part of the horizon that has come, and share
+    /// values with older ones.
+    pub(super) fn new(length: usize, horizon: Horizon, season: usize, limits: FoldLimits) -> Self {
         let stride = horizon.steps().div_ceil(season) * season;
+        let whole = Self::every(stride, length.saturating_sub(horizon.steps()), (2 * season).max(LEAST_SHOWN), limits);
+        if whole.picking.len() + whole.calibrating.len() >= LEAST_WHOLE {
+            return whole;
+        }
+        let stride = horizon.steps().div_ceil(4);
+        Self::every(stride, length.saturating_sub(stride), LEAST_SHOWN, limits)
+    }
+
+    fn every(stride: usize, newest: usize, least: usize, limits: FoldLimits) -> Self {
         let mut folds = Self::default();
-        let mut end = length.saturating_sub(horizon.steps());
-        while end >= least.max(1) {
+        let mut end = newest;
+        while end >= least {
             let (picking, calibrating) = (folds.picking.len(), folds.calibrating.len());
             if picking < limits.picking && (picking <= calibrating || calibrating == limits.calibrating) {
                 folds.picking.push(end);
@@ -49,10 +67,16 @@ mod tests {
     fn cutoffs_keep_their_place_in_the_season_and_alternate() {
         let horizon = Horizon::new(30).unwrap();
         let limits = FoldLimits { picking: 2, calibrating: 3 };
-        let folds = Folds::new(400, horizon, 24, 100, limits);
+        let folds = Folds::new(400, horizon, 24, limits);
         assert_eq!(folds, Folds { picking: vec![370, 274], calibrating: vec![322, 226, 178] });
-        let short = Folds::new(400, horizon, 24, 300, limits);
-        assert_eq!(short, Folds { picking: vec![370], calibrating: vec![322] });
-        assert_eq!(Folds::new(20, horizon, 1, 8, limits), Folds::default());
+        assert_eq!(Folds::new(5, horizon, 1, limits), Folds::default());
+    }
+
+    #[test]
+    fn a_short_history_is_cut_more_often() {
+        let limits = FoldLimits { picking: 6, calibrating: 8 };
+        // Not two days, a day ahead: no whole horizon after two seasons.
+        let folds = Folds::new(45, Horizon::new(24).unwrap(), 24, limits);
+        assert_eq!(folds, Folds { picking: vec![39, 27, 15], calibrating: vec![33, 21, 9] });
     }
 }

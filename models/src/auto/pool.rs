@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use foreshadow_kernels::Trend;
 use rayon::prelude::*;
 
-use crate::classical::{Drift, Ets, LowRankRidge, Naive, Prophet, SeasonalNaive, Theta};
+use crate::classical::{Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, SeasonalMedian, SeasonalNaive, Theta};
 use crate::season::{calendar, detect};
 use crate::{Model, Window};
 
@@ -42,8 +42,8 @@ impl Candidate {
 /// The seasons of one series, in steps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seasons {
-    /// Every season it is forecast with, rising: the calendar's where the series holds two of them, and
-    /// what was found besides.
+    /// Every season it is forecast with, rising: the calendar's that the series holds, and what was found
+    /// besides.
     pub tried: Vec<usize>,
     /// The confirmed ones, the most correlated first.
     pub confirmed: Vec<usize>,
@@ -51,30 +51,27 @@ pub(super) struct Seasons {
     pub folded: Vec<usize>,
     /// The main season where exponential smoothing can afford it, else none.
     pub smoothed: Vec<usize>,
+    /// See [`Self::main`].
+    main: usize,
 }
 
 impl Seasons {
     fn of(values: &[f64], calendar: &[usize]) -> Self {
         let confirmed: Vec<usize> = detect(values, calendar).iter().map(|season| season.steps).collect();
-        let known = calendar.iter().copied().filter(|steps| 2 * steps <= values.len());
+        let known = calendar.iter().copied().filter(|steps| *steps <= values.len());
         let found = confirmed.iter().copied().filter(|steps| !calendar.contains(steps)).take(MAX_FOUND);
         let tried: Vec<usize> = BTreeSet::from_iter(known.chain(found)).into_iter().collect();
         let folded = tried.iter().copied().filter(|steps| MIN_PERIODS * steps <= values.len()).collect();
-        let mut seasons = Self { tried, confirmed, folded, smoothed: Vec::new() };
-        seasons.smoothed = Some(seasons.main()).filter(|main| (2..=MAX_SMOOTHED).contains(main)).into_iter().collect();
-        seasons
+        let shortest = |known: bool| confirmed.iter().filter(|steps| calendar.contains(steps) == known).min();
+        let main = shortest(true).or(shortest(false)).or(tried.first()).copied().unwrap_or(1);
+        let smoothed = Some(main).filter(|main| (2..=MAX_SMOOTHED).contains(main)).into_iter().collect();
+        Self { tried, confirmed, folded, smoothed, main }
     }
 
-    /// The season that folds keep in step with and errors are measured against: the shortest confirmed
-    /// one, else the shortest tried one, else a single step.
+    /// The season that folds keep in step with and errors are measured against: the shortest confirmed one of the
+    /// calendar, else the shortest confirmed one, else the shortest tried one, else a single step.
     pub(super) fn main(&self) -> usize {
-        self.confirmed.iter().min().or(self.tried.first()).copied().unwrap_or(1)
-    }
-
-    /// Steps that a fold must show: two main seasons, and the longest with a main one besides.
-    pub(super) fn least_steps(&self) -> usize {
-        let longest = self.tried.last().copied().unwrap_or(1);
-        (longest + self.main()).max(2 * self.main()).max(8)
+        self.main
     }
 }
 
@@ -91,6 +88,10 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     for (season, members) in by_season(seasons, |s| &s.tried) {
         pool.push(Candidate::floor(SeasonalNaive { season }, members));
     }
+    for (season, members) in by_season(seasons, |s| &s.folded) {
+        let lookback = SeasonalMedian::MOST_CYCLES * season;
+        pool.push(Candidate::learned(SeasonalMedian { season }, members, lookback));
+    }
     for trend in [Trend::None, Trend::Damped] {
         pool.push(Candidate::learned(Ets::new(trend, 1), all.clone(), LEVEL_LOOKBACK));
     }
@@ -101,6 +102,17 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
         for trend in [Trend::None, Trend::Damped] {
             pool.push(Candidate::learned(Ets::new(trend, season), members.clone(), lookback));
         }
+    }
+    let mut decomposed: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
+    for (s, own) in seasons.iter().enumerate() {
+        let carried: Vec<usize> =
+            own.folded.iter().copied().filter(|steps| (2..=MAX_SMOOTHED).contains(steps)).collect();
+        if !carried.is_empty() {
+            decomposed.entry(carried).or_default().push(s);
+        }
+    }
+    for (seasons, members) in decomposed {
+        pool.push(Candidate::learned(Mstl::new(&seasons), members, usize::MAX));
     }
     for (season, members) in by_season(seasons, |s| &s.folded) {
         pool.push(Candidate::learned(LowRankRidge { season }, members, usize::MAX));

@@ -5,16 +5,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::blend::{Blend, Kind, Losses, Rounds};
-use super::folds::Folds;
+use super::folds::{Folds, LEAST_SHOWN};
 use super::pool::{Candidate, Seasons};
 use super::{Choice, FittedAuto, Part};
 use crate::backtest::HeldOut;
 use crate::conformal::{Intervals, held_out_shares};
 use crate::metrics::seasonal_scale;
+use crate::select::horizon_loss;
 use crate::{BacktestError, Chosen, FitStatus, Horizon, Model, Quantiles, Window};
 
 /// The candidate that every series has.
-const NAIVE: usize = 0;
+pub(super) const NAIVE: usize = 0;
+
+/// How many times the best loss of the newest folds a learned family may have had there to be tried on the older ones.
+const HOPELESS: f64 = 2.0;
 
 /// One fold's forecast of one series by one candidate; `None` where its fit was not usable.
 pub(super) type FoldMean = Option<Vec<f64>>;
@@ -30,6 +34,8 @@ pub(super) struct Run<'a> {
     pub(super) seasons: Vec<Seasons>,
     pub(super) folds: Vec<Folds>,
     pub(super) pool: Vec<Candidate>,
+    /// Newest picking folds that every candidate is tried on; on the others only those that have a chance.
+    pub(super) screen: usize,
     pub(super) done: AtomicUsize,
     pub(super) progress: &'a (dyn Fn(usize, usize) + Sync),
 }
@@ -39,25 +45,34 @@ impl Run<'_> {
         let losses = self.losses()?;
         let picked: Vec<Blend> = losses.iter().map(|own| own.choose(NAIVE)).collect();
         let held_out = self.residuals(&picked)?;
-        let Refit { status, served, champions } = self.refit(&picked)?;
+        let Refit { status, served, parts } = self.refit(&picked)?;
         let mut choices = Vec::with_capacity(status.len());
         let mut intervals = Vec::with_capacity(status.len());
         for (s, own) in held_out.into_iter().enumerate() {
             // A champion that failed on the whole window leaves its residuals behind.
-            let kept = served[s] == picked[s] && status[s].is_usable();
+            let kept = !has_fallen(&picked[s], &served[s]) && status[s].is_usable();
             let learned = if kept { Intervals::learn(&own.champion) } else { None };
             choices.push(self.choice(s, &picked[s], &served[s], &status[s], &losses[s], &own));
             intervals.push(learned);
         }
         let non_negative = |s: usize| self.window.values(s).iter().all(|y| y.is_nan() || *y >= 0.0);
         let non_negative = (0..status.len()).map(non_negative).collect();
-        Ok(FittedAuto { status, choices, intervals, non_negative, champions })
+        Ok(FittedAuto { status, choices, intervals, non_negative, served, parts })
     }
 
     /// What every series' picking folds say of every candidate and of every kind of blend.
     fn losses(&self) -> Result<Vec<Losses>, BacktestError> {
         let members: Vec<Vec<usize>> = self.pool.iter().map(|c| c.members.clone()).collect();
-        let means = self.forecasts(&members, |s| &self.folds[s].picking)?;
+        let newest = |s: usize| &self.folds[s].picking[..self.folds[s].picking.len().min(self.screen)];
+        let older = |s: usize| &self.folds[s].picking[self.folds[s].picking.len().min(self.screen)..];
+        let mut means = self.forecasts(&members, newest)?;
+        let kept = self.screened(&members, &means);
+        for (candidate, rounds) in self.forecasts(&kept, older)?.into_iter().enumerate() {
+            for mut round in rounds {
+                let own = |s: &usize| kept[candidate].binary_search(s).ok().and_then(|at| round[at].take());
+                means[candidate].push(members[candidate].iter().map(own).collect());
+            }
+        }
         let of_series = |s: usize| {
             let place: Vec<Option<usize>> = members.iter().map(|own| own.binary_search(&s).ok()).collect();
             let ends = &self.folds[s].picking;
@@ -72,6 +87,30 @@ impl Run<'_> {
             rounds.judge(self.pool.len())
         };
         Ok((0..self.folds.len()).into_par_iter().map(of_series).collect())
+    }
+
+    /// Of each candidate the members that its loss on the newest folds leaves a chance; naive families cost nothing and stay.
+    fn screened(&self, members: &[Vec<usize>], means: &Means) -> Vec<Vec<usize>> {
+        let of_series = |s: usize| -> Vec<Option<f64>> {
+            let ends = &self.folds[s].picking[..self.folds[s].picking.len().min(self.screen)];
+            let loss = |candidate: usize| {
+                let at = members[candidate].binary_search(&s).ok()?;
+                let losses = ends
+                    .iter()
+                    .enumerate()
+                    .map(|(round, end)| horizon_loss(means[candidate][round][at].as_ref()?, self.actual(s, *end)));
+                losses.sum()
+            };
+            (0..members.len()).map(loss).collect()
+        };
+        let losses: Vec<Vec<Option<f64>>> = (0..self.folds.len()).into_par_iter().map(of_series).collect();
+        let best = |s: usize| losses[s].iter().flatten().copied().fold(f64::INFINITY, f64::min);
+        let stays = |candidate: usize, s: usize| {
+            self.pool[candidate].floor || losses[s][candidate].is_some_and(|loss| loss <= HOPELESS * best(s))
+        };
+        let stay =
+            |(candidate, own): (usize, &Vec<usize>)| own.iter().copied().filter(|s| stays(candidate, *s)).collect();
+        members.iter().enumerate().map(stay).collect()
     }
 
     /// Residuals of each series' champion and of its seasonal naive on the calibrating folds.
@@ -100,11 +139,9 @@ impl Run<'_> {
         Ok((0..picked.len()).into_par_iter().map(of_series).collect())
     }
 
-    /// Fits every champion on the whole window. A series whose champion, or a part of it, fails there is served
-    /// by naive.
+    /// Fits every part on the whole window. One that fails there leaves a blend; a series that loses all of them is
+    /// served by naive.
     fn refit(&self, picked: &[Blend]) -> Result<Refit, BacktestError> {
-        let mut served = picked.to_vec();
-        let mut status = vec![FitStatus::NoData; picked.len()];
         let fit = |candidate: usize, members: &[usize]| {
             let window = self.window.only(members).with_lookback(self.pool[candidate].lookback);
             let fitted = self.pool[candidate].model.fit(&window, self.seed);
@@ -116,29 +153,28 @@ impl Run<'_> {
             .filter(|(_, members)| !members.is_empty())
             .map(|(candidate, members)| Ok((candidate, fit(candidate, &members)?, members)))
             .collect::<Result<_, BacktestError>>()?;
-        for (candidate, fitted, members) in &fitted {
+        let mut served = picked.to_vec();
+        for (candidate, fitted, members) in fitted.iter().filter(|(candidate, ..)| *candidate != NAIVE) {
             for (&s, own) in members.iter().zip(fitted.status()) {
-                if picked[s].leads(*candidate) {
-                    status[s] = own.clone();
-                }
-                if *candidate != NAIVE && !own.is_usable() {
-                    served[s] = Blend::single(NAIVE);
-                }
+                served[s].parts.retain(|(part, _)| part != candidate || own.is_usable());
             }
         }
-        let mut champions: Vec<Part> = Vec::with_capacity(fitted.len() + 1);
-        for (candidate, fitted, members) in fitted {
-            let weight = |&s: &usize| if served[s] == picked[s] { picked[s].weight(candidate) } else { 0.0 };
-            let members = members.iter().map(|s| (*s, weight(s))).collect();
-            champions.push(Part { fitted, members });
+        served.iter_mut().filter(|blend| blend.parts.is_empty()).for_each(|blend| *blend = Blend::single(NAIVE));
+        let mut status = vec![FitStatus::NoData; picked.len()];
+        for (candidate, fitted, members) in &fitted {
+            for (&s, own) in members.iter().zip(fitted.status()).filter(|(s, _)| served[**s].leader() == *candidate) {
+                status[s] = own.clone();
+            }
         }
-        let fallen: Vec<usize> = (0..picked.len()).filter(|&s| served[s] != picked[s]).collect();
+        let part = |(candidate, fitted, members)| Part { candidate, fitted, members };
+        let mut parts: Vec<Part> = fitted.into_iter().map(part).collect();
+        let fallen: Vec<usize> = (0..picked.len()).filter(|&s| has_fallen(&picked[s], &served[s])).collect();
         if !fallen.is_empty() {
             let fitted = fit(NAIVE, &fallen)?;
             fallen.iter().zip(fitted.status()).for_each(|(s, own)| status[*s] = own.clone());
-            champions.push(Part { fitted, members: fallen.iter().map(|s| (*s, 1.0)).collect() });
+            parts.push(Part { candidate: NAIVE, fitted, members: fallen });
         }
-        Ok(Refit { status, served, champions })
+        Ok(Refit { status, served, parts })
     }
 
     /// Forecasts of each candidate's members at each of their cutoffs.
@@ -215,7 +251,7 @@ impl Run<'_> {
     fn name(&self, blend: &Blend) -> String {
         match blend.kind {
             Some(kind) => kind.name().into(),
-            None => self.pool[blend.parts[0].0].model.name(),
+            None => self.pool[blend.leader()].model.name(),
         }
     }
 
@@ -232,7 +268,7 @@ impl Run<'_> {
         let named = |candidate: usize| (self.pool[candidate].model.name(), losses.singles[candidate]);
         let blends = Kind::ALL.into_iter().zip(losses.blends).map(|(kind, loss)| (kind.name().into(), loss));
         let fallback = self.fallback(s, picked, served, status, losses);
-        let kept = served == picked && status.is_usable();
+        let kept = !has_fallen(picked, served) && status.is_usable();
         let scale = seasonal_scale(self.window.values(s), self.seasons[s].main());
         let judged = held_out_shares(&own.champion, Quantiles::standard().levels()).filter(|_| kept);
         let held_out = judged.map(|shares| HeldOut {
@@ -269,11 +305,10 @@ impl Run<'_> {
             return None;
         }
         if losses.singles.iter().all(Option::is_none) {
-            let (length, least) = (self.window.values(s).len(), self.seasons[s].least_steps());
-            let needed = least + self.horizon.steps();
+            let (length, needed) = (self.window.values(s).len(), LEAST_SHOWN + 1);
             return Some(format!("no fold could be scored: {length} steps, {needed} needed"));
         }
-        if picked != served {
+        if has_fallen(picked, served) {
             return Some(format!("{} failed on the whole window", self.name(picked)));
         }
         let others = || (0..self.pool.len()).filter(|&c| !self.pool[c].floor && self.is_tried(c, s));
@@ -283,11 +318,16 @@ impl Run<'_> {
     }
 }
 
+/// Whether a series lost every part of what was picked.
+fn has_fallen(picked: &Blend, served: &Blend) -> bool {
+    !picked.holds(served.leader())
+}
+
 /// Status and serving blend of each series, and the fitted families.
 struct Refit {
     status: Vec<FitStatus>,
     served: Vec<Blend>,
-    champions: Vec<Part>,
+    parts: Vec<Part>,
 }
 
 /// Actual less forecast on the calibrating folds of one series.

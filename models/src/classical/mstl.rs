@@ -237,7 +237,7 @@ impl Fitted for FittedMstl {
         for batch in &self.batches {
             let trend = batch.trend.predict(horizon, quantiles)?;
             for (i, &s) in batch.members.iter().enumerate().filter(|&(_, &s)| self.status[s].is_usable()) {
-                forecast.add(s, &trend, i, 1.0);
+                forecast.copy(s, &trend, i);
                 add_cycles(&batch.cycles[i], forecast.mean_mut(s));
                 for index in 0..quantiles.levels().len() {
                     add_cycles(&batch.cycles[i], forecast.quantile_mut(s, index));
