@@ -15,29 +15,39 @@ pub struct EtsFit {
     pub smoothing: Vec<Smoothing>,
     /// The best start for those weights, [`EtsForm::start_len`] a series; see [`crate::ets_gradient`].
     pub start: Vec<f64>,
-    /// Sum of squared errors, in the unit of `y` squared.
+    /// Sum of squared errors, in the unit of `y` squared; of relative errors where the error is relative.
     pub sse: Vec<f64>,
+    /// `n ln(sse)`, and twice the sum of the logarithms of the expected values where the error is relative: twice
+    /// the negative log-likelihood, up to a constant that all forms of one series share.
+    pub deviance: Vec<f64>,
     /// False where a cap on evaluations was hit before the likelihood settled.
     pub converged: Vec<bool>,
     /// Evaluations of the profile likelihood that each series asked for.
     pub evaluations: Vec<u32>,
 }
 
-/// Fits an additive ETS model to every series by maximum likelihood.
+/// Fits an ETS model to every series by maximum likelihood.
 ///
-/// Maximises `-n/2 ln(sse)` over `alpha` in [`ALPHA_RANGE`], `beta` in `[1e-4, alpha]`, `gamma` in
+/// Minimises the deviance over `alpha` in [`ALPHA_RANGE`], `beta` in `[1e-4, alpha]`, `gamma` in
 /// `[1e-4, 1 - alpha]`, `phi` in [`PHI_RANGE`] and over all starts; `n` counts observed steps. The start is
-/// profiled out: for given weights the sum of squares is quadratic in it, and conjugate gradients on the
-/// recursion and its adjoint, begun from the last weights' start, find its least value. The weights follow
-/// by a projected quasi-Newton search from the best point of a coarse grid.
+/// profiled out. With an additive error the sum of squares is quadratic in it, and conjugate gradients on the
+/// recursion and its adjoint, begun from the last weights' start, find its least value; with a relative one
+/// Gauss and Newton's step is found in the same way and repeated. The weights follow by a projected
+/// quasi-Newton search from the best point of a coarse grid.
 ///
 /// - `y`: `[steps, series]` on the host, standardised; NaN where unobserved.
+/// - `offset`: one a series, what `y` lacks to be proportional to the series, which is then positive; read where
+///   the error is relative.
 ///
 /// One task per lane group, all its passes on memory that stays in cache. A series' result depends on that
 /// series alone: lanes that are done are held fixed while their neighbours go on.
 /// Source: Hyndman, Koehler, Ord and Snyder, *Forecasting with Exponential Smoothing*, 2008, chapter 5.
-pub fn ets_fit(y: &Lanes, form: EtsForm) -> EtsFit {
-    cpu::ets_fit::ets_fit(y, form)
+///
+/// # Panics
+/// When `offset` has not one value a series.
+pub fn ets_fit(y: &Lanes, offset: &[f64], form: EtsForm) -> EtsFit {
+    assert_eq!(offset.len(), y.series(), "one offset a series");
+    cpu::ets_fit::ets_fit(y, offset, form)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod naive;
 mod prophet;
 mod ridge;
 
-pub use ets::{Ets, EtsParameters, FittedEts};
+pub use ets::{AutoEts, Ets, EtsParameters, FittedAutoEts, FittedEts};
 pub use naive::{Drift, Naive, SeasonalNaive};
 pub use prophet::{FittedProphet, Parameters, Prophet};
 pub use ridge::LowRankRidge;

@@ -5,9 +5,9 @@ mod search;
 
 use rayon::prelude::*;
 
-use self::profile::Profile;
+use self::profile::{Profile, value_of};
 use self::search::Search;
-use super::ets::{Row, Weights};
+use super::ets::{Row, Sums, Weights};
 use crate::{EtsFit, EtsForm, LANES, Lanes};
 
 /// Precision of the profiled start, as a bound on its share of the sum of squares: on the grid, in the
@@ -17,12 +17,19 @@ const IN_SEARCH: f64 = 1e-9;
 const IN_THE_END: f64 = 1e-13;
 
 /// See [`crate::ets_fit`].
-pub(crate) fn ets_fit(y: &Lanes, form: EtsForm) -> EtsFit {
-    let groups: Vec<_> = (0..y.groups()).into_par_iter().map(|group| fit_group(y.group(group), form)).collect();
+pub(crate) fn ets_fit(y: &Lanes, offset: &[f64], form: EtsForm) -> EtsFit {
+    let groups: Vec<_> = (0..y.groups())
+        .into_par_iter()
+        .map(|group| {
+            let of = |lane: usize| offset[(group * LANES + lane).min(y.series() - 1)];
+            fit_group(y.group(group), std::array::from_fn(of), form)
+        })
+        .collect();
     let mut fit = EtsFit {
         smoothing: Vec::with_capacity(y.series()),
         start: Vec::with_capacity(y.series() * form.start_len()),
         sse: Vec::with_capacity(y.series()),
+        deviance: Vec::with_capacity(y.series()),
         converged: Vec::with_capacity(y.series()),
         evaluations: Vec::with_capacity(y.series()),
     };
@@ -30,7 +37,8 @@ pub(crate) fn ets_fit(y: &Lanes, form: EtsForm) -> EtsFit {
         let (group, lane) = (&groups[s / LANES], s % LANES);
         fit.smoothing.push(group.searches[lane].smoothing());
         fit.start.extend(group.start.iter().map(|row| row[lane]));
-        fit.sse.push(group.sse[lane]);
+        fit.sse.push(group.sums.sse[lane]);
+        fit.deviance.push(group.deviance[lane]);
         fit.converged.push(group.searches[lane].converged() && group.profiled[lane]);
         fit.evaluations.push(group.searches[lane].evaluations());
     }
@@ -40,18 +48,20 @@ pub(crate) fn ets_fit(y: &Lanes, form: EtsForm) -> EtsFit {
 struct Group {
     searches: [Search; LANES],
     start: Vec<Row>,
-    sse: Row,
+    sums: Sums,
+    deviance: Row,
     profiled: [bool; LANES],
 }
 
-fn fit_group(y: &[[f32; LANES]], form: EtsForm) -> Group {
-    let mut profile = Profile::new(y, form);
-    let mut searches: [Search; LANES] = std::array::from_fn(|lane| Search::new(form, profile.observed()[lane]));
+fn fit_group(y: &[[f32; LANES]], offset: Row, form: EtsForm) -> Group {
+    let mut profile = Profile::new(y, offset, form);
+    let observed = *profile.observed();
+    let mut searches: [Search; LANES] = std::array::from_fn(|lane| Search::new(form, observed[lane]));
     for point in search::grid(form) {
         let weights = Weights::pack(form, |_| search::smoothing_at(form, &point));
-        let (sse, by) = profile.evaluate(&weights, &[true; LANES], ON_GRID);
+        let least = profile.evaluate(&weights, &[true; LANES], ON_GRID);
         for lane in 0..LANES {
-            searches[lane].offer(&point, sse[lane], &by.lane(lane));
+            searches[lane].offer(&point, &least, lane);
         }
     }
     searches.iter_mut().for_each(Search::begin);
@@ -61,14 +71,21 @@ fn fit_group(y: &[[f32; LANES]], form: EtsForm) -> Group {
             break;
         }
         let weights = Weights::pack(form, |lane| searches[lane].trial());
-        let (sse, by) = profile.evaluate(&weights, &active, IN_SEARCH);
+        let least = profile.evaluate(&weights, &active, IN_SEARCH);
         for lane in 0..LANES {
             if active[lane] {
-                searches[lane].receive(sse[lane], &by.lane(lane));
+                searches[lane].receive(&least, lane);
             }
         }
     }
     let weights = Weights::pack(form, |lane| searches[lane].smoothing());
-    let (sse, _) = profile.evaluate(&weights, &[true; LANES], IN_THE_END);
-    Group { searches, sse, profiled: profile.settled(), start: profile.into_start() }
+    let least = profile.evaluate(&weights, &[true; LANES], IN_THE_END);
+    let logs = if form.is_relative() { profile.log_values(&offset) } else { [0.0; LANES] };
+    Group {
+        searches,
+        sums: least.sums,
+        deviance: std::array::from_fn(|lane| 2.0 * (value_of(&least.sums, observed[lane], lane) + logs[lane])),
+        profiled: profile.settled(),
+        start: profile.into_start(),
+    }
 }

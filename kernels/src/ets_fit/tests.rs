@@ -5,12 +5,12 @@ use super::*;
 use crate::{Trend, reference};
 
 const FORMS: [EtsForm; 6] = [
-    EtsForm { trend: Trend::None, season: 1 },
-    EtsForm { trend: Trend::Additive, season: 1 },
-    EtsForm { trend: Trend::Damped, season: 1 },
-    EtsForm { trend: Trend::None, season: 6 },
-    EtsForm { trend: Trend::Additive, season: 6 },
-    EtsForm { trend: Trend::Damped, season: 6 },
+    EtsForm::additive(Trend::None, 1),
+    EtsForm::additive(Trend::Additive, 1),
+    EtsForm::additive(Trend::Damped, 1),
+    EtsForm::additive(Trend::None, 6),
+    EtsForm::additive(Trend::Additive, 6),
+    EtsForm::additive(Trend::Damped, 6),
 ];
 
 /// A wandering level with a season, of about unit scale; `gaps` is the share of unobserved steps.
@@ -31,7 +31,7 @@ fn no_reference_fit_is_likelier() {
     for form in FORMS {
         for gaps in [0.0, 0.1] {
             let y: Vec<_> = (0..4).map(|s| series(90, s, gaps)).collect();
-            let fit = ets_fit(&Lanes::from_fn(90, 4, |t, s| y[s][t] as f32), form);
+            let fit = ets_fit(&Lanes::from_fn(90, 4, |t, s| y[s][t] as f32), &[0.0; 4], form);
             for (s, y) in y.iter().enumerate() {
                 let (least, weights) = reference::ets_fit::ets_fit(y, form);
                 let observed = y.iter().filter(|v| !v.is_nan()).count() as f64;
@@ -54,7 +54,7 @@ fn no_reference_fit_is_likelier() {
 fn a_series_does_not_depend_on_its_neighbours() {
     let form = FORMS[5];
     let y: Vec<_> = (0..20).map(|s| series(80, s, if s % 4 == 3 { 0.2 } else { 0.0 })).collect();
-    let all = ets_fit(&Lanes::from_fn(80, 20, |t, s| y[s][t] as f32), form);
+    let all = ets_fit(&Lanes::from_fn(80, 20, |t, s| y[s][t] as f32), &[0.0; 20], form);
     // Reversed, longer, and with a neighbour of nothing but gaps and one of huge steps.
     let odd = |t: usize, s: usize| match s {
         20 => f32::NAN,
@@ -67,7 +67,7 @@ fn a_series_does_not_depend_on_its_neighbours() {
         }
         _ => y[19 - s].get(t).map_or(f32::NAN, |v| *v as f32),
     };
-    let other = ets_fit(&Lanes::from_fn(95, 22, odd), form);
+    let other = ets_fit(&Lanes::from_fn(95, 22, odd), &[0.0; 22], form);
     for s in 0..20 {
         assert_eq!(all.smoothing[s], other.smoothing[19 - s], "series {s}");
         assert_eq!(all.sse[s].to_bits(), other.sse[19 - s].to_bits(), "series {s}");
@@ -78,7 +78,7 @@ fn a_series_does_not_depend_on_its_neighbours() {
 
 #[test]
 fn a_perfect_fit_ends() {
-    let form = EtsForm { trend: Trend::None, season: 4 };
-    let fit = ets_fit(&Lanes::from_fn(40, 1, |t, _| [1.0, -1.0, 0.5, 2.0][t % 4]), form);
+    let form = EtsForm::additive(Trend::None, 4);
+    let fit = ets_fit(&Lanes::from_fn(40, 1, |t, _| [1.0, -1.0, 0.5, 2.0][t % 4]), &[0.0], form);
     assert!(fit.converged[0] && fit.sse[0] < 1e-20, "{fit:?}");
 }

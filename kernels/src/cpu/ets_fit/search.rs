@@ -3,6 +3,7 @@
 //! The weights are searched in a box: `alpha`, the share of its range that `beta` takes, the share that
 //! `gamma` takes, and `phi`.
 
+use super::profile::{Least, NOTHING, value_of};
 use crate::{ALPHA_RANGE, EtsForm, PHI_RANGE, Smoothing, Trend};
 
 /// A place in the box.
@@ -15,8 +16,6 @@ const FLOOR: f64 = ALPHA_RANGE.0;
 /// Gain in log-likelihood under which a step is not worth its evaluation.
 const SETTLED: f64 = 1e-5;
 const MAX_EVALUATIONS: u32 = 80;
-/// Squared error a step below which a fit counts as perfect, on standardised data: `f32` holds no less.
-const NOTHING: f64 = 1e-15;
 
 /// Places to look at first: a search begins in every valley of these.
 pub(super) fn grid(form: EtsForm) -> Vec<Point> {
@@ -141,9 +140,9 @@ impl Search {
     }
 
     /// What the next point of the grid is worth.
-    pub(super) fn offer(&mut self, point: &Point, sse: f64, half_by: &Smoothing) {
+    pub(super) fn offer(&mut self, point: &Point, least: &Least, lane: usize) {
         self.evaluations += 1;
-        let place = self.likelihood(point, sse, half_by);
+        let place = self.likelihood(point, least, lane);
         self.offers.push(place);
     }
 
@@ -158,6 +157,9 @@ impl Search {
     /// Ends the search of one valley and begins the next one, if there is one.
     fn next_valley(&mut self) {
         while let Some(valley) = self.valleys.pop() {
+            if !self.offers[valley].value.is_finite() {
+                continue; // nothing to follow where an expected value is not positive
+            }
             self.state = Progress::Searching;
             self.at = self.offers[valley];
             self.curvature = self.first_curvature();
@@ -167,7 +169,8 @@ impl Search {
             }
             self.keep_best();
         }
-        self.state = Progress::Settled;
+        let found = self.best.value.is_finite();
+        self.state = if found { Progress::Settled } else { Progress::Capped };
     }
 
     fn keep_best(&mut self) {
@@ -177,10 +180,10 @@ impl Search {
     }
 
     /// What the trial is worth.
-    pub(super) fn receive(&mut self, sse: f64, half_by: &Smoothing) {
+    pub(super) fn receive(&mut self, least: &Least, lane: usize) {
         self.evaluations += 1;
         let trial = self.trial_point();
-        let there = self.likelihood(&trial, sse, half_by);
+        let there = self.likelihood(&trial, least, lane);
         let step: Point = std::array::from_fn(|i| trial[i] - self.at.point[i]);
         let expected = dot(&self.at.gradient, &step);
         if there.value <= self.at.value + 1e-4 * expected {
@@ -204,10 +207,10 @@ impl Search {
     }
 
     /// The negative log-likelihood at a place and its derivatives by the coordinates of the box.
-    fn likelihood(&self, point: &Point, sse: f64, half_by: &Smoothing) -> Place {
-        let total = sse + NOTHING * self.observed;
-        let value = 0.5 * self.observed * total.ln();
-        let scale = self.observed / total;
+    fn likelihood(&self, point: &Point, least: &Least, lane: usize) -> Place {
+        let half_by = least.by.lane(lane);
+        let value = value_of(&least.sums, self.observed, lane);
+        let scale = self.observed / (least.sums.sse[lane] + NOTHING * self.observed);
         let [alpha, slope, season, _] = *point;
         let has = free(self.form);
         let from_slope = if has[1] { slope * half_by.beta } else { 0.0 };

@@ -99,7 +99,7 @@ fn variance_grows_as_the_weights_say() {
     let smoothing = Smoothing { alpha: 0.5, beta: 0.1, gamma: 0.2, phi: 0.9 };
     let start = [0.0; 3];
     let values = [1.0, 2.0, 1.0, 3.0, 0.0, 2.0, 1.0, 2.0, 3.0, 1.0];
-    let form = EtsForm { trend: Trend::Damped, season: 2 };
+    let form = EtsForm::additive(Trend::Damped, 2);
     let learned = run(&values, form, (0.0, 1.0), &smoothing, &start);
     let (_, spread) = learned.ahead(form, 3);
     // c_1 = 0.5 + 0.1 * 0.9, c_2 = 0.5 + 0.1 * (0.9 + 0.81) + 0.2.
