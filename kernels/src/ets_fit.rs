@@ -26,6 +26,15 @@ pub struct EtsFit {
     pub evaluations: Vec<u32>,
 }
 
+/// What is known of a series before its fit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EtsHint {
+    /// Weights of a kindred form, to begin from; a weight of 0 is one that it does not have.
+    pub near: Smoothing,
+    /// The deviance that the fit has to fall below to be of use.
+    pub limit: f64,
+}
+
 /// Fits an ETS model to every series by maximum likelihood.
 ///
 /// Minimises the deviance over `alpha` in [`ALPHA_RANGE`], `beta` in `[1e-4, alpha]`, `gamma` in
@@ -33,21 +42,24 @@ pub struct EtsFit {
 /// profiled out. With an additive error the sum of squares is quadratic in it, and conjugate gradients on the
 /// recursion and its adjoint, begun from the last weights' start, find its least value; with a relative one
 /// Gauss and Newton's step is found in the same way and repeated. The weights follow by a projected
-/// quasi-Newton search from the best point of a coarse grid.
+/// quasi-Newton search from every valley of a coarse grid, or from the weights of a kindred form.
 ///
 /// - `y`: `[steps, series]` on the host, standardised; NaN where unobserved.
 /// - `offset`: one a series, what `y` lacks to be proportional to the series, which is then positive; read where
 ///   the error is relative.
+/// - `hints`: none, or one a series. A search ends early where thirty times the gain that its next step promises
+///   would leave it above the hint's limit.
 ///
-/// One task per lane group, all its passes on memory that stays in cache. A series' result depends on that
-/// series alone: lanes that are done are held fixed while their neighbours go on.
+/// A task has a lane group of series in work at a time, all its passes on memory that stays in cache, and each
+/// lane goes on to the next series by itself. A series' result depends on that series alone.
 /// Source: Hyndman, Koehler, Ord and Snyder, *Forecasting with Exponential Smoothing*, 2008, chapter 5.
 ///
 /// # Panics
-/// When `offset` has not one value a series.
-pub fn ets_fit(y: &Lanes, offset: &[f64], form: EtsForm) -> EtsFit {
+/// When `offset` has not one value a series, or `hints` some and not one a series.
+pub fn ets_fit(y: &Lanes, offset: &[f64], form: EtsForm, hints: &[EtsHint]) -> EtsFit {
     assert_eq!(offset.len(), y.series(), "one offset a series");
-    cpu::ets_fit::ets_fit(y, offset, form)
+    assert!(hints.is_empty() || hints.len() == y.series(), "no hints, or one a series");
+    cpu::ets_fit::ets_fit(y, offset, form, hints)
 }
 
 #[cfg(test)]

@@ -34,11 +34,11 @@ pub(super) struct Sums {
 
 /// The passes over the series of one group. What they minimise is half of
 /// `sse - 2 v log_growth` with `v = sse / observed` of the latest forward pass held fixed.
-pub(super) enum Passes<'a> {
+pub(super) enum Passes {
     /// The season adds.
-    Additive(Additive<'a>),
+    Additive(Additive),
     /// The season multiplies.
-    Scaled(Scaled<'a>),
+    Scaled(Scaled),
 }
 
 /// See [`crate::ets_gradient`].
@@ -58,7 +58,10 @@ pub(crate) fn ets_gradient(
             let rows: Vec<Row> = (0..form.start_len())
                 .map(|i| std::array::from_fn(|lane| start[of(lane) * form.start_len() + i]))
                 .collect();
-            let mut passes = Passes::new(y.group(group), std::array::from_fn(|lane| offset[of(lane)]), form);
+            let mut passes = Passes::new(y.steps(), form);
+            for lane in 0..LANES {
+                passes.place(lane, y.group(group).iter().map(|row| row[lane]), offset[of(lane)]);
+            }
             let mut by_start = vec![[0.0; LANES]; form.start_len()];
             let sums = passes.forward(&weights, &rows);
             let by = passes.adjoint(&weights, &mut by_start);
@@ -103,13 +106,17 @@ impl Weights {
     }
 }
 
-impl<'a> Passes<'a> {
-    pub(super) fn new(y: &'a [[f32; LANES]], offset: Row, form: EtsForm) -> Self {
-        let seen = Seen::of(y, form.season);
-        if form.scales() {
-            Self::Scaled(Scaled::new(seen, offset, form))
-        } else {
-            Self::Additive(Additive::new(seen, offset, form))
+impl Passes {
+    /// Passes over at most `steps` steps, with nothing observed yet.
+    pub(super) fn new(steps: usize, form: EtsForm) -> Self {
+        if form.scales() { Self::Scaled(Scaled::new(steps, form)) } else { Self::Additive(Additive::new(steps, form)) }
+    }
+
+    /// Gives a lane another series and what its values lack to be proportional to it.
+    pub(super) fn place(&mut self, lane: usize, values: impl Iterator<Item = f32>, offset: f64) {
+        match self {
+            Self::Additive(passes) => passes.seen.place(lane, values, offset),
+            Self::Scaled(passes) => passes.seen.place(lane, values, offset),
         }
     }
 
@@ -121,14 +128,23 @@ impl<'a> Passes<'a> {
         }
     }
 
-    /// Sum of the logarithms of each lane's observed values in the unit where their offset is part of them.
-    pub(super) fn log_values(&self, offset: &Row) -> Row {
+    /// Sum of the logarithms of a lane's observed values in the unit where its offset is part of them.
+    pub(super) fn log_values(&self, lane: usize) -> f64 {
         let seen = match self {
             Self::Additive(passes) => &passes.seen,
             Self::Scaled(passes) => &passes.seen,
         };
-        let value = |v: f32, lane: usize| if v.is_nan() { 0.0 } else { (f64::from(v) + offset[lane]).ln() };
-        std::array::from_fn(|lane| seen.y.iter().map(|row| value(row[lane], lane)).sum())
+        let value = |v: f32| if v.is_nan() { 0.0 } else { (f64::from(v) + seen.offset[lane]).ln() };
+        seen.y[..seen.last[lane]].iter().map(|row| value(row[lane])).sum()
+    }
+
+    /// The start, at these weights, of a season that is the same in every slot: for a relative error, whose
+    /// expected values would not be positive from elsewhere.
+    pub(super) fn flat(&self, weights: &Weights, lane: usize) -> Vec<f64> {
+        match self {
+            Self::Additive(passes) => passes.flat(weights, lane),
+            Self::Scaled(passes) => passes.flat(weights, lane),
+        }
     }
 
     /// Runs the recursion and keeps its errors.
@@ -167,8 +183,14 @@ impl<'a> Passes<'a> {
 }
 
 /// The series of one group and where they are observed.
-pub(super) struct Seen<'a> {
-    y: &'a [[f32; LANES]],
+pub(super) struct Seen {
+    y: Vec<[f32; LANES]>,
+    /// What each series lacks to be proportional to what it measures.
+    offset: Row,
+    /// One past each lane's last observation; what comes after it changes nothing.
+    last: [usize; LANES],
+    /// One past the group's.
+    steps: usize,
     /// Some step of some lane is unobserved.
     gaps: bool,
     /// Step at which a slot is first observed; -1 where it never is.
@@ -176,25 +198,53 @@ pub(super) struct Seen<'a> {
     observed: Row,
 }
 
-impl<'a> Seen<'a> {
-    fn of(y: &'a [[f32; LANES]], season: usize) -> Self {
-        // Steps after the group's last observation change nothing.
-        let steps = y.iter().rposition(|row| row.iter().any(|v| !v.is_nan())).map_or(0, |at| at + 1);
-        let y = &y[..steps];
-        let mut first = vec![[-1.0; LANES]; season];
-        let mut observed = [0.0; LANES];
-        for (t, row) in y.iter().enumerate() {
-            let first = &mut first[t % season];
-            for lane in 0..LANES {
-                if !row[lane].is_nan() {
-                    observed[lane] += 1.0;
-                    if first[lane] < 0.0 {
-                        first[lane] = t as f64;
-                    }
+impl Seen {
+    fn new(steps: usize, season: usize) -> Self {
+        Self {
+            y: vec![[f32::NAN; LANES]; steps],
+            offset: [0.0; LANES],
+            last: [0; LANES],
+            steps: 0,
+            gaps: false,
+            first: vec![[-1.0; LANES]; season],
+            observed: [0.0; LANES],
+        }
+    }
+
+    fn place(&mut self, lane: usize, values: impl Iterator<Item = f32>, offset: f64) {
+        let season = self.first.len();
+        self.offset[lane] = offset;
+        self.observed[lane] = 0.0;
+        self.last[lane] = 0;
+        self.first.iter_mut().for_each(|first| first[lane] = -1.0);
+        for ((t, row), value) in self.y.iter_mut().enumerate().zip(values) {
+            row[lane] = value;
+            if !value.is_nan() {
+                self.last[lane] = t + 1;
+                self.observed[lane] += 1.0;
+                let first = &mut self.first[t % season][lane];
+                if *first < 0.0 {
+                    *first = t as f64;
                 }
             }
         }
-        let gaps = observed.iter().any(|&count| count < steps as f64);
-        Self { y, gaps, first, observed }
+        self.steps = self.last.into_iter().max().unwrap_or(0);
+        self.gaps = self.observed.iter().any(|&count| count < self.steps as f64);
+    }
+
+    /// One lane's values.
+    fn values(&self, lane: usize) -> impl Iterator<Item = f64> {
+        self.y[..self.last[lane]].iter().map(move |row| f64::from(row[lane]))
+    }
+
+    /// The mean of each slot's first value, in the unit where the offset is part of it.
+    fn common(&self, lane: usize) -> f64 {
+        let first = |row: &Row| (row[lane] >= 0.0).then(|| f64::from(self.y[row[lane] as usize][lane]));
+        let (mut sum, mut count) = (0.0, 0.0);
+        for value in self.first.iter().filter_map(first) {
+            sum += value;
+            count += 1.0;
+        }
+        sum / count + self.offset[lane]
     }
 }

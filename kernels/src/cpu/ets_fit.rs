@@ -1,29 +1,31 @@
 //! ETS by maximum likelihood: a search over the weights, the start profiled out inside it.
+//!
+//! A task has a run of series and a lane group. A lane whose series is done takes the next one, so that no lane
+//! waits for its neighbours' searches.
 
+mod gram;
 mod profile;
 mod search;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use self::profile::{Profile, value_of};
-use self::search::Search;
-use super::ets::{Row, Sums, Weights};
-use crate::{EtsFit, EtsForm, LANES, Lanes};
+use self::profile::{Least, Profile};
+use self::search::{Looks, Search};
+use super::ets::Weights;
+use crate::{EtsFit, EtsForm, EtsHint, LANES, Lanes, Smoothing};
 
-/// Precision of the profiled start, as a bound on its share of the sum of squares: on the grid, in the
-/// search and in the end.
-const ON_GRID: f64 = 1e-4;
-const IN_SEARCH: f64 = 1e-9;
-const IN_THE_END: f64 = 1e-13;
+/// Series of a task, at most: enough to keep its lanes full until the last few.
+const RUN: usize = 16 * LANES;
 
 /// See [`crate::ets_fit`].
-pub(crate) fn ets_fit(y: &Lanes, offset: &[f64], form: EtsForm) -> EtsFit {
-    let groups: Vec<_> = (0..y.groups())
+pub(crate) fn ets_fit(y: &Lanes, offset: &[f64], form: EtsForm, hints: &[EtsHint]) -> EtsFit {
+    let tasks = 2 * rayon::current_num_threads();
+    let run = y.series().div_ceil(tasks).next_multiple_of(LANES).clamp(LANES, RUN);
+    let runs: Vec<Vec<Outcome>> = (0..y.series().div_ceil(run))
         .into_par_iter()
-        .map(|group| {
-            let of = |lane: usize| offset[(group * LANES + lane).min(y.series() - 1)];
-            fit_group(y.group(group), std::array::from_fn(of), form)
-        })
+        .map(|index| Task::new(y, offset, form, hints, index * run..((index + 1) * run).min(y.series())).run())
         .collect();
     let mut fit = EtsFit {
         smoothing: Vec::with_capacity(y.series()),
@@ -33,59 +35,122 @@ pub(crate) fn ets_fit(y: &Lanes, offset: &[f64], form: EtsForm) -> EtsFit {
         converged: Vec::with_capacity(y.series()),
         evaluations: Vec::with_capacity(y.series()),
     };
-    for s in 0..y.series() {
-        let (group, lane) = (&groups[s / LANES], s % LANES);
-        fit.smoothing.push(group.searches[lane].smoothing());
-        fit.start.extend(group.start.iter().map(|row| row[lane]));
-        fit.sse.push(group.sums.sse[lane]);
-        fit.deviance.push(group.deviance[lane]);
-        fit.converged.push(group.searches[lane].converged() && group.profiled[lane]);
-        fit.evaluations.push(group.searches[lane].evaluations());
+    for outcome in runs.into_iter().flatten() {
+        fit.smoothing.push(outcome.smoothing);
+        fit.start.extend(outcome.start);
+        fit.sse.push(outcome.sse);
+        fit.deviance.push(outcome.deviance);
+        fit.converged.push(outcome.converged);
+        fit.evaluations.push(outcome.evaluations);
     }
     fit
 }
 
-struct Group {
-    searches: [Search; LANES],
-    start: Vec<Row>,
-    sums: Sums,
-    deviance: Row,
-    profiled: [bool; LANES],
+/// What a task found of one series.
+struct Outcome {
+    series: usize,
+    smoothing: Smoothing,
+    start: Vec<f64>,
+    sse: f64,
+    deviance: f64,
+    converged: bool,
+    evaluations: u32,
 }
 
-fn fit_group(y: &[[f32; LANES]], offset: Row, form: EtsForm) -> Group {
-    let mut profile = Profile::new(y, offset, form);
-    let observed = *profile.observed();
-    let mut searches: [Search; LANES] = std::array::from_fn(|lane| Search::new(form, observed[lane]));
-    for point in search::grid(form) {
-        let weights = Weights::pack(form, |_| search::smoothing_at(form, &point));
-        let least = profile.evaluate(&weights, &[true; LANES], ON_GRID);
-        for lane in 0..LANES {
-            searches[lane].offer(&point, &least, lane);
-        }
+/// The series that a lane works on.
+struct Job {
+    series: usize,
+    search: Search,
+    /// The best start of each place looked at.
+    starts: Vec<f64>,
+}
+
+struct Task<'a> {
+    y: &'a Lanes,
+    offset: &'a [f64],
+    form: EtsForm,
+    hints: &'a [EtsHint],
+    waiting: Range<usize>,
+    profile: Profile,
+    jobs: Vec<Job>,
+    active: [bool; LANES],
+    outcomes: Vec<Outcome>,
+}
+
+impl<'a> Task<'a> {
+    fn new(y: &'a Lanes, offset: &'a [f64], form: EtsForm, hints: &'a [EtsHint], series: Range<usize>) -> Self {
+        let outcomes = Vec::with_capacity(series.len());
+        let profile = Profile::new(y.steps(), form);
+        Self { y, offset, form, hints, waiting: series, profile, jobs: Vec::new(), active: [true; LANES], outcomes }
     }
-    searches.iter_mut().for_each(Search::begin);
-    loop {
-        let active = std::array::from_fn(|lane| searches[lane].is_active());
-        if !active.contains(&true) {
-            break;
-        }
-        let weights = Weights::pack(form, |lane| searches[lane].trial());
-        let least = profile.evaluate(&weights, &active, IN_SEARCH);
+
+    fn run(mut self) -> Vec<Outcome> {
+        let last = self.waiting.end - 1;
         for lane in 0..LANES {
-            if active[lane] {
-                searches[lane].receive(&least, lane);
+            // A lane too many looks at the last series for nothing.
+            let next = self.waiting.next();
+            self.active[lane] = next.is_some();
+            let job = self.job(lane, next.unwrap_or(last));
+            self.jobs.push(job);
+        }
+        while self.active.contains(&true) {
+            let weights = Weights::pack(self.form, |lane| self.jobs[lane].search.trial());
+            let precision = std::array::from_fn(|lane| self.jobs[lane].search.precision());
+            let least = self.profile.evaluate(&weights, &self.active, &precision);
+            for lane in (0..LANES).filter(|&lane| least.ready[lane]) {
+                self.deliver(lane, &least);
             }
         }
+        self.outcomes.sort_by_key(|outcome| outcome.series);
+        self.outcomes
     }
-    let weights = Weights::pack(form, |lane| searches[lane].smoothing());
-    let least = profile.evaluate(&weights, &[true; LANES], IN_THE_END);
-    let logs = if form.is_relative() { profile.log_values(&offset) } else { [0.0; LANES] };
-    Group {
-        searches,
-        sums: least.sums,
-        deviance: std::array::from_fn(|lane| 2.0 * (value_of(&least.sums, observed[lane], lane) + logs[lane])),
-        profiled: profile.settled(),
-        start: profile.into_start(),
+
+    /// Gives a search what its trial is worth.
+    fn deliver(&mut self, lane: usize, least: &Least) {
+        let job = &mut self.jobs[lane];
+        let looked = job.search.looked();
+        job.search.receive(least, lane);
+        if job.search.looked() > looked {
+            job.starts.extend(self.profile.start(lane));
+        }
+        if job.search.is_done() {
+            self.finish(lane, least);
+        } else if let Some(look) = job.search.take_restart() {
+            let len = self.form.start_len();
+            self.profile.set_start(lane, job.starts[look * len..][..len].iter().copied());
+        }
+    }
+
+    fn job(&mut self, lane: usize, series: usize) -> Job {
+        let rows = self.y.group(series / LANES).iter();
+        let observed = self.profile.place(lane, rows.map(|row| row[series % LANES]), self.offset[series]);
+        let hint = self.hints.get(series);
+        let looks = hint.map_or_else(|| Looks::everywhere(self.form), |hint| Looks::near(self.form, &hint.near));
+        let limit = hint.map_or(f64::INFINITY, |hint| 0.5 * hint.limit - self.logs(lane));
+        Job { series, search: Search::new(self.form, looks, observed, limit), starts: Vec::new() }
+    }
+
+    /// What the deviance of a relative error has besides the part that is searched.
+    fn logs(&self, lane: usize) -> f64 {
+        if self.form.is_relative() { self.profile.log_values(lane) } else { 0.0 }
+    }
+
+    /// Keeps what a lane found, and gives it the next series.
+    fn finish(&mut self, lane: usize, least: &Least) {
+        let job = &self.jobs[lane];
+        let ended = job.search.converged() && self.profile.settled(lane);
+        self.outcomes.push(Outcome {
+            series: job.series,
+            smoothing: job.search.smoothing(),
+            start: self.profile.start(lane).collect(),
+            sse: least.sums.sse[lane],
+            deviance: 2.0 * (least.value[lane] + self.logs(lane)),
+            converged: ended,
+            evaluations: job.search.evaluations(),
+        });
+        match self.waiting.next() {
+            Some(series) => self.jobs[lane] = self.job(lane, series),
+            None => self.active[lane] = false,
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! models by what they forecast: one-step criteria do not see a slow season. Source: Hyndman, Koehler, Ord and
 //! Snyder, *Forecasting with Exponential Smoothing*, 2008.
 
-use foreshadow_kernels::{Effect, EtsFit, EtsForm, LANES, Lanes, Smoothing, Trend, ets_fit};
+use foreshadow_kernels::{Effect, EtsFit, EtsForm, EtsHint, LANES, Lanes, Smoothing, Trend, ets_fit};
 use rayon::prelude::*;
 
 pub use self::auto::{AutoEts, FittedAutoEts};
@@ -66,7 +66,7 @@ impl Ets {
         let prepared: Vec<_> = (0..count).into_par_iter().map(|s| Prepared::of(window.values(s), self.form)).collect();
         let fitted: Vec<usize> = (0..count).filter(|&s| prepared[s].is_ok()).collect();
         let chosen: Vec<_> = fitted.iter().filter_map(|&s| prepared[s].as_ref().ok().copied()).collect();
-        let fit = fit_form(self.form, window, &fitted, &chosen);
+        let fit = fit_form(self.form, window, &fitted, &chosen, &[]);
         let mut learned: Vec<_> = (0..count).map(|_| None).collect();
         let mut status: Vec<_> = prepared.into_iter().map(|p| p.err().unwrap_or(FitStatus::Fitted)).collect();
         let ends: Vec<_> = (0..fitted.len())
@@ -110,11 +110,15 @@ impl Prepared {
         if observed < needed || !all_slots {
             return Err(FitStatus::TooShort { observed, needed });
         }
-        if form.is_relative() && seen().any(|v| *v <= 0.0) {
+        let least = seen().fold(f64::INFINITY, |least, v| v.min(least));
+        if form.is_relative() && least <= 0.0 {
             return Err(FitStatus::NotConverged);
         }
         let centre = seen().sum::<f64>() / observed as f64;
         let scale = (seen().map(|v| (v - centre) * (v - centre)).sum::<f64>() / observed as f64).sqrt();
+        // The kernel holds values in `f32`: about their centre it would lose the digits of those near zero, which
+        // a relative error needs; about zero, those of a small movement far from it.
+        let centre = if form.is_relative() && least < scale { 0.0 } else { centre };
         if scale.is_normal() && centre.is_finite() { Ok(Self { centre, scale }) } else { Err(FitStatus::NotConverged) }
     }
 
@@ -124,14 +128,14 @@ impl Prepared {
 }
 
 /// Fits a form to some series of a window, each standardised as prepared.
-fn fit_form(form: EtsForm, window: &Window<'_>, series: &[usize], prepared: &[Prepared]) -> EtsFit {
+fn fit_form(form: EtsForm, window: &Window<'_>, series: &[usize], prepared: &[Prepared], hints: &[EtsHint]) -> EtsFit {
     let steps = series.iter().map(|&s| window.values(s).len()).max().unwrap_or(0);
     let y = Lanes::from_fn(steps, series.len(), |t, i| {
         let Prepared { centre, scale } = prepared[i];
         window.values(series[i]).get(t).map_or(f32::NAN, |v| ((v - centre) / scale) as f32)
     });
     let offset: Vec<f64> = prepared.iter().map(|prepared| prepared.offset()).collect();
-    ets_fit(&y, &offset, form)
+    ets_fit(&y, &offset, form, hints)
 }
 
 /// Where one series of a fit ends; `None` if its search did not, or its numbers are none to forecast from.

@@ -1,7 +1,8 @@
 //! The recursion whose season adds, with an additive error or a relative one.
 //!
 //! Both obey the same recursion in the absolute error `e`; a relative one only squares `r = e / mu` instead.
-//! With `Y` the value and `mu = Y - e`, `1 + r = Y / mu` and `dr/de = Y / mu^2`.
+//! With `Y` the value and `mu = Y - e`, `1 + r = Y / mu` and `dr/de = Y / mu^2`; the objective's second derivative
+//! by `e` is `((1 + r) (1 + 3 r) - v) / mu^2`, and a fifth of Gauss and Newton's `(1 + r)^2 / mu^2` at the least.
 
 use pulp::{Simd, WithSimd};
 
@@ -10,14 +11,13 @@ use super::{Row, Seen, Sums, Weights};
 use crate::{EtsForm, LANES, Trend};
 
 /// The series of one group and the memory of the passes over them.
-pub(in crate::cpu) struct Additive<'a> {
+pub(in crate::cpu) struct Additive {
     arch: pulp::Arch,
-    pub(super) seen: Seen<'a>,
-    offset: Row,
+    pub(super) seen: Seen,
     form: EtsForm,
     /// Absolute errors of the latest forward pass; an additive error's are moved along by the profiler.
     errors: Vec<Row>,
-    /// Errors that the latest direction adds: relative ones where the error is.
+    /// Errors that the latest direction adds; where the error is relative, what they add to the seeds.
     moves: Vec<Row>,
     /// Slope before each step, where there is one.
     slopes: Vec<Row>,
@@ -29,6 +29,9 @@ pub(in crate::cpu) struct Additive<'a> {
     /// Squared error a step of the latest forward pass.
     variance: Row,
 }
+
+/// Least second derivative by an error, as a share of Gauss and Newton's.
+pub(super) const LEAST_BEND: f64 = 0.2;
 
 /// Calls one of the passes' instances: with a slope or without, with gaps or without, errors relative or not.
 macro_rules! dispatch {
@@ -50,13 +53,12 @@ macro_rules! dispatch {
     }};
 }
 
-impl<'a> Additive<'a> {
-    pub(super) fn new(seen: Seen<'a>, offset: Row, form: EtsForm) -> Self {
-        let steps = seen.y.len();
+impl Additive {
+    pub(super) fn new(steps: usize, form: EtsForm) -> Self {
         let only = |there: bool| vec![[0.0; LANES]; if there { steps } else { 0 }];
         Self {
             arch: pulp::Arch::new(),
-            offset,
+            seen: Seen::new(steps, form.season),
             form,
             errors: only(true),
             moves: only(true),
@@ -65,7 +67,6 @@ impl<'a> Additive<'a> {
             inverse: only(form.is_relative()),
             seeds: only(form.is_relative()),
             variance: [0.0; LANES],
-            seen,
         }
     }
 
@@ -88,6 +89,32 @@ impl<'a> Additive<'a> {
         dispatch!(self, Back, true, { weights, stride, by_start });
     }
 
+    /// The start of a season that is the same in every slot.
+    pub(super) fn flat(&self, weights: &Weights, lane: usize) -> Vec<f64> {
+        let season = self.form.season;
+        let common = self.seen.common(lane) - self.seen.offset[lane];
+        let (mut level, mut slope) = (0.0, 0.0);
+        let mut ring = vec![common; season];
+        let mut start = vec![0.0; self.form.start_len()];
+        for (t, y) in self.seen.values(lane).enumerate() {
+            let drift = weights.phi[lane] * slope;
+            let ahead = level + drift;
+            (level, slope) = (ahead, drift);
+            if y.is_nan() {
+                continue;
+            }
+            let error = y - ahead - ring[t % season];
+            if self.seen.first[t % season][lane] == t as f64 {
+                let whole = y + self.seen.offset[lane];
+                start[1 + t % season] = whole / (whole - error) - 1.0;
+            }
+            level += weights.alpha[lane] * error;
+            slope += weights.beta[lane] * error;
+            ring[t % season] += weights.gamma[lane] * error;
+        }
+        start
+    }
+
     #[inline(always)]
     fn run<const TREND: bool, const GAPS: bool, const RELATIVE: bool, const LINEAR: bool>(
         &mut self,
@@ -95,9 +122,9 @@ impl<'a> Additive<'a> {
         start: &[Row],
     ) -> Sums {
         let season = self.form.season;
-        let steps = self.seen.y.len();
+        let steps = self.seen.steps;
         let mut state =
-            State { level: [0.0; LANES], slope: start[0], offset: self.offset, sse: [0.0; LANES], growth: Growth::new() };
+            State { level: [0.0; LANES], slope: start[0], offset: self.seen.offset, variance: self.variance, sse: [0.0; LANES], growth: Growth::new() };
         self.ring.fill([0.0; LANES]);
         let (mut no_slope, mut no_inverse) = ([0.0; LANES], [0.0; LANES]);
         let mut t = 0;
@@ -140,12 +167,12 @@ impl<'a> Additive<'a> {
         let mut back = Adjoint {
             level: [0.0; LANES],
             slope: [0.0; LANES],
-            offset: self.offset,
+            offset: self.seen.offset,
             variance: self.variance,
             by: Weights::default(),
         };
         let (no_slope, no_inverse, mut no_seed) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-        let mut end = self.seen.y.len();
+        let mut end = self.seen.steps;
         while end > 0 {
             let t = (end - 1) / season * season;
             for (slot, at) in (t..end).enumerate().rev() {
@@ -185,22 +212,22 @@ impl<'a> Additive<'a> {
 
 /// A pass as pulp dispatches it. A closure of this size would become a function of its own and lose the
 /// chosen instruction set.
-struct Run<'p, 'a, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const LINEAR: bool> {
-    passes: &'p mut Additive<'a>,
+struct Run<'p, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const LINEAR: bool> {
+    passes: &'p mut Additive,
     weights: &'p Weights,
     start: &'p [Row],
 }
 
-impl<'p, 'a, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const LINEAR: bool>
-    Run<'p, 'a, TREND, GAPS, RELATIVE, LINEAR>
+impl<'p, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const LINEAR: bool>
+    Run<'p, TREND, GAPS, RELATIVE, LINEAR>
 {
-    fn new(passes: &'p mut Additive<'a>, weights: &'p Weights, start: &'p [Row]) -> Self {
+    fn new(passes: &'p mut Additive, weights: &'p Weights, start: &'p [Row]) -> Self {
         Self { passes, weights, start }
     }
 }
 
 impl<const TREND: bool, const GAPS: bool, const RELATIVE: bool, const LINEAR: bool> WithSimd
-    for Run<'_, '_, TREND, GAPS, RELATIVE, LINEAR>
+    for Run<'_, TREND, GAPS, RELATIVE, LINEAR>
 {
     type Output = Sums;
 
@@ -210,18 +237,18 @@ impl<const TREND: bool, const GAPS: bool, const RELATIVE: bool, const LINEAR: bo
     }
 }
 
-struct Back<'p, 'a, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const MOVES: bool> {
-    passes: &'p mut Additive<'a>,
+struct Back<'p, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const MOVES: bool> {
+    passes: &'p mut Additive,
     weights: &'p Weights,
     stride: &'p Row,
     by_start: &'p mut [Row],
 }
 
-impl<'p, 'a, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const MOVES: bool>
-    Back<'p, 'a, TREND, GAPS, RELATIVE, MOVES>
+impl<'p, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const MOVES: bool>
+    Back<'p, TREND, GAPS, RELATIVE, MOVES>
 {
     fn new(
-        passes: &'p mut Additive<'a>,
+        passes: &'p mut Additive,
         weights: &'p Weights,
         stride: &'p Row,
         by_start: &'p mut [Row],
@@ -231,7 +258,7 @@ impl<'p, 'a, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const MO
 }
 
 impl<const TREND: bool, const GAPS: bool, const RELATIVE: bool, const MOVES: bool> WithSimd
-    for Back<'_, '_, TREND, GAPS, RELATIVE, MOVES>
+    for Back<'_, TREND, GAPS, RELATIVE, MOVES>
 {
     type Output = Weights;
 
@@ -245,6 +272,7 @@ struct State {
     level: Row,
     slope: Row,
     offset: Row,
+    variance: Row,
     sse: Row,
     growth: Growth,
 }
@@ -279,11 +307,10 @@ impl State {
             let ahead = if TREND { self.level[lane] + drift } else { self.level[lane] };
             let fresh = first(lane);
             let later = (y - ring[lane]) - ahead;
-            // Relative errors squared per absolute ones, at this step.
-            let steep = if RELATIVE && LINEAR { whole * inverse[lane] * inverse[lane] } else { 1.0 };
+            let ratio = if RELATIVE && LINEAR { whole * inverse[lane] } else { 1.0 };
             let given = match (RELATIVE, LINEAR) {
                 (false, _) => own[lane],
-                (true, true) => own[lane] / steep,
+                (true, true) => own[lane] / (ratio * inverse[lane]),
                 (true, false) => whole - whole / (1.0 + own[lane]),
             };
             let e = if fresh { given } else { later };
@@ -298,9 +325,15 @@ impl State {
                 self.slope[lane] = drift + weights.beta[lane] * e;
             }
             ring[lane] = before + weights.gamma[lane] * e;
-            let squared = if RELATIVE && LINEAR {
-                if seen { steep * e } else { 0.0 }
-            } else if RELATIVE {
+            if RELATIVE && LINEAR {
+                let over = inverse[lane];
+                let exact = ratio * (3.0 * ratio - 2.0) - self.variance[lane];
+                let bend = over * over * exact.max(LEAST_BEND * ratio * ratio);
+                error[lane] = bend * e;
+                self.sse[lane] += bend * e * e;
+                continue;
+            }
+            let squared = if RELATIVE {
                 let over = if seen { (whole - e).recip() } else { 0.0 };
                 inverse[lane] = over;
                 self.growth.take(lane, if seen { whole * over } else { 1.0 });
@@ -308,7 +341,7 @@ impl State {
             } else {
                 e
             };
-            error[lane] = if RELATIVE && LINEAR { squared } else { e };
+            error[lane] = e;
             self.sse[lane] += squared * squared;
         }
         if RELATIVE && !LINEAR {
@@ -356,7 +389,7 @@ impl Adjoint {
             let pushed = match (RELATIVE, MOVES) {
                 (false, _) => e, // 0 where unobserved
                 (true, false) => (e * over * (whole * over) - self.variance[lane]) * over,
-                (true, true) => seed[lane] + stride[lane] * steep * moves[lane],
+                (true, true) => seed[lane] + stride[lane] * moves[lane],
             };
             if MOVES && !RELATIVE {
                 error[lane] = e;

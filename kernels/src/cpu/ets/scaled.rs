@@ -1,19 +1,20 @@
 //! The recursion whose season multiplies: ETS(M,N,M), (M,A,M) and (M,Ad,M).
 //!
 //! With `q` the level ahead, `s` the season and `Y` the value, `1 + r = Y / (q s)`; its tangent is
-//! `dr = -(1 + r) (dq / q + ds / s)`.
+//! `dr = -(1 + r) (dq / q + ds / s)`. By the logarithm of `q s` the objective's second derivative is
+//! `(1 + r) (1 + 2 r)`, and a fifth of Gauss and Newton's `(1 + r)^2` at the least.
 
 use pulp::{Simd, WithSimd};
 
+use super::additive::LEAST_BEND;
 use super::growth::Growth;
 use super::{Row, Seen, Sums, Weights};
 use crate::{EtsForm, LANES, Trend};
 
 /// The series of one group and the memory of the passes over them.
-pub(in crate::cpu) struct Scaled<'a> {
+pub(in crate::cpu) struct Scaled {
     arch: pulp::Arch,
-    pub(super) seen: Seen<'a>,
-    offset: Row,
+    pub(super) seen: Seen,
     form: EtsForm,
     /// What the latest forward pass met at each step: the slope, the level ahead, the season and one over
     /// their product, which is 0 where unobserved.
@@ -21,7 +22,7 @@ pub(in crate::cpu) struct Scaled<'a> {
     levels: Vec<Row>,
     seasons: Vec<Row>,
     inverse: Vec<Row>,
-    /// Relative errors that the latest direction adds.
+    /// What the latest direction adds to the seeds.
     moves: Vec<Row>,
     /// Derivatives of the objective by the relative errors, moved along.
     seeds: Vec<Row>,
@@ -38,13 +39,12 @@ enum Task {
     MovedAdjoint,
 }
 
-impl<'a> Scaled<'a> {
-    pub(super) fn new(seen: Seen<'a>, offset: Row, form: EtsForm) -> Self {
-        let steps = seen.y.len();
+impl Scaled {
+    pub(super) fn new(steps: usize, form: EtsForm) -> Self {
         let rows = || vec![[0.0; LANES]; steps];
         Self {
             arch: pulp::Arch::new(),
-            offset,
+            seen: Seen::new(steps, form.season),
             form,
             slopes: if form.trend == Trend::None { Vec::new() } else { rows() },
             levels: rows(),
@@ -54,7 +54,6 @@ impl<'a> Scaled<'a> {
             seeds: rows(),
             ring: vec![[0.0; LANES]; form.season],
             variance: [0.0; LANES],
-            seen,
         }
     }
 
@@ -76,6 +75,30 @@ impl<'a> Scaled<'a> {
         self.dispatch(Task::MovedAdjoint, weights, &[], stride, by_start);
     }
 
+    /// The start of a season that is the same in every slot.
+    pub(super) fn flat(&self, weights: &Weights, lane: usize) -> Vec<f64> {
+        let season = self.form.season;
+        let (mut level, mut slope) = (1.0, 0.0);
+        let mut ring = vec![self.seen.common(lane); season];
+        let mut start = vec![0.0; self.form.start_len()];
+        for (t, y) in self.seen.values(lane).enumerate() {
+            let drift = weights.phi[lane] * slope;
+            let ahead = level + drift;
+            (level, slope) = (ahead, drift);
+            if y.is_nan() {
+                continue;
+            }
+            let share = (y + self.seen.offset[lane]) / (ahead * ring[t % season]) - 1.0;
+            if self.seen.first[t % season][lane] == t as f64 {
+                start[1 + t % season] = share;
+            }
+            level += weights.alpha[lane] * ahead * share;
+            slope += weights.beta[lane] * ahead * share;
+            ring[t % season] *= 1.0 + weights.gamma[lane] * share;
+        }
+        start
+    }
+
     fn dispatch(
         &mut self,
         task: Task,
@@ -95,7 +118,7 @@ impl<'a> Scaled<'a> {
 
     #[inline(always)]
     fn run<const TREND: bool, const GAPS: bool>(&mut self, weights: &Weights, start: &[Row]) -> Sums {
-        let (season, steps) = (self.form.season, self.seen.y.len());
+        let (season, steps) = (self.form.season, self.seen.steps);
         let (mut level, mut slope, mut sse) = ([1.0; LANES], start[0], [0.0; LANES]);
         let mut growth = Growth::new();
         self.ring.fill([1.0; LANES]);
@@ -109,7 +132,7 @@ impl<'a> Scaled<'a> {
                     (&mut self.levels[at], &mut self.seasons[at], &mut self.inverse[at]);
                 for lane in 0..LANES {
                     let seen = !GAPS || !y[lane].is_nan();
-                    let whole = f64::from(y[lane]) + self.offset[lane];
+                    let whole = f64::from(y[lane]) + self.seen.offset[lane];
                     let drift = if TREND { weights.phi[lane] * slope[lane] } else { 0.0 };
                     let ahead = level[lane] + drift;
                     let held = ring[lane];
@@ -140,7 +163,7 @@ impl<'a> Scaled<'a> {
     /// What a change of the start adds to the relative errors, to first order.
     #[inline(always)]
     fn run_tangent<const TREND: bool, const GAPS: bool>(&mut self, weights: &Weights, change: &[Row]) -> Sums {
-        let (season, steps) = (self.form.season, self.seen.y.len());
+        let (season, steps) = (self.form.season, self.seen.steps);
         let (mut level, mut slope, mut sse) = ([0.0; LANES], change[0], [0.0; LANES]);
         self.ring.fill([0.0; LANES]);
         for t in (0..steps).step_by(season) {
@@ -151,7 +174,7 @@ impl<'a> Scaled<'a> {
                 let moves = &mut self.moves[at];
                 for lane in 0..LANES {
                     let seen = !GAPS || !y[lane].is_nan();
-                    let whole = f64::from(y[lane]) + self.offset[lane];
+                    let whole = f64::from(y[lane]) + self.seen.offset[lane];
                     let (q, s, over) = (levels[lane], seasons[lane], inverse[lane]);
                     let ratio = if seen { whole * over } else { 1.0 };
                     let r = ratio - 1.0;
@@ -159,10 +182,12 @@ impl<'a> Scaled<'a> {
                     let ahead = level[lane] + drift;
                     let held = ring[lane];
                     let share = ahead * over * s; // dq / q
-                    let later = -ratio * (share + held * over * q);
+                    let grown = share + held * over * q;
                     let given = own[lane];
-                    let dr = if first(lane) { given } else { later };
-                    let dr = if seen { dr } else { 0.0 };
+                    let bend = (2.0 * ratio - 1.0).max(LEAST_BEND * ratio);
+                    let (dr, bent) =
+                        if first(lane) { (given, bend / ratio * given) } else { (-ratio * grown, -bend * grown) };
+                    let (dr, bent) = if seen { (dr, bent) } else { (0.0, 0.0) };
                     let before = if first(lane) && seen { -s * (share + given / ratio) } else { held };
                     let (a, b, g) = (weights.alpha[lane], weights.beta[lane], weights.gamma[lane]);
                     level[lane] = ahead * (1.0 + a * r) + a * q * dr;
@@ -170,8 +195,8 @@ impl<'a> Scaled<'a> {
                         slope[lane] = drift + b * (r * ahead + q * dr);
                     }
                     ring[lane] = before * (1.0 + g * r) + g * s * dr;
-                    moves[lane] = dr;
-                    sse[lane] += dr * dr;
+                    moves[lane] = bent;
+                    sse[lane] += bent * dr;
                 }
             }
         }
@@ -185,7 +210,7 @@ impl<'a> Scaled<'a> {
         stride: &Row,
         by_start: &mut [Row],
     ) -> Weights {
-        let (season, steps) = (self.form.season, self.seen.y.len());
+        let (season, steps) = (self.form.season, self.seen.steps);
         by_start.fill([0.0; LANES]);
         self.ring.fill([0.0; LANES]);
         let (mut level, mut slope, mut by) = ([0.0; LANES], [0.0; LANES], Weights::default());
@@ -199,7 +224,7 @@ impl<'a> Scaled<'a> {
                 let slopes = if TREND { &self.slopes[at] } else { &no_slope };
                 for lane in 0..LANES {
                     let seen = !GAPS || !y[lane].is_nan();
-                    let whole = f64::from(y[lane]) + self.offset[lane];
+                    let whole = f64::from(y[lane]) + self.seen.offset[lane];
                     let (q, s, over) = (levels[lane], seasons[lane], inverse[lane]);
                     let ratio = if seen { whole * over } else { 1.0 };
                     let r = ratio - 1.0;
@@ -251,8 +276,8 @@ impl<'a> Scaled<'a> {
 
 /// A pass as pulp dispatches it. A closure of this size would become a function of its own and lose the
 /// chosen instruction set.
-struct Pass<'p, 'a, const TREND: bool, const GAPS: bool> {
-    passes: &'p mut Scaled<'a>,
+struct Pass<'p, const TREND: bool, const GAPS: bool> {
+    passes: &'p mut Scaled,
     task: Task,
     weights: &'p Weights,
     start: &'p [Row],
@@ -260,7 +285,7 @@ struct Pass<'p, 'a, const TREND: bool, const GAPS: bool> {
     by_start: &'p mut [Row],
 }
 
-impl<const TREND: bool, const GAPS: bool> WithSimd for Pass<'_, '_, TREND, GAPS> {
+impl<const TREND: bool, const GAPS: bool> WithSimd for Pass<'_, TREND, GAPS> {
     type Output = (Sums, Weights);
 
     #[inline(always)]

@@ -1,13 +1,20 @@
 //! The likeliest ETS form of each series, by AICc.
 
-use foreshadow_kernels::{EtsForm, LANES, Trend};
+use foreshadow_kernels::{EtsFit, EtsForm, EtsHint, LANES, Smoothing, Trend};
 use rayon::prelude::*;
 
-use super::{EtsParameters, Prepared, end_of, fit_form, letters};
 use super::recursion::Learned;
+use super::{EtsParameters, Prepared, end_of, fit_form};
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 /// Every admissible ETS form, chosen by AICc for each series.
+///
+/// The forms of no trend and additive error are searched all over; a relative error begins from their weights,
+/// and a trend from those of the same form without one. A form's search ends early where it is seen that it
+/// will not beat the best form so far: where thirty times the gain that its next step promises leave it behind.
+/// Forms with a relative error are for series above zero, and forms with a season for series of two seasons.
+/// Source: Hyndman and Khandakar, *Automatic time series forecasting: the forecast package for R*, J. Stat.
+/// Soft. 27(3), 2008.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AutoEts {
     /// Steps in a season; 1 for none.
@@ -21,54 +28,121 @@ struct Best {
     learned: Learned,
 }
 
+/// The forms of one batch, and the weights that each begins from.
+struct Search<'a> {
+    window: &'a Window<'a>,
+    best: Vec<Option<Best>>,
+    /// Observed steps of each series.
+    observed: Vec<f64>,
+    /// The weights that each series had in each form of no trend.
+    kindred: Vec<(EtsForm, Vec<Option<Smoothing>>)>,
+}
+
 impl AutoEts {
     /// Fits every series of the window; [`Model::fit`] with what it learned in sight.
+    ///
+    /// # Panics
+    /// For a season of no steps.
     pub fn learn(&self, window: &Window<'_>) -> FittedAutoEts {
-        let count = window.series_count();
-        let mut best: Vec<Option<Best>> = (0..count).map(|_| None).collect();
-        let mut status: Vec<FitStatus> = (0..count)
-            .map(|s| Prepared::of(window.values(s), EtsForm::additive(Trend::None, 1)))
-            .map(|p| p.err().unwrap_or(FitStatus::NotConverged))
-            .collect();
-        for form in EtsForm::admissible(self.season) {
-            let prepared: Vec<_> = (0..count).into_par_iter().map(|s| Prepared::of(window.values(s), form)).collect();
-            let fitted: Vec<usize> = (0..count).filter(|&s| prepared[s].is_ok()).collect();
-            let chosen: Vec<_> = fitted.iter().filter_map(|&s| prepared[s].as_ref().ok().copied()).collect();
-            let clock = std::time::Instant::now();
-            let fit = fit_form(form, window, &fitted, &chosen);
-            if std::env::var("ETS_TIME").is_ok() {
-                let n = fitted.len().max(1);
-                println!("{} {:.1} us/series (wall) evals {:.1} capped {}", letters(form), clock.elapsed().as_secs_f64() * 1e6 / n as f64,
-                    fit.evaluations.iter().map(|e| f64::from(*e)).sum::<f64>() / n as f64, fit.converged.iter().filter(|c| !**c).count());
-            }
-            let ends: Vec<_> = (0..fitted.len())
-                .into_par_iter()
-                .with_min_len(LANES)
-                .map(|i| end_of(form, &fit, i, window.values(fitted[i]), chosen[i]))
-                .collect();
-            for (i, end) in ends.into_iter().enumerate() {
-                let s = fitted[i];
-                let observed = window.values(s).iter().filter(|v| !v.is_nan()).count() as f64;
-                let aicc = aicc(fit.deviance[i], form, observed);
-                if let Some(learned) = end && best[s].as_ref().is_none_or(|b| aicc < b.aicc) {
-                    best[s] = Some(Best { aicc, form, learned });
-                    status[s] = FitStatus::Fitted;
-                }
-            }
+        assert!(self.season > 0, "a season has steps");
+        let plain = EtsForm::additive(Trend::None, 1);
+        let mut search = Search::new(window);
+        let forms = EtsForm::admissible(self.season);
+        // What others begin from comes first: no trend, and of those the additive error.
+        let is_root = |form: &&EtsForm| form.trend == Trend::None && !form.is_relative();
+        let is_branch = |form: &&EtsForm| form.trend == Trend::None && form.is_relative();
+        forms.iter().filter(is_root).for_each(|form| search.everywhere(*form));
+        forms.iter().filter(is_branch).for_each(|form| search.near(*form, EtsForm::additive(Trend::None, form.season)));
+        for form in forms.iter().filter(|form| form.trend != Trend::None) {
+            search.near(*form, EtsForm { trend: Trend::None, ..*form });
         }
-        for s in (0..count).filter(|&s| status[s] == FitStatus::Constant) {
-            let form = EtsForm::additive(Trend::None, 1);
-            let learned = Learned::constant(window.values(s)[0], form);
-            best[s] = Some(Best { aicc: f64::NEG_INFINITY, form, learned });
+        let status_of = |s: usize| match (&search.best[s], Prepared::of(window.values(s), plain)) {
+            (Some(_), _) => FitStatus::Fitted,
+            (None, Ok(_)) => FitStatus::NotConverged,
+            (None, Err(status)) => status,
+        };
+        let status: Vec<FitStatus> = (0..window.series_count()).map(status_of).collect();
+        let mut best = search.best;
+        for s in (0..status.len()).filter(|&s| status[s] == FitStatus::Constant) {
+            let learned = Learned::constant(window.values(s)[0], plain);
+            best[s] = Some(Best { aicc: f64::NEG_INFINITY, form: plain, learned });
         }
         FittedAutoEts { status, best }
     }
 }
 
-/// Twice the negative log-likelihood and what the unknowns and the variance cost.
-fn aicc(deviance: f64, form: EtsForm, observed: f64) -> f64 {
+impl<'a> Search<'a> {
+    fn new(window: &'a Window<'a>) -> Self {
+        let count = window.series_count();
+        let observed = |s: usize| window.values(s).iter().filter(|v| !v.is_nan()).count() as f64;
+        Self {
+            window,
+            best: (0..count).map(|_| None).collect(),
+            observed: (0..count).map(observed).collect(),
+            kindred: Vec::new(),
+        }
+    }
+
+    /// Searches a form all over.
+    fn everywhere(&mut self, form: EtsForm) {
+        let count = self.best.len();
+        let (series, prepared) = self.fit_for(form, |_| true);
+        let fit = fit_form(form, self.window, &series, &prepared, &[]);
+        let mut weights = vec![None; count];
+        series.iter().zip(&fit.smoothing).for_each(|(&s, own)| weights[s] = Some(*own));
+        self.kindred.push((form, weights));
+        self.keep(form, &series, &prepared, &fit);
+    }
+
+    /// Searches a form from the weights of a kindred one, for as long as it may be the best.
+    fn near(&mut self, form: EtsForm, kindred: EtsForm) {
+        let from = self.kindred.iter().position(|(other, _)| *other == kindred);
+        let from = from.expect("forms of no trend come first");
+        let (series, prepared) = self.fit_for(form, |s| self.kindred[from].1[s].is_some());
+        let hint = |&s: &usize| EtsHint {
+            near: self.kindred[from].1[s].unwrap_or_default(),
+            limit: self.best[s].as_ref().map_or(f64::INFINITY, |best| best.aicc - cost(form, self.observed[s])),
+        };
+        let hints: Vec<EtsHint> = series.iter().map(hint).collect();
+        let fit = fit_form(form, self.window, &series, &prepared, &hints);
+        if form.trend == Trend::None {
+            let mut weights = vec![None; self.best.len()];
+            series.iter().zip(&fit.smoothing).for_each(|(&s, own)| weights[s] = Some(*own));
+            self.kindred.push((form, weights));
+        }
+        self.keep(form, &series, &prepared, &fit);
+    }
+
+    /// The series that a form can be fitted to.
+    fn fit_for(&self, form: EtsForm, known: impl Fn(usize) -> bool + Sync) -> (Vec<usize>, Vec<Prepared>) {
+        let prepare = |s: usize| Prepared::of(self.window.values(s), form).ok().filter(|_| known(s)).map(|own| (s, own));
+        (0..self.best.len()).into_par_iter().filter_map(prepare).unzip()
+    }
+
+    /// Keeps the form where it is the best so far.
+    fn keep(&mut self, form: EtsForm, series: &[usize], prepared: &[Prepared], fit: &EtsFit) {
+        let aicc = |i: usize| fit.deviance[i] + cost(form, self.observed[series[i]]);
+        let better = |i: usize| {
+            let before = self.best[series[i]].as_ref().map_or(f64::INFINITY, |best| best.aicc);
+            fit.converged[i] && aicc(i) < before
+        };
+        let ends: Vec<_> = (0..series.len())
+            .into_par_iter()
+            .with_min_len(LANES)
+            .filter(|&i| better(i))
+            .filter_map(|i| {
+                let learned = end_of(form, fit, i, self.window.values(series[i]), prepared[i])?;
+                Some((series[i], Best { aicc: aicc(i), form, learned }))
+            })
+            .collect();
+        ends.into_iter().for_each(|(s, best)| self.best[s] = Some(best));
+    }
+}
+
+/// What AICc adds to the deviance for the unknowns and the variance.
+fn cost(form: EtsForm, observed: f64) -> f64 {
     let k = form.unknowns() as f64 + 1.0;
-    deviance + 2.0 * k + 2.0 * k * (k + 1.0) / (observed - k - 1.0)
+    2.0 * k + 2.0 * k * (k + 1.0) / (observed - k - 1.0)
 }
 
 impl Model for AutoEts {
