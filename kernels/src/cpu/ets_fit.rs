@@ -21,6 +21,14 @@ const RUN: usize = 16 * LANES;
 
 /// See [`crate::ets_fit`].
 pub(crate) fn ets_fit(y: &Lanes, offset: &[f64], form: EtsForm, hints: &[EtsHint]) -> EtsFit {
+    if form.is_relative() && hints.is_empty() {
+        // To search all over costs most where the errors are not linear in the start; the weights of the additive
+        // form are near, and cheap.
+        let kindred = EtsForm::additive(form.trend, form.season);
+        let hint = |near: &Smoothing| EtsHint { near: *near, limit: f64::INFINITY };
+        let hints: Vec<EtsHint> = ets_fit(y, offset, kindred, &[]).smoothing.iter().map(hint).collect();
+        return ets_fit(y, offset, form, &hints);
+    }
     let tasks = 2 * rayon::current_num_threads();
     let run = y.series().div_ceil(tasks).next_multiple_of(LANES).clamp(LANES, RUN);
     let runs: Vec<Vec<Outcome>> = (0..y.series().div_ceil(run))

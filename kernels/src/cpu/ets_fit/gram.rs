@@ -115,38 +115,34 @@ impl Gram {
     #[inline(always)]
     fn multiply(&mut self) {
         let (season, size, steps) = (self.season, self.size, self.season_answer.len());
-        let (g, b) = (&self.season_answer, &self.slope_answer);
+        let g = &self.season_answer;
+        // What all slots have in common, and then slot by slot what an earlier one sees besides.
+        let common = steps.saturating_sub(season - 1);
+        shifted(g, g, common, &mut self.line[..season]);
         for shift in 0..season {
-            let mut sum = [0.0; LANES];
-            let mut at = 0;
+            let mut sum = self.line[shift];
+            let mut at = common;
             for slot in (shift..season).rev() {
                 let end = steps.saturating_sub(slot);
-                for (one, other) in g[at.min(end)..end].iter().zip(&g[(at + shift).min(steps)..]) {
-                    for lane in 0..LANES {
-                        sum[lane] += one[lane] * other[lane];
-                    }
-                }
+                add_product(&mut sum, &g[at.min(end)..end], &g[(at + shift).min(steps)..]);
                 at = end;
                 self.products[(1 + slot) * size + 1 + slot - shift] = sum;
                 self.products[(1 + slot - shift) * size + 1 + slot] = sum;
             }
         }
-        for slot in 0..if self.trend { season } else { 0 } {
-            let mut sum = [0.0; LANES];
-            for (one, other) in g.iter().zip(&b[slot.min(steps)..]) {
-                for lane in 0..LANES {
-                    sum[lane] += one[lane] * other[lane];
-                }
-            }
+        if !self.trend {
+            return;
+        }
+        let b = &self.slope_answer;
+        shifted(g, b, common, &mut self.line[..season]);
+        for slot in 0..season {
+            let mut sum = self.line[slot];
+            add_product(&mut sum, &g[common..], &b[(common + slot).min(steps)..]);
             self.products[1 + slot] = sum;
             self.products[(1 + slot) * size] = sum;
         }
         let mut sum = [0.0; LANES];
-        for one in b {
-            for lane in 0..LANES {
-                sum[lane] += one[lane] * one[lane];
-            }
-        }
+        add_product(&mut sum, b, b);
         self.products[0] = sum;
     }
 
@@ -206,6 +202,32 @@ impl Gram {
                     x[lane] -= self.factor[i * size + j][lane] * own[lane];
                 }
             }
+        }
+    }
+}
+
+/// Adds the product of two sequences, as far as both go.
+#[inline(always)]
+fn add_product(sum: &mut Row, one: &[Row], other: &[Row]) {
+    for (one, other) in one.iter().zip(other) {
+        for lane in 0..LANES {
+            sum[lane] += one[lane] * other[lane];
+        }
+    }
+}
+
+/// Products of the first so many steps of one sequence with those of another that are later by `0..sums.len()`:
+/// a few steps at a time for all shifts, so that both stay in the nearest cache.
+#[inline(always)]
+fn shifted(one: &[Row], other: &[Row], steps: usize, sums: &mut [Row]) {
+    const BLOCK: usize = 32;
+    sums.fill([0.0; LANES]);
+    for first in (0..steps).step_by(BLOCK) {
+        let last = (first + BLOCK).min(steps);
+        for (shift, sum) in sums.iter_mut().enumerate() {
+            let mut part = *sum;
+            add_product(&mut part, &one[first..last], &other[first + shift..]);
+            *sum = part;
         }
     }
 }

@@ -206,6 +206,8 @@ impl Search {
                 (2e-3 * self.stride * self.promised / self.observed).clamp(IN_SEARCH, ON_LOOKS)
             }
             Progress::Searching => IN_SEARCH,
+            // Rounding lets the steps of a relative error come no nearer.
+            Progress::Ending | Progress::Done if self.form.is_relative() => 1e-10,
             Progress::Ending | Progress::Done => IN_THE_END,
         }
     }
