@@ -1,5 +1,6 @@
 //! The work on this machine's cores: rayon across series, pulp's run-time choice of instructions inside.
 
+pub(crate) mod autocorrelation;
 pub(crate) mod ets;
 pub(crate) mod ets_fit;
 pub(crate) mod products;
@@ -8,6 +9,8 @@ pub(crate) mod score;
 pub(crate) mod seasonal;
 pub(crate) mod shrink;
 pub(crate) mod solve;
+pub(crate) mod theta;
+pub(crate) mod theta_fit;
 
 /// `a * b + c`, fused where the caller's instruction set has it: elsewhere `mul_add` is a library call.
 #[inline(always)]

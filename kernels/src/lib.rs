@@ -6,6 +6,8 @@
 //! compare with.
 #![allow(unsafe_code)] // kernel launches and SIMD loads; every block says why it holds
 
+mod autocorrelation;
+mod batch;
 #[cfg(test)]
 mod check;
 mod cpu;
@@ -22,13 +24,19 @@ mod score;
 mod seasonal;
 pub mod shrink;
 pub mod solve;
+mod theta;
+mod theta_fit;
 
+pub use autocorrelation::autocorrelations;
+pub use batch::{Batch, Rows};
 pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
 pub use ets::{Effect, EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};
 pub use ets_fit::{ALPHA_RANGE, EtsFit, EtsHint, PHI_RANGE, ets_fit};
-pub use gpu::{Buffer, Gpu};
+pub use gpu::{Buffer, Gpu, RowBuffer};
 pub use matrix::{LANES, Lanes, Matrix};
 pub use quantile::quantiles;
 pub use score::{SCORE_LIMIT, Scores, score};
 pub use seasonal::seasonal_means;
+pub use theta::{CLASSICAL_SHARE, HIGHEST_SHARE, ThetaForm, ThetaProfile, UNCOUNTED, theta_profile};
+pub use theta_fit::{THETA_ALPHA_RANGE, ThetaFit, theta_fit};

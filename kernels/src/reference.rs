@@ -1,5 +1,6 @@
 //! Plain `f64` twins of every operation, written from the source and not from the kernel, for tests.
 
+pub mod autocorrelation;
 pub mod ets;
 pub mod ets_fit;
 pub mod products;
@@ -8,3 +9,5 @@ pub mod score;
 pub mod seasonal;
 pub mod shrink;
 pub mod solve;
+pub mod theta;
+pub mod theta_fit;

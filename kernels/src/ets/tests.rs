@@ -123,7 +123,8 @@ fn operands_of_the_wrong_shape_are_refused() {
     const LEVEL: EtsForm = EtsForm::additive(Trend::None, 1);
     let y = Matrix::Cpu(lanes(&series(5, 2, 0.0)));
     let weights = [Smoothing::default(); 2];
-    let refused = |form, weights: &[Smoothing], start: &[f64]| ets_gradient(&y, &[0.0; 2], form, weights, start).is_err();
+    let refused =
+        |form, weights: &[Smoothing], start: &[f64]| ets_gradient(&y, &[0.0; 2], form, weights, start).is_err();
     assert!(refused(LEVEL, &weights[..1], &[0.0; 4]));
     assert!(refused(LEVEL, &weights, &[0.0; 3]));
     assert!(refused(EtsForm::additive(Trend::None, 0), &weights, &[0.0; 2]));

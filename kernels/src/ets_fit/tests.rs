@@ -102,7 +102,11 @@ fn a_relative_fit_is_stationary_and_no_neighbour_is_likelier() {
             assert!(fit.converged[s], "{form:?} {gaps} {s}");
             let observed = y[s].iter().filter(|v| !v.is_nan());
             let logs: f64 = observed.clone().map(|v| (f64::from(*v as f32) + offset[s]).ln()).sum();
-            assert!((fit.deviance[s] - least[s] - 2.0 * logs).abs() < 1e-6, "{form:?} {s}: {:?} {least:?}", fit.deviance);
+            assert!(
+                (fit.deviance[s] - least[s] - 2.0 * logs).abs() < 1e-6,
+                "{form:?} {s}: {:?} {least:?}",
+                fit.deviance
+            );
             // The profile ends where what is left to gain is about 1e-13 of the sum of squares.
             let own = &gradient.start[s * form.start_len()..][1..form.start_len()];
             let norm = own.iter().map(|d| d * d).sum::<f64>();

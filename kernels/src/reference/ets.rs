@@ -96,7 +96,8 @@ fn one_series(y: &[f64], offset: f64, form: EtsForm, smoothing: &Smoothing, star
             let push = ahead.times(&expected.under(whole).plus(-1.0, &number(1.0)));
             (before, expected, push)
         } else {
-            let first = if form.is_relative() { one_and(&given).under(whole) } else { number(whole).plus(-1.0, &given) };
+            let first =
+                if form.is_relative() { one_and(&given).under(whole) } else { number(whole).plus(-1.0, &given) };
             let fresh = || first.plus(-1.0, &ahead).plus(-1.0, &number(offset));
             let before = season[slot].take().unwrap_or_else(fresh);
             let expected = ahead.plus(1.0, &before).plus(1.0, &number(offset));

@@ -123,8 +123,14 @@ impl Additive {
     ) -> Sums {
         let season = self.form.season;
         let steps = self.seen.steps;
-        let mut state =
-            State { level: [0.0; LANES], slope: start[0], offset: self.seen.offset, variance: self.variance, sse: [0.0; LANES], growth: Growth::new() };
+        let mut state = State {
+            level: [0.0; LANES],
+            slope: start[0],
+            offset: self.seen.offset,
+            variance: self.variance,
+            sse: [0.0; LANES],
+            growth: Growth::new(),
+        };
         self.ring.fill([0.0; LANES]);
         let (mut no_slope, mut no_inverse) = ([0.0; LANES], [0.0; LANES]);
         let mut t = 0;
@@ -247,12 +253,7 @@ struct Back<'p, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const
 impl<'p, const TREND: bool, const GAPS: bool, const RELATIVE: bool, const MOVES: bool>
     Back<'p, TREND, GAPS, RELATIVE, MOVES>
 {
-    fn new(
-        passes: &'p mut Additive,
-        weights: &'p Weights,
-        stride: &'p Row,
-        by_start: &'p mut [Row],
-    ) -> Self {
+    fn new(passes: &'p mut Additive, weights: &'p Weights, stride: &'p Row, by_start: &'p mut [Row]) -> Self {
         Self { passes, weights, stride, by_start }
     }
 }

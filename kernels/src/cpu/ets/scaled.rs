@@ -109,9 +109,15 @@ impl Scaled {
     ) -> (Sums, Weights) {
         let arch = self.arch;
         match (self.form.trend != Trend::None, self.seen.gaps) {
-            (false, false) => arch.dispatch(Pass::<false, false> { passes: self, task, weights, start, stride, by_start }),
-            (false, true) => arch.dispatch(Pass::<false, true> { passes: self, task, weights, start, stride, by_start }),
-            (true, false) => arch.dispatch(Pass::<true, false> { passes: self, task, weights, start, stride, by_start }),
+            (false, false) => {
+                arch.dispatch(Pass::<false, false> { passes: self, task, weights, start, stride, by_start })
+            }
+            (false, true) => {
+                arch.dispatch(Pass::<false, true> { passes: self, task, weights, start, stride, by_start })
+            }
+            (true, false) => {
+                arch.dispatch(Pass::<true, false> { passes: self, task, weights, start, stride, by_start })
+            }
             (true, true) => arch.dispatch(Pass::<true, true> { passes: self, task, weights, start, stride, by_start }),
         }
     }
@@ -128,8 +134,7 @@ impl Scaled {
                 let first = |lane: usize| if GAPS { self.seen.first[slot][lane] == at as f64 } else { t == 0 };
                 let (y, ring, own) = (&self.seen.y[at], &mut self.ring[slot], &start[1 + slot]);
                 let slopes = if TREND { &mut self.slopes[at] } else { &mut no_slope };
-                let (levels, seasons, inverse) =
-                    (&mut self.levels[at], &mut self.seasons[at], &mut self.inverse[at]);
+                let (levels, seasons, inverse) = (&mut self.levels[at], &mut self.seasons[at], &mut self.inverse[at]);
                 for lane in 0..LANES {
                     let seen = !GAPS || !y[lane].is_nan();
                     let whole = f64::from(y[lane]) + self.seen.offset[lane];

@@ -115,7 +115,8 @@ impl<'a> Search<'a> {
 
     /// The series that a form can be fitted to.
     fn fit_for(&self, form: EtsForm, known: impl Fn(usize) -> bool + Sync) -> (Vec<usize>, Vec<Prepared>) {
-        let prepare = |s: usize| Prepared::of(self.window.values(s), form).ok().filter(|_| known(s)).map(|own| (s, own));
+        let prepare =
+            |s: usize| Prepared::of(self.window.values(s), form).ok().filter(|_| known(s)).map(|own| (s, own));
         (0..self.best.len()).into_par_iter().filter_map(prepare).unzip()
     }
 

@@ -199,14 +199,19 @@ fn the_automatic_choice_is_the_likeliest_of_all_forms() {
         let k = form.unknowns() as f64 + 1.0;
         deviance(&series[s], form, own) + 2.0 * k + 2.0 * k * (k + 1.0) / (96.0 - k - 1.0)
     };
-    let fits: Vec<_> = EtsForm::admissible(8).into_iter().map(|form| (form, Ets::of(form).learn(&panel.window()))).collect();
+    let fits: Vec<_> =
+        EtsForm::admissible(8).into_iter().map(|form| (form, Ets::of(form).learn(&panel.window()))).collect();
     for s in 0..6 {
         let (form, own) = auto.parameters(s).unwrap();
         let chosen = aicc(s, form, own);
         for (other, fit) in &fits {
             let Some(own) = fit.parameters(s) else { continue };
             // What a search from kindred weights may leave behind one all over.
-            assert!(chosen <= aicc(s, *other, own) + 1e-2, "{s}: {form:?} {chosen}, {other:?} {}", aicc(s, *other, own));
+            assert!(
+                chosen <= aicc(s, *other, own) + 1e-2,
+                "{s}: {form:?} {chosen}, {other:?} {}",
+                aicc(s, *other, own)
+            );
         }
     }
 }
@@ -220,7 +225,8 @@ fn no_form_forecasts_without_bound() {
     let wild: Vec<f64> = traffic(60, 3).iter().enumerate().map(|(t, v)| if t % 7 == 0 { 1e-6 } else { *v }).collect();
     let near_zero: Vec<f64> = (0..60).map(|t| if t % 5 == 0 { 3.0 } else { 1e-300 }).collect();
     let perfect: Vec<f64> = (0..60).map(|t| [1.0, 5.0, 2.0, 9.0][t % 4]).collect();
-    let series = [spike, offset, falling, rising, wild, near_zero, perfect, vec![f64::NAN; 4], vec![2.0; 30], vec![1.0, 2.0]];
+    let series =
+        [spike, offset, falling, rising, wild, near_zero, perfect, vec![f64::NAN; 4], vec![2.0; 30], vec![1.0, 2.0]];
     let panel = window_of(&series);
     let models = EtsForm::admissible(4).into_iter().map(|form| Box::new(Ets::of(form)) as Box<dyn Model>);
     for model in models.chain([Box::new(AutoEts { season: 4 }) as Box<dyn Model>]) {
