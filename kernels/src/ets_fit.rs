@@ -26,11 +26,22 @@ pub struct EtsFit {
     pub evaluations: Vec<u32>,
 }
 
+/// Where a fit may begin: the end of another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EtsPlace {
+    /// Weights of a kindred form; a weight of 0 is one that it does not have.
+    pub smoothing: Smoothing,
+    /// The slope that it begins with, in the unit of `y` a step.
+    pub slope: f64,
+    /// What it expects of each slot while its level stays, in the unit of `y`.
+    pub season: Vec<f64>,
+}
+
 /// What is known of a series before its fit.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EtsHint {
-    /// Weights of a kindred form, to begin from; a weight of 0 is one that it does not have.
-    pub near: Smoothing,
+    /// Places to begin from.
+    pub places: Vec<EtsPlace>,
     /// The deviance that the fit has to fall below to be of use.
     pub limit: f64,
 }
@@ -39,19 +50,24 @@ pub struct EtsHint {
 ///
 /// Minimises the deviance over `alpha` in [`ALPHA_RANGE`], `beta` in `[1e-4, alpha]`, `gamma` in
 /// `[1e-4, 1 - alpha]`, `phi` in [`PHI_RANGE`] and over all starts; `n` counts observed steps. The start is
-/// profiled out. With an additive error the sum of squares is quadratic in it, and conjugate gradients on the
-/// recursion and its adjoint, begun from the last weights' start, find its least value; with a relative one
-/// Gauss and Newton's step is found in the same way and repeated. The weights follow by a projected
-/// quasi-Newton search from every valley of a coarse grid, or from the weights of a kindred form.
+/// profiled out: with an additive error the sum of squares is quadratic in it, and conjugate gradients on the
+/// recursion and its adjoint, begun from the last weights' start, find its least value. The weights follow by a
+/// projected quasi-Newton search from every valley of a coarse grid.
+///
+/// With hints, and for a relative error always, weights and start are found together instead: by Levenberg and
+/// Marquardt's damped steps of Gauss and Newton, which secants correct on the way. A relative error without hints
+/// begins from the fit of the additive one. Seasons of more than 59 steps keep to the search above from the hint's
+/// first weights; a relative error then repeats Gauss and Newton's step for the start.
 ///
 /// - `y`: `[steps, series]` on the host, standardised; NaN where unobserved.
 /// - `offset`: one a series, what `y` lacks to be proportional to the series, which is then positive; read where
 ///   the error is relative.
-/// - `hints`: none, or one a series. A search ends early where thirty times the gain that its next step promises
-///   would leave it above the hint's limit.
+/// - `hints`: none, or one a series. A search goes on from the most promising place, or with an infinite limit from
+///   each, and ends early where thirty times the gain that its next step promises would leave it above the limit.
 ///
-/// A task has a lane group of series in work at a time, all its passes on memory that stays in cache, and each
-/// lane goes on to the next series by itself. A series' result depends on that series alone.
+/// A task of the profiled search has a lane group of series in work, and each lane goes on to the next series by
+/// itself; the joint one takes a series at a time, its unknowns side by side in the registers. A series' result
+/// depends on that series alone.
 /// Source: Hyndman, Koehler, Ord and Snyder, *Forecasting with Exponential Smoothing*, 2008, chapter 5.
 ///
 /// # Panics

@@ -32,7 +32,7 @@ pub use batch::{Batch, Rows};
 pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
 pub use ets::{Effect, EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};
-pub use ets_fit::{ALPHA_RANGE, EtsFit, EtsHint, PHI_RANGE, ets_fit};
+pub use ets_fit::{ALPHA_RANGE, EtsFit, EtsHint, EtsPlace, PHI_RANGE, ets_fit};
 pub use gpu::{Buffer, Gpu, RowBuffer};
 pub use matrix::{LANES, Lanes, Matrix};
 pub use quantile::quantiles;

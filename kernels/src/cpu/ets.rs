@@ -8,6 +8,7 @@ mod scaled;
 use rayon::prelude::*;
 
 use self::additive::Additive;
+pub(super) use self::additive::LEAST_BEND;
 use self::scaled::Scaled;
 use crate::{EtsForm, EtsGradient, LANES, Lanes, Smoothing};
 
@@ -125,6 +126,14 @@ impl Passes {
         match self {
             Self::Additive(passes) => &passes.seen.observed,
             Self::Scaled(passes) => &passes.seen.observed,
+        }
+    }
+
+    /// One past a lane's last observation.
+    pub(super) fn last(&self, lane: usize) -> usize {
+        match self {
+            Self::Additive(passes) => passes.seen.last[lane],
+            Self::Scaled(passes) => passes.seen.last[lane],
         }
     }
 

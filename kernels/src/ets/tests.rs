@@ -12,7 +12,6 @@ fn forms() -> Vec<EtsForm> {
 }
 
 const AADA: EtsForm = EtsForm::additive(Trend::Damped, 7);
-const MADM: EtsForm = EtsForm::multiplicative(Trend::Damped, 7);
 
 /// Series of unit scale, a share of their steps unobserved; the last one is hardly observed at all.
 fn series(steps: usize, count: usize, gaps: f64) -> Vec<Vec<f64>> {

@@ -107,10 +107,10 @@ fn a_relative_fit_is_stationary_and_no_neighbour_is_likelier() {
                 "{form:?} {s}: {:?} {least:?}",
                 fit.deviance
             );
-            // The profile ends where what is left to gain is about 1e-13 of the sum of squares.
+            // A descent ends with a step that promised 1e-5 nats: half a squared gradient of `4 2e-5 / n` of the sum.
             let own = &gradient.start[s * form.start_len()..][1..form.start_len()];
             let norm = own.iter().map(|d| d * d).sum::<f64>();
-            assert!(norm < 1e-8 * fit.sse[s], "{form:?} {gaps} {s}: {norm} of {}", fit.sse[s]);
+            assert!(norm < 1e-6 * fit.sse[s], "{form:?} {gaps} {s}: {norm} of {}", fit.sse[s]);
         }
         for change in [0.9, 1.1] {
             let nearby: Vec<Smoothing> = fit.smoothing.iter().map(|own| scaled(*own, change)).collect();
@@ -127,8 +127,8 @@ fn scaled(own: Smoothing, by: f64) -> Smoothing {
     let alpha = (own.alpha * by).clamp(ALPHA_RANGE.0, ALPHA_RANGE.1);
     Smoothing {
         alpha,
-        beta: (own.beta * by).min(alpha),
-        gamma: (own.gamma * by).min(1.0 - alpha),
+        beta: if own.beta > 0.0 { (own.beta * by).clamp(ALPHA_RANGE.0, alpha) } else { 0.0 },
+        gamma: if own.gamma > 0.0 { (own.gamma * by).min(1.0 - alpha).max(ALPHA_RANGE.0) } else { 0.0 },
         phi: if own.phi < 1.0 { (own.phi * by).clamp(PHI_RANGE.0, PHI_RANGE.1) } else { 1.0 },
     }
 }
@@ -139,12 +139,14 @@ fn a_hint_shortens_the_way_and_a_limit_ends_it() {
     let y: Vec<_> = (0..20).map(|s| series(120, s, 0.0)).collect();
     let lanes = Lanes::from_fn(120, 20, |t, s| y[s][t] as f32);
     let all = ets_fit(&lanes, &[5.0; 20], form, &[]);
-    let hint = |limit: f64| move |near: &Smoothing| EtsHint { near: *near, limit };
-    let again = ets_fit(&lanes, &[5.0; 20], form, &all.smoothing.iter().map(hint(f64::INFINITY)).collect::<Vec<_>>());
-    let never = ets_fit(&lanes, &[5.0; 20], form, &all.smoothing.iter().map(hint(-1e6)).collect::<Vec<_>>());
+    let season = |s: usize| (0..6).map(|j| y[s][j]).collect::<Vec<f64>>();
+    let place = |s: usize| EtsPlace { smoothing: all.smoothing[s], slope: 0.0, season: season(s) };
+    let hints = |limit: f64| (0..20).map(|s| EtsHint { places: vec![place(s)], limit }).collect::<Vec<_>>();
+    let again = ets_fit(&lanes, &[5.0; 20], form, &hints(f64::INFINITY));
+    let never = ets_fit(&lanes, &[5.0; 20], form, &hints(-1e6));
     for s in 0..20 {
         assert!((again.deviance[s] - all.deviance[s]).abs() < 1e-3, "{s}: {} {}", again.deviance[s], all.deviance[s]);
-        assert!(again.evaluations[s] < all.evaluations[s] && again.converged[s]);
-        assert!(never.evaluations[s] <= 2 && !never.converged[s]);
+        assert!(again.evaluations[s] <= 20 && again.converged[s], "{s}: {}", again.evaluations[s]);
+        assert!(never.evaluations[s] <= 2 && !never.converged[s], "{s}: {}", never.evaluations[s]);
     }
 }

@@ -74,9 +74,9 @@ impl Ets {
             .with_min_len(LANES)
             .map(|i| end_of(self.form, &fit, i, window.values(fitted[i]), chosen[i]))
             .collect();
-        for (i, end) in ends.into_iter().enumerate() {
-            status[fitted[i]] = if end.is_some() { FitStatus::Fitted } else { FitStatus::NotConverged };
-            learned[fitted[i]] = end;
+        for (i, (end, sound)) in ends.into_iter().enumerate() {
+            status[fitted[i]] = if sound { FitStatus::Fitted } else { FitStatus::NotConverged };
+            learned[fitted[i]] = sound.then_some(end);
         }
         for s in (0..count).filter(|&s| status[s] == FitStatus::Constant) {
             learned[s] = Some(Learned::constant(window.values(s)[0], self.form));
@@ -138,12 +138,13 @@ fn fit_form(form: EtsForm, window: &Window<'_>, series: &[usize], prepared: &[Pr
     ets_fit(&y, &offset, form, hints)
 }
 
-/// Where one series of a fit ends; `None` if its search did not, or its numbers are none to forecast from.
-fn end_of(form: EtsForm, fit: &EtsFit, index: usize, values: &[f64], prepared: Prepared) -> Option<Learned> {
+/// Where one series of a fit ends, and whether its search did and its numbers are some to forecast from.
+fn end_of(form: EtsForm, fit: &EtsFit, index: usize, values: &[f64], prepared: Prepared) -> (Learned, bool) {
     let len = form.start_len();
     let start = &fit.start[index * len..][..len];
     let end = run(values, form, (prepared.centre, prepared.scale), &fit.smoothing[index], start);
-    (fit.converged[index] && end.is_sound(form)).then_some(end)
+    let sound = fit.converged[index] && end.is_sound(form);
+    (end, sound)
 }
 
 /// The form's letters and season, such as `aada24`.

@@ -31,7 +31,7 @@ pub(in crate::cpu) struct Additive {
 }
 
 /// Least second derivative by an error, as a share of Gauss and Newton's.
-pub(super) const LEAST_BEND: f64 = 0.2;
+pub(in crate::cpu) const LEAST_BEND: f64 = 0.2;
 
 /// Calls one of the passes' instances: with a slope or without, with gaps or without, errors relative or not.
 macro_rules! dispatch {

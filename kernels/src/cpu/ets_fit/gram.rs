@@ -24,6 +24,8 @@ pub(super) struct Gram {
     size: usize,
     /// Answers to a season and to a slope of one.
     season_answer: Vec<Row>,
+    /// Steps after the first season of each lane's series, which its own length and no neighbour's decides.
+    after: [usize; LANES],
     slope_answer: Vec<Row>,
     ring: Vec<Row>,
     /// Products of answers, and the Hessian, whose lower triangle its factor takes.
@@ -46,6 +48,7 @@ impl Gram {
             trend,
             size,
             season_answer: rows(after),
+            after: [after; LANES],
             slope_answer: rows(if trend { after } else { 0 }),
             ring: rows(season),
             products: rows(size * size),
@@ -53,6 +56,11 @@ impl Gram {
             line: rows(size),
             out: rows(size),
         })
+    }
+
+    /// Takes another series' length.
+    pub(super) fn place(&mut self, lane: usize, steps: usize) {
+        self.after[lane] = steps.saturating_sub(self.season);
     }
 
     /// Takes the weights.
@@ -79,7 +87,12 @@ impl Gram {
         answer(weights, [0.0; LANES], &mut self.ring, &mut self.season_answer);
         self.ring.fill([0.0; LANES]);
         answer(weights, [1.0; LANES], &mut self.ring, &mut self.slope_answer);
-        self.multiply();
+        let longest = self.after.into_iter().max().unwrap_or(0);
+        if self.after.iter().all(|&after| after == longest) {
+            self.multiply(longest);
+        } else {
+            self.multiply_by_lane();
+        }
         // Rows, then columns, into the coordinates of the start.
         for row in 0..size {
             self.line.copy_from_slice(&self.products[row * size..][..size]);
@@ -113,9 +126,9 @@ impl Gram {
 
     /// Products of the answers to the slope, first, and to each slot.
     #[inline(always)]
-    fn multiply(&mut self) {
-        let (season, size, steps) = (self.season, self.size, self.season_answer.len());
-        let g = &self.season_answer;
+    fn multiply(&mut self, steps: usize) {
+        let (season, size) = (self.season, self.size);
+        let g = &self.season_answer[..steps];
         // What all slots have in common, and then slot by slot what an earlier one sees besides.
         let common = steps.saturating_sub(season - 1);
         shifted(g, g, common, &mut self.line[..season]);
@@ -133,7 +146,7 @@ impl Gram {
         if !self.trend {
             return;
         }
-        let b = &self.slope_answer;
+        let b = &self.slope_answer[..steps];
         shifted(g, b, common, &mut self.line[..season]);
         for slot in 0..season {
             let mut sum = self.line[slot];
@@ -144,6 +157,42 @@ impl Gram {
         let mut sum = [0.0; LANES];
         add_product(&mut sum, b, b);
         self.products[0] = sum;
+    }
+
+    /// The same sums, in the same order, of series that end at different steps.
+    #[inline(always)]
+    fn multiply_by_lane(&mut self) {
+        let (season, size) = (self.season, self.size);
+        let Self { season_answer: g, slope_answer: b, products, after, .. } = self;
+        let longest = after.iter().copied().max().unwrap_or(0);
+        products.fill([0.0; LANES]);
+        for shift in 0..season {
+            let (mut sum, mut with_slope) = ([0.0; LANES], [0.0; LANES]);
+            for t in 0..longest.saturating_sub(shift) {
+                add_product(&mut sum, &g[t..=t], &g[t + shift..=t + shift]);
+                if self.trend {
+                    add_product(&mut with_slope, &g[t..=t], &b[t + shift..=t + shift]);
+                }
+                for lane in 0..LANES {
+                    let slot = after[lane].wrapping_sub(t + 1);
+                    if (shift..season).contains(&slot) {
+                        products[(1 + slot) * size + 1 + slot - shift][lane] = sum[lane];
+                        products[(1 + slot - shift) * size + 1 + slot][lane] = sum[lane];
+                    }
+                    if self.trend && slot == shift {
+                        products[1 + shift][lane] = with_slope[lane];
+                        products[(1 + shift) * size][lane] = with_slope[lane];
+                    }
+                }
+            }
+        }
+        let mut sum = [0.0; LANES];
+        for (t, b) in b.iter().enumerate() {
+            for lane in 0..LANES {
+                sum[lane] += if t < after[lane] { b[lane] * b[lane] } else { 0.0 };
+            }
+        }
+        products[0] = sum;
     }
 
     /// Cholesky's factor, in the lower triangle, its diagonal inverted.

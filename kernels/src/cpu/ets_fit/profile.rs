@@ -34,6 +34,8 @@ pub(super) struct Profile {
     slope_unit: Row,
     settled: [bool; LANES],
     turns: [Turn; LANES],
+    /// Sum of squared errors that counts as none.
+    nothing: Row,
 }
 
 /// Where a lane's evaluation stands, if its errors are not linear in the start.
@@ -53,6 +55,8 @@ struct Turn {
 pub(super) struct Least {
     pub(super) sums: Sums,
     pub(super) by: Weights,
+    /// Sum of squared errors that counts as none.
+    pub(super) nothing: Row,
     /// Half the deviance up to a constant, less what is still to gain by the start.
     pub(super) value: Row,
     /// Whose evaluation is complete.
@@ -75,6 +79,7 @@ impl Profile {
             slope_unit: [1.0; LANES],
             settled: [true; LANES],
             turns: [Turn::default(); LANES],
+            nothing: [0.0; LANES],
         }
     }
 
@@ -82,7 +87,14 @@ impl Profile {
     pub(super) fn place(&mut self, lane: usize, values: impl Iterator<Item = f32>, offset: f64) -> f64 {
         self.passes.place(lane, values, offset);
         self.set_start(lane, std::iter::repeat(0.0));
-        self.passes.observed()[lane]
+        if let Some(gram) = &mut self.gram {
+            gram.place(lane, self.passes.last(lane));
+        }
+        let observed = self.passes.observed()[lane];
+        // A relative error is in the unit of the offset.
+        let unit = if self.form.is_relative() { offset.max(1.0) } else { 1.0 };
+        self.nothing[lane] = NOTHING * observed / (unit * unit);
+        observed
     }
 
     /// Lets a lane's next evaluation begin from this start.
@@ -134,7 +146,7 @@ impl Profile {
         }
         self.settled = reached;
         let value = std::array::from_fn(|lane| self.value_of(&sums, lane));
-        Least { sums, by, value, ready: *active }
+        Least { sums, by, nothing: self.nothing, value, ready: *active }
     }
 
     /// One of the steps that lead to the least deviance of a relative error: Newton's, as far as it goes downhill.
@@ -179,7 +191,7 @@ impl Profile {
         }
         self.settled = reached;
         self.shift(&shift);
-        Least { sums, by, value, ready }
+        Least { sums, by, nothing: self.nothing, value, ready }
     }
 
     /// The first pass of a relative error; a lane whose start has lost its way begins from a flat one.
@@ -243,7 +255,7 @@ impl Profile {
     /// Half the deviance up to a constant.
     fn value_of(&self, sums: &Sums, lane: usize) -> f64 {
         let observed = self.passes.observed()[lane];
-        0.5 * observed * (sums.sse[lane] + NOTHING * observed).ln() - sums.log_growth[lane]
+        0.5 * observed * (sums.sse[lane] + self.nothing[lane]).ln() - sums.log_growth[lane]
     }
 
     /// Moves the start by a share of the step.

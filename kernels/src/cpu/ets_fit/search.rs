@@ -3,21 +3,21 @@
 //! The weights are searched in a box: `alpha`, the share of its range that `beta` takes, the share that
 //! `gamma` takes, and `phi`.
 
-use super::profile::{Least, NOTHING};
+use super::profile::Least;
 use crate::{ALPHA_RANGE, EtsForm, PHI_RANGE, Smoothing, Trend};
 
 /// A place in the box.
 pub(super) type Point = [f64; 4];
 
-const LOWEST: Point = [ALPHA_RANGE.0, 0.0, 0.0, PHI_RANGE.0];
-const HIGHEST: Point = [ALPHA_RANGE.1, 1.0, 1.0, PHI_RANGE.1];
+pub(super) const LOWEST: Point = [ALPHA_RANGE.0, 0.0, 0.0, PHI_RANGE.0];
+pub(super) const HIGHEST: Point = [ALPHA_RANGE.1, 1.0, 1.0, PHI_RANGE.1];
 /// Floor of `beta` and `gamma`.
-const FLOOR: f64 = ALPHA_RANGE.0;
+pub(super) const FLOOR: f64 = ALPHA_RANGE.0;
 /// Gain in log-likelihood under which a step is not worth its evaluation.
-const SETTLED: f64 = 1e-5;
+pub(super) const SETTLED: f64 = 1e-5;
 const MAX_EVALUATIONS: u32 = 120;
 /// Times the gain that its next step promises that a descent is trusted to gain in all.
-const HOPE: f64 = 30.0;
+pub(super) const HOPE: f64 = 30.0;
 /// Precision of the profiled start, as a bound on its share of the sum of squares: at the first looks, in the
 /// search and in the end.
 const ON_LOOKS: f64 = 1e-4;
@@ -55,11 +55,13 @@ impl Looks {
         Self { axes: [vec![alpha], slopes, seasons], phi }
     }
 
-    fn len(&self) -> usize {
+    /// How many places.
+    pub(super) fn len(&self) -> usize {
         self.axes.iter().map(Vec::len).product()
     }
 
-    fn point(&self, mut index: usize) -> Point {
+    /// The place of an index.
+    pub(super) fn point(&self, mut index: usize) -> Point {
         let mut point = [0.0, 0.0, 0.0, self.phi];
         for (i, axis) in self.axes.iter().enumerate().rev() {
             point[i] = axis[index % axis.len()];
@@ -81,8 +83,19 @@ impl Looks {
     }
 }
 
+/// The place of a kindred form's weights, with a place of no great effect for those that it does not have.
+pub(super) fn point_near(form: EtsForm, kindred: &Smoothing) -> Point {
+    let alpha = kindred.alpha.clamp(LOWEST[0], HIGHEST[0]);
+    let share = |weight: f64, range: f64| ((weight - FLOOR) / (range - FLOOR).max(FLOOR)).clamp(0.0, 1.0);
+    let or = |weight: f64, range: f64, other: f64| if weight > 0.0 { share(weight, range) } else { other };
+    let has = free(form);
+    let slope = if has[1] { or(kindred.beta, alpha, 0.01) } else { 0.0 };
+    let season = if has[2] { or(kindred.gamma, 1.0 - alpha, 0.05) } else { 0.0 };
+    [alpha, slope, season, if kindred.phi < 1.0 { kindred.phi.clamp(PHI_RANGE.0, PHI_RANGE.1) } else { 0.95 }]
+}
+
 /// Which coordinates the form has.
-fn free(form: EtsForm) -> [bool; 4] {
+pub(super) fn free(form: EtsForm) -> [bool; 4] {
     [true, form.trend != Trend::None, form.season > 1, form.trend == Trend::Damped]
 }
 
@@ -303,7 +316,7 @@ impl Search {
     fn likelihood(&self, point: &Point, least: &Least, lane: usize) -> Place {
         let half_by = least.by.lane(lane);
         let value = least.value[lane];
-        let scale = self.observed / (least.sums.sse[lane] + NOTHING * self.observed);
+        let scale = self.observed / (least.sums.sse[lane] + least.nothing[lane]);
         let [alpha, slope, season, _] = *point;
         let has = free(self.form);
         let from_slope = if has[1] { slope * half_by.beta } else { 0.0 };
@@ -347,25 +360,7 @@ impl Search {
     /// Points the search at the least value of its quadratic in the box, or ends it.
     fn aim(&mut self) {
         let has = free(self.form);
-        let mut fixed: [Option<f64>; 4] = std::array::from_fn(|i| {
-            let outward = (self.at.point[i] <= LOWEST[i] && self.at.gradient[i] > 0.0)
-                || (self.at.point[i] >= HIGHEST[i] && self.at.gradient[i] < 0.0);
-            (!has[i] || outward).then_some(0.0)
-        });
-        loop {
-            self.direction = solve(&self.curvature, &self.at.gradient, &fixed);
-            let mut inside = true;
-            for i in 0..4 {
-                let to = self.at.point[i] + self.direction[i];
-                if fixed[i].is_none() && !(LOWEST[i]..=HIGHEST[i]).contains(&to) {
-                    fixed[i] = Some(to.clamp(LOWEST[i], HIGHEST[i]) - self.at.point[i]);
-                    inside = false;
-                }
-            }
-            if inside {
-                break;
-            }
-        }
+        self.direction = step_in_box(self.form, &self.at.point, &self.at.gradient, &self.curvature);
         self.stride = 1.0;
         let downhill = dot(&self.at.gradient, &self.direction);
         if downhill.is_nan() || downhill >= 0.0 {
@@ -378,6 +373,29 @@ impl Search {
         self.promised = promised;
         if promised.is_nan() || promised <= SETTLED || self.at.value - HOPE * promised > self.limit {
             self.state = Progress::Ending;
+        }
+    }
+}
+
+/// The step from a place in the box to the least value of a quadratic in it.
+pub(super) fn step_in_box(form: EtsForm, point: &Point, gradient: &Point, curvature: &[Point; 4]) -> Point {
+    let has = free(form);
+    let mut fixed: [Option<f64>; 4] = std::array::from_fn(|i| {
+        let outward = (point[i] <= LOWEST[i] && gradient[i] > 0.0) || (point[i] >= HIGHEST[i] && gradient[i] < 0.0);
+        (!has[i] || outward).then_some(0.0)
+    });
+    loop {
+        let step = solve(curvature, gradient, &fixed);
+        let mut inside = true;
+        for i in 0..4 {
+            let to = point[i] + step[i];
+            if fixed[i].is_none() && !(LOWEST[i]..=HIGHEST[i]).contains(&to) {
+                fixed[i] = Some(to.clamp(LOWEST[i], HIGHEST[i]) - point[i]);
+                inside = false;
+            }
+        }
+        if inside {
+            return step;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The likeliest ETS form of each series, by AICc.
 
-use foreshadow_kernels::{EtsFit, EtsForm, EtsHint, LANES, Smoothing, Trend};
+use foreshadow_kernels::{EtsFit, EtsForm, EtsHint, EtsPlace, LANES, Smoothing, Trend};
 use rayon::prelude::*;
 
 use super::recursion::Learned;
@@ -9,9 +9,9 @@ use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError,
 
 /// Every admissible ETS form, chosen by AICc for each series.
 ///
-/// The forms of no trend and additive error are searched all over; a relative error begins from their weights,
-/// and a trend from those of the same form without one. A form's search ends early where it is seen that it
-/// will not beat the best form so far: where thirty times the gain that its next step promises leave it behind.
+/// The forms of no trend and additive error are searched all over. Every other form begins from the ends of the
+/// forms that it is one component away from, whichever promises most. Its search ends early where it is seen that
+/// it will not beat the best form so far: where thirty times the gain that its next step promises leave it behind.
 /// Forms with a relative error are for series above zero, and forms with a season for series of two seasons.
 /// Source: Hyndman and Khandakar, *Automatic time series forecasting: the forecast package for R*, J. Stat.
 /// Soft. 27(3), 2008.
@@ -28,14 +28,14 @@ struct Best {
     learned: Learned,
 }
 
-/// The forms of one batch, and the weights that each begins from.
+/// The forms of one batch, and where each begins from.
 struct Search<'a> {
     window: &'a Window<'a>,
     best: Vec<Option<Best>>,
     /// Observed steps of each series.
     observed: Vec<f64>,
-    /// The weights that each series had in each form of no trend.
-    kindred: Vec<(EtsForm, Vec<Option<Smoothing>>)>,
+    /// What each series learned in each form so far: in those of no trend always, in others where it was the best.
+    known: Vec<(EtsForm, Vec<Option<EtsParameters>>)>,
 }
 
 impl AutoEts {
@@ -48,14 +48,12 @@ impl AutoEts {
         let plain = EtsForm::additive(Trend::None, 1);
         let mut search = Search::new(window);
         let forms = EtsForm::admissible(self.season);
-        // What others begin from comes first: no trend, and of those the additive error.
+        // What others begin from comes first: no trend, and of those the additive error; then that error's trends.
         let is_root = |form: &&EtsForm| form.trend == Trend::None && !form.is_relative();
         let is_branch = |form: &&EtsForm| form.trend == Trend::None && form.is_relative();
         forms.iter().filter(is_root).for_each(|form| search.everywhere(*form));
-        forms.iter().filter(is_branch).for_each(|form| search.near(*form, EtsForm::additive(Trend::None, form.season)));
-        for form in forms.iter().filter(|form| form.trend != Trend::None) {
-            search.near(*form, EtsForm { trend: Trend::None, ..*form });
-        }
+        forms.iter().filter(is_branch).for_each(|form| search.near(*form));
+        forms.iter().filter(|form| form.trend != Trend::None).for_each(|form| search.near(*form));
         let status_of = |s: usize| match (&search.best[s], Prepared::of(window.values(s), plain)) {
             (Some(_), _) => FitStatus::Fitted,
             (None, Ok(_)) => FitStatus::NotConverged,
@@ -79,38 +77,39 @@ impl<'a> Search<'a> {
             window,
             best: (0..count).map(|_| None).collect(),
             observed: (0..count).map(observed).collect(),
-            kindred: Vec::new(),
+            known: Vec::new(),
         }
     }
 
     /// Searches a form all over.
     fn everywhere(&mut self, form: EtsForm) {
-        let count = self.best.len();
         let (series, prepared) = self.fit_for(form, |_| true);
         let fit = fit_form(form, self.window, &series, &prepared, &[]);
-        let mut weights = vec![None; count];
-        series.iter().zip(&fit.smoothing).for_each(|(&s, own)| weights[s] = Some(*own));
-        self.kindred.push((form, weights));
         self.keep(form, &series, &prepared, &fit);
     }
 
-    /// Searches a form from the weights of a kindred one, for as long as it may be the best.
-    fn near(&mut self, form: EtsForm, kindred: EtsForm) {
-        let from = self.kindred.iter().position(|(other, _)| *other == kindred);
-        let from = from.expect("forms of no trend come first");
-        let (series, prepared) = self.fit_for(form, |s| self.kindred[from].1[s].is_some());
-        let hint = |&s: &usize| EtsHint {
-            near: self.kindred[from].1[s].unwrap_or_default(),
-            limit: self.best[s].as_ref().map_or(f64::INFINITY, |best| best.aicc - cost(form, self.observed[s])),
+    /// Searches a form from the ends of its kin, for as long as it may be the best.
+    fn near(&mut self, form: EtsForm) {
+        let (series, prepared) = self.fit_for(form, |s| self.kin(form).any(|(_, known)| known[s].is_some()));
+        let hint = |(&s, own): (&usize, &Prepared)| {
+            let kin = self.kin(form).filter_map(|(form, known)| Some((*form, known[s].as_ref()?)));
+            let mut places: Vec<EtsPlace> = kin.map(|(form, kin)| place_of(form, kin, *own)).collect();
+            places.extend(other_valley(form, &places[0]));
+            let limit = self.best[s].as_ref().map_or(f64::INFINITY, |best| best.aicc - cost(form, self.observed[s]));
+            EtsHint { places, limit }
         };
-        let hints: Vec<EtsHint> = series.iter().map(hint).collect();
+        let hints: Vec<EtsHint> = series.par_iter().zip(&prepared).map(hint).collect();
         let fit = fit_form(form, self.window, &series, &prepared, &hints);
-        if form.trend == Trend::None {
-            let mut weights = vec![None; self.best.len()];
-            series.iter().zip(&fit.smoothing).for_each(|(&s, own)| weights[s] = Some(*own));
-            self.kindred.push((form, weights));
-        }
         self.keep(form, &series, &prepared, &fit);
+    }
+
+    /// Forms that a form may begin from, as far as they are known: with one component less, or a simpler one.
+    fn kin(&self, form: EtsForm) -> impl Iterator<Item = &(EtsForm, Vec<Option<EtsParameters>>)> {
+        let without_trend = EtsForm { trend: Trend::None, ..form };
+        let additive = EtsForm::additive(form.trend, form.season);
+        let undamped = EtsForm { trend: Trend::Additive, ..form };
+        let kin = [without_trend, additive, undamped];
+        self.known.iter().filter(move |(other, _)| *other != form && kin.contains(other))
     }
 
     /// The series that a form can be fitted to.
@@ -120,24 +119,55 @@ impl<'a> Search<'a> {
         (0..self.best.len()).into_par_iter().filter_map(prepare).unzip()
     }
 
-    /// Keeps the form where it is the best so far.
+    /// Keeps the form where it is the best so far, and what others begin from.
     fn keep(&mut self, form: EtsForm, series: &[usize], prepared: &[Prepared], fit: &EtsFit) {
+        let is_root = form.trend == Trend::None;
         let aicc = |i: usize| fit.deviance[i] + cost(form, self.observed[series[i]]);
         let better = |i: usize| {
             let before = self.best[series[i]].as_ref().map_or(f64::INFINITY, |best| best.aicc);
             fit.converged[i] && aicc(i) < before
         };
-        let ends: Vec<_> = (0..series.len())
-            .into_par_iter()
-            .with_min_len(LANES)
-            .filter(|&i| better(i))
-            .filter_map(|i| {
-                let learned = end_of(form, fit, i, self.window.values(series[i]), prepared[i])?;
-                Some((series[i], Best { aicc: aicc(i), form, learned }))
-            })
-            .collect();
-        ends.into_iter().for_each(|(s, best)| self.best[s] = Some(best));
+        let end = |i: usize| {
+            let (values, better) = (self.window.values(series[i]), better(i));
+            let (learned, sound) = (better || is_root).then(|| end_of(form, fit, i, values, prepared[i]))?;
+            let parameters = learned.parameters.clone();
+            Some((series[i], parameters, (better && sound).then(|| Best { aicc: aicc(i), form, learned })))
+        };
+        let ends: Vec<_> = (0..series.len()).into_par_iter().with_min_len(LANES).filter_map(end).collect();
+        let mut known = vec![None; self.best.len()];
+        for (s, parameters, best) in ends {
+            known[s] = Some(parameters);
+            if best.is_some() {
+                self.best[s] = best;
+            }
+        }
+        self.known.push((form, known));
     }
+}
+
+/// A second place for a trend under an additive error, which the others of that trend go on from. With a season the
+/// likelihood often has a valley where the season takes up what the level would; else and where the trend is damped,
+/// one where the slope gives way to errors soon.
+fn other_valley(form: EtsForm, near: &EtsPlace) -> Option<EtsPlace> {
+    let Smoothing { alpha, gamma, .. } = near.smoothing;
+    let smoothing = match (form.is_relative(), form.trend) {
+        (true, _) | (_, Trend::None) => return None,
+        (_, Trend::Additive) if form.season > 1 => Smoothing { alpha: 0.08, beta: 0.003, gamma: 0.7, phi: 1.0 },
+        (_, Trend::Additive) => Smoothing { alpha, beta: 0.2 * alpha, gamma, phi: 1.0 },
+        (_, Trend::Damped) => Smoothing { alpha: 0.5 * alpha, beta: 0.3 * alpha, gamma, phi: 0.9 },
+    };
+    Some(EtsPlace { smoothing, ..near.clone() })
+}
+
+/// What a form learned, in the unit of the standardised series.
+fn place_of(form: EtsForm, own: &EtsParameters, Prepared { centre, scale }: Prepared) -> EtsPlace {
+    let unit = |v: f64| (v - centre) / scale;
+    let season = match (form.scales(), own.season.is_empty()) {
+        (_, true) => vec![unit(own.level)],
+        (true, false) => own.season.iter().map(|s| unit(own.level * s)).collect(),
+        (false, false) => own.season.iter().map(|s| unit(own.level + s)).collect(),
+    };
+    EtsPlace { smoothing: own.smoothing, slope: own.slope / scale, season }
 }
 
 /// What AICc adds to the deviance for the unknowns and the variance.

@@ -153,6 +153,37 @@ fn the_variance_of_a_relative_error_compounds() {
     }
 }
 
+#[test]
+fn every_form_keeps_its_season_over_gaps() {
+    let mut values: Vec<f64> = wave(90, 0.0).iter().map(|v| v + 20.0).collect();
+    for t in [0, 5, 6, 7, 8, 9, 50, 86, 87] {
+        values[t] = f64::NAN;
+    }
+    for form in EtsForm::admissible(4).into_iter().filter(|form| form.season > 1) {
+        let (status, ahead) = forecast(&Ets::of(form), &[values.clone()], 4);
+        assert_eq!(status, [FitStatus::Fitted], "{form:?}");
+        for (step, mean) in ahead.mean(0).iter().enumerate() {
+            // The disturbance is at most 0.1, and a trend of it is at most as much again over four steps.
+            let truth = 20.0 + [3.0, -1.0, 0.5, -2.5][(90 + step) % 4];
+            assert!((mean - truth).abs() < 0.3, "{form:?} {step}: {mean} {truth}");
+        }
+    }
+}
+
+#[test]
+fn a_long_season_is_fitted_in_every_form() {
+    let truth = |t: usize| 100.0 * (1.0 + 0.3 * (t as f64 * std::f64::consts::TAU / 96.0).sin());
+    let values: Vec<f64> = (0..480).map(|t| truth(t) * (1.0 + 0.02 * ((t * t) as f64 * 0.7).sin())).collect();
+    for form in EtsForm::admissible(96).into_iter().filter(|form| form.season > 1) {
+        let (status, ahead) = forecast(&Ets::of(form), &[values.clone()], 96);
+        assert_eq!(status, [FitStatus::Fitted], "{form:?}");
+        for (step, mean) in ahead.mean(0).iter().enumerate() {
+            // Each slot was seen five times, 2 % off at most.
+            assert!((mean / truth(480 + step) - 1.0).abs() < 0.04, "{form:?} {step}: {mean}");
+        }
+    }
+}
+
 /// Twice the negative log-likelihood, up to the constant that all forms share, from the equations.
 fn deviance(values: &[f64], form: EtsForm, own: &EtsParameters) -> f64 {
     let Smoothing { alpha, beta, gamma, phi } = own.smoothing;
