@@ -160,7 +160,7 @@ fn every_form_keeps_its_season_over_gaps() {
         values[t] = f64::NAN;
     }
     for form in EtsForm::admissible(4).into_iter().filter(|form| form.season > 1) {
-        let (status, ahead) = forecast(&Ets::of(form), &[values.clone()], 4);
+        let (status, ahead) = forecast(&Ets::of(form), std::slice::from_ref(&values), 4);
         assert_eq!(status, [FitStatus::Fitted], "{form:?}");
         for (step, mean) in ahead.mean(0).iter().enumerate() {
             // The disturbance is at most 0.1, and a trend of it is at most as much again over four steps.
@@ -175,7 +175,7 @@ fn a_long_season_is_fitted_in_every_form() {
     let truth = |t: usize| 100.0 * (1.0 + 0.3 * (t as f64 * std::f64::consts::TAU / 96.0).sin());
     let values: Vec<f64> = (0..480).map(|t| truth(t) * (1.0 + 0.02 * ((t * t) as f64 * 0.7).sin())).collect();
     for form in EtsForm::admissible(96).into_iter().filter(|form| form.season > 1) {
-        let (status, ahead) = forecast(&Ets::of(form), &[values.clone()], 96);
+        let (status, ahead) = forecast(&Ets::of(form), std::slice::from_ref(&values), 96);
         assert_eq!(status, [FitStatus::Fitted], "{form:?}");
         for (step, mean) in ahead.mean(0).iter().enumerate() {
             // Each slot was seen five times, 2 % off at most.
