@@ -8,7 +8,7 @@ mod ridge;
 mod seasonal_median;
 mod theta;
 
-pub use ets::{Ets, EtsParameters, FittedEts};
+pub use ets::{AutoEts, Ets, EtsParameters, FittedAutoEts, FittedEts};
 pub use mstl::{FittedMstl, Mstl};
 pub use naive::{Drift, Naive, SeasonalNaive};
 pub use prophet::{FittedProphet, Parameters, Prophet};

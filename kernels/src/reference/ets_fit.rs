@@ -1,4 +1,4 @@
-//! ETS by maximum likelihood, the slow and plain way: least squares by orthogonal columns for the start, a
+//! Additive ETS by maximum likelihood, the slow and plain way: least squares by orthogonal columns for the start, a
 //! compass search over the weights from every corner of a grid.
 
 use crate::{ALPHA_RANGE, EtsForm, PHI_RANGE, Smoothing, Trend};
@@ -116,11 +116,11 @@ mod tests {
     #[test]
     fn the_recursion_agrees_with_the_one_that_carries_derivatives() {
         let y: Vec<f64> = (0..30).map(|t| if t == 7 { f64::NAN } else { f64::from((t * 37) % 11) }).collect();
-        let form = EtsForm { trend: Trend::Damped, season: 4 };
+        let form = EtsForm::additive(Trend::Damped, 4);
         let weights = Smoothing { alpha: 0.3, beta: 0.1, gamma: 0.2, phi: 0.9 };
         let start = [0.5, 1.0, -1.0, 2.0, 0.0];
         let errors = errors(&y, form, &weights, &start);
-        let gradient = ets_gradient(&[y], form, &[weights], &start);
+        let gradient = ets_gradient(&[y], &[0.0], form, &[weights], &start);
         assert!((dot(&errors, &errors) - gradient.sse[0]).abs() < 1e-9);
     }
 }

@@ -1,19 +1,21 @@
-//! Additive exponential smoothing by maximum likelihood: ETS(A,N,N), (A,A,N), (A,Ad,N), (A,N,A), (A,A,A)
-//! and (A,Ad,A).
+//! Exponential smoothing by maximum likelihood: every form with an additive or a relative error, none, a
+//! steady or a damped trend, and no season, one that adds or one that multiplies.
 //!
-//! Each form is a model of its own and the backtest picks among them: one-step criteria such as AICc do
-//! not see a slow season. Source: Hyndman, Koehler, Ord and Snyder, *Forecasting with Exponential
-//! Smoothing*, 2008.
+//! Each form is a model of its own; [`AutoEts`] picks one by AICc, as is customary, and the backtest picks among
+//! models by what they forecast: one-step criteria do not see a slow season. Source: Hyndman, Koehler, Ord and
+//! Snyder, *Forecasting with Exponential Smoothing*, 2008.
 
-use foreshadow_kernels::{EtsForm, LANES, Lanes, Smoothing, Trend, ets_fit};
+use foreshadow_kernels::{Effect, EtsFit, EtsForm, EtsHint, LANES, Lanes, Smoothing, Trend, ets_fit};
 use rayon::prelude::*;
 
+pub use self::auto::{AutoEts, FittedAutoEts};
 use self::recursion::{Learned, run};
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
+mod auto;
 mod recursion;
 
-/// One additive ETS form.
+/// One ETS form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ets {
     form: EtsForm,
@@ -28,21 +30,32 @@ pub struct EtsParameters {
     pub level: f64,
     /// Slope before the first step; 0 without one.
     pub slope: f64,
-    /// Season before the first step, the first step's slot first, summing to zero; empty without one.
+    /// Season before the first step, the first step's slot first; empty without one. It sums to zero where it
+    /// adds, and to its length where it multiplies.
     pub season: Vec<f64>,
 }
 
 impl Ets {
-    /// An ETS model with this trend and a season of so many steps, 1 for none.
+    /// An ETS model of additive error with this trend and an additive season of so many steps, 1 for none.
     ///
     /// # Panics
     /// For a season of no steps.
     pub fn new(trend: Trend, season: usize) -> Self {
-        assert!(season > 0, "a season has steps");
-        Self { form: EtsForm { trend, season } }
+        Self::of(EtsForm::additive(trend, season))
     }
 
-    /// Every form with this season, for a backtest to pick from.
+    /// The ETS model of this form. One with a relative error or a season that multiplies fits series above
+    /// zero only; any other series is [`FitStatus::NotConverged`].
+    ///
+    /// # Panics
+    /// For a season of no steps, and for a season that multiplies under an error that adds.
+    pub fn of(form: EtsForm) -> Self {
+        assert!(form.season > 0, "a season has steps");
+        assert!(!form.scales() || form.is_relative(), "a season that multiplies takes a relative error");
+        Self { form }
+    }
+
+    /// Every additive form with this season, for a backtest to pick from.
     pub fn forms(season: usize) -> [Self; 3] {
         [Trend::None, Trend::Additive, Trend::Damped].map(|trend| Self::new(trend, season))
     }
@@ -50,41 +63,38 @@ impl Ets {
     /// Fits every series of the window in one batch; [`Model::fit`] with what it learned in sight.
     pub fn learn(&self, window: &Window<'_>) -> FittedEts {
         let count = window.series_count();
-        let prepared: Vec<_> = (0..count).into_par_iter().map(|s| self.prepare(window.values(s))).collect();
+        let prepared: Vec<_> = (0..count).into_par_iter().map(|s| Prepared::of(window.values(s), self.form)).collect();
         let fitted: Vec<usize> = (0..count).filter(|&s| prepared[s].is_ok()).collect();
-        let steps = fitted.iter().map(|&s| window.values(s).len()).max().unwrap_or(0);
-        let scale_of: Vec<_> = fitted.iter().filter_map(|&s| prepared[s].as_ref().ok().copied()).collect();
-        let y = Lanes::from_fn(steps, fitted.len(), |t, i| {
-            let (centre, scale) = scale_of[i];
-            window.values(fitted[i]).get(t).map_or(f32::NAN, |v| ((v - centre) / scale) as f32)
-        });
-        let fit = ets_fit(&y, self.form);
+        let chosen: Vec<_> = fitted.iter().filter_map(|&s| prepared[s].as_ref().ok().copied()).collect();
+        let fit = fit_form(self.form, window, &fitted, &chosen, &[]);
         let mut learned: Vec<_> = (0..count).map(|_| None).collect();
         let mut status: Vec<_> = prepared.into_iter().map(|p| p.err().unwrap_or(FitStatus::Fitted)).collect();
-        let len = self.form.start_len();
         let ends: Vec<_> = (0..fitted.len())
             .into_par_iter()
             .with_min_len(LANES)
-            .map(|i| {
-                let start = &fit.start[i * len..][..len];
-                run(window.values(fitted[i]), self.form, scale_of[i], &fit.smoothing[i], start)
-            })
+            .map(|i| end_of(self.form, &fit, i, window.values(fitted[i]), chosen[i]))
             .collect();
-        for (i, end) in ends.into_iter().enumerate() {
-            if fit.converged[i] && end.is_finite() {
-                learned[fitted[i]] = Some(end);
-            } else {
-                status[fitted[i]] = FitStatus::NotConverged;
-            }
+        for (i, (end, sound)) in ends.into_iter().enumerate() {
+            status[fitted[i]] = if sound { FitStatus::Fitted } else { FitStatus::NotConverged };
+            learned[fitted[i]] = sound.then_some(end);
         }
         for s in (0..count).filter(|&s| status[s] == FitStatus::Constant) {
             learned[s] = Some(Learned::constant(window.values(s)[0], self.form));
         }
         FittedEts { form: self.form, status, learned }
     }
+}
 
+/// How a series is standardised.
+#[derive(Clone, Copy, Debug)]
+struct Prepared {
+    centre: f64,
+    scale: f64,
+}
+
+impl Prepared {
     /// Centre and scale of a series, or why it cannot be fitted.
-    fn prepare(&self, values: &[f64]) -> Result<(f64, f64), FitStatus> {
+    fn of(values: &[f64], form: EtsForm) -> Result<Self, FitStatus> {
         let seen = || values.iter().filter(|v| !v.is_nan());
         let observed = seen().count();
         if observed == 0 {
@@ -93,45 +103,67 @@ impl Ets {
         if seen().all(|v| *v == values[0]) {
             return Err(FitStatus::Constant);
         }
-        let EtsForm { season, .. } = self.form;
+        let season = form.season;
         // Two looks at the season, and as many steps more than unknowns as leave a spread to tell.
-        let needed = (2 * season).max(self.unknowns() + 3);
+        let needed = (2 * season).max(form.unknowns() + 3);
         let all_slots = (0..season).all(|slot| values.iter().skip(slot).step_by(season).any(|v| !v.is_nan()));
         if observed < needed || !all_slots {
             return Err(FitStatus::TooShort { observed, needed });
         }
+        let least = seen().fold(f64::INFINITY, |least, v| v.min(least));
+        if form.is_relative() && least <= 0.0 {
+            return Err(FitStatus::NotConverged);
+        }
         let centre = seen().sum::<f64>() / observed as f64;
         let scale = (seen().map(|v| (v - centre) * (v - centre)).sum::<f64>() / observed as f64).sqrt();
-        if scale.is_normal() && centre.is_finite() { Ok((centre, scale)) } else { Err(FitStatus::NotConverged) }
+        // The kernel holds values in `f32`: about their centre it would lose the digits of those near zero, which
+        // a relative error needs; about zero, those of a small movement far from it.
+        let centre = if form.is_relative() && least < scale { 0.0 } else { centre };
+        if scale.is_normal() && centre.is_finite() { Ok(Self { centre, scale }) } else { Err(FitStatus::NotConverged) }
     }
 
-    /// Weights and states that a fit chooses.
-    fn unknowns(&self) -> usize {
-        unknowns(self.form)
+    fn offset(self) -> f64 {
+        self.centre / self.scale
     }
 }
 
-fn unknowns(form: EtsForm) -> usize {
-    let slope = match form.trend {
-        Trend::None => 0,
-        Trend::Additive => 2,
-        Trend::Damped => 3,
+/// Fits a form to some series of a window, each standardised as prepared.
+fn fit_form(form: EtsForm, window: &Window<'_>, series: &[usize], prepared: &[Prepared], hints: &[EtsHint]) -> EtsFit {
+    let steps = series.iter().map(|&s| window.values(s).len()).max().unwrap_or(0);
+    let y = Lanes::from_fn(steps, series.len(), |t, i| {
+        let Prepared { centre, scale } = prepared[i];
+        window.values(series[i]).get(t).map_or(f32::NAN, |v| ((v - centre) / scale) as f32)
+    });
+    let offset: Vec<f64> = prepared.iter().map(|prepared| prepared.offset()).collect();
+    ets_fit(&y, &offset, form, hints)
+}
+
+/// Where one series of a fit ends, and whether its search did and its numbers are some to forecast from.
+fn end_of(form: EtsForm, fit: &EtsFit, index: usize, values: &[f64], prepared: Prepared) -> (Learned, bool) {
+    let len = form.start_len();
+    let start = &fit.start[index * len..][..len];
+    let end = run(values, form, (prepared.centre, prepared.scale), &fit.smoothing[index], start);
+    let sound = fit.converged[index] && end.is_sound(form);
+    (end, sound)
+}
+
+/// The form's letters and season, such as `aada24`.
+fn letters(form: EtsForm) -> String {
+    let of = |effect| if effect == Effect::Additive { "a" } else { "m" };
+    let trend = match form.trend {
+        Trend::None => "n",
+        Trend::Additive => "a",
+        Trend::Damped => "ad",
     };
-    // alpha and the level; gamma and the season, whose sum is the level's.
-    2 + slope + if form.season > 1 { form.season } else { 0 }
+    match form.season {
+        1 => format!("{}{trend}n", of(form.error)),
+        season => format!("{}{trend}{}{season}", of(form.error), of(form.seasonal)),
+    }
 }
 
 impl Model for Ets {
     fn name(&self) -> String {
-        let trend = match self.form.trend {
-            Trend::None => "n",
-            Trend::Additive => "a",
-            Trend::Damped => "ad",
-        };
-        match self.form.season {
-            1 => format!("ets_a{trend}n"),
-            season => format!("ets_a{trend}a{season}"),
-        }
+        format!("ets_{}", letters(self.form))
     }
 
     fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {

@@ -1,0 +1,224 @@
+//! The likeliest ETS form of each series, by AICc.
+
+use foreshadow_kernels::{EtsFit, EtsForm, EtsHint, EtsPlace, LANES, Smoothing, Trend};
+use rayon::prelude::*;
+
+use super::recursion::Learned;
+use super::{EtsParameters, Prepared, end_of, fit_form};
+use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+
+/// Every admissible ETS form, chosen by AICc for each series.
+///
+/// The forms of no trend and additive error are searched all over. Every other form begins from the ends of the
+/// forms that it is one component away from, whichever promises most. Its search ends early where it is seen that
+/// it will not beat the best form so far: where thirty times the gain that its next step promises leave it behind.
+/// Forms with a relative error are for series above zero, and forms with a season for series of two seasons.
+/// Source: Hyndman and Khandakar, *Automatic time series forecasting: the forecast package for R*, J. Stat.
+/// Soft. 27(3), 2008.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AutoEts {
+    /// Steps in a season; 1 for none.
+    pub season: usize,
+}
+
+/// What one series keeps of the forms it was fitted with.
+struct Best {
+    aicc: f64,
+    form: EtsForm,
+    learned: Learned,
+}
+
+/// The forms of one batch, and where each begins from.
+struct Search<'a> {
+    window: &'a Window<'a>,
+    best: Vec<Option<Best>>,
+    /// Observed steps of each series.
+    observed: Vec<f64>,
+    /// What each series learned in each form so far: in those of no trend always, in others where it was the best.
+    known: Vec<(EtsForm, Vec<Option<EtsParameters>>)>,
+}
+
+impl AutoEts {
+    /// Fits every series of the window; [`Model::fit`] with what it learned in sight.
+    ///
+    /// # Panics
+    /// For a season of no steps.
+    pub fn learn(&self, window: &Window<'_>) -> FittedAutoEts {
+        assert!(self.season > 0, "a season has steps");
+        let plain = EtsForm::additive(Trend::None, 1);
+        let mut search = Search::new(window);
+        let forms = EtsForm::admissible(self.season);
+        // What others begin from comes first: no trend, and of those the additive error; then that error's trends.
+        let is_root = |form: &&EtsForm| form.trend == Trend::None && !form.is_relative();
+        let is_branch = |form: &&EtsForm| form.trend == Trend::None && form.is_relative();
+        forms.iter().filter(is_root).for_each(|form| search.everywhere(*form));
+        forms.iter().filter(is_branch).for_each(|form| search.near(*form));
+        forms.iter().filter(|form| form.trend != Trend::None).for_each(|form| search.near(*form));
+        let status_of = |s: usize| match (&search.best[s], Prepared::of(window.values(s), plain)) {
+            (Some(_), _) => FitStatus::Fitted,
+            (None, Ok(_)) => FitStatus::NotConverged,
+            (None, Err(status)) => status,
+        };
+        let status: Vec<FitStatus> = (0..window.series_count()).map(status_of).collect();
+        let mut best = search.best;
+        for s in (0..status.len()).filter(|&s| status[s] == FitStatus::Constant) {
+            let learned = Learned::constant(window.values(s)[0], plain);
+            best[s] = Some(Best { aicc: f64::NEG_INFINITY, form: plain, learned });
+        }
+        FittedAutoEts { status, best }
+    }
+}
+
+impl<'a> Search<'a> {
+    fn new(window: &'a Window<'a>) -> Self {
+        let count = window.series_count();
+        let observed = |s: usize| window.values(s).iter().filter(|v| !v.is_nan()).count() as f64;
+        Self {
+            window,
+            best: (0..count).map(|_| None).collect(),
+            observed: (0..count).map(observed).collect(),
+            known: Vec::new(),
+        }
+    }
+
+    /// Searches a form all over.
+    fn everywhere(&mut self, form: EtsForm) {
+        let (series, prepared) = self.fit_for(form, |_| true);
+        let fit = fit_form(form, self.window, &series, &prepared, &[]);
+        self.keep(form, &series, &prepared, &fit);
+    }
+
+    /// Searches a form from the ends of its kin, for as long as it may be the best.
+    fn near(&mut self, form: EtsForm) {
+        let (series, prepared) = self.fit_for(form, |s| self.kin(form).any(|(_, known)| known[s].is_some()));
+        let hint = |(&s, own): (&usize, &Prepared)| {
+            let kin = self.kin(form).filter_map(|(form, known)| Some((*form, known[s].as_ref()?)));
+            let mut places: Vec<EtsPlace> = kin.map(|(form, kin)| place_of(form, kin, *own)).collect();
+            places.extend(other_valley(form, &places[0]));
+            let limit = self.best[s].as_ref().map_or(f64::INFINITY, |best| best.aicc - cost(form, self.observed[s]));
+            EtsHint { places, limit }
+        };
+        let hints: Vec<EtsHint> = series.par_iter().zip(&prepared).map(hint).collect();
+        let fit = fit_form(form, self.window, &series, &prepared, &hints);
+        self.keep(form, &series, &prepared, &fit);
+    }
+
+    /// Forms that a form may begin from, as far as they are known: with one component less, or a simpler one.
+    fn kin(&self, form: EtsForm) -> impl Iterator<Item = &(EtsForm, Vec<Option<EtsParameters>>)> {
+        let without_trend = EtsForm { trend: Trend::None, ..form };
+        let additive = EtsForm::additive(form.trend, form.season);
+        let undamped = EtsForm { trend: Trend::Additive, ..form };
+        let kin = [without_trend, additive, undamped];
+        self.known.iter().filter(move |(other, _)| *other != form && kin.contains(other))
+    }
+
+    /// The series that a form can be fitted to.
+    fn fit_for(&self, form: EtsForm, known: impl Fn(usize) -> bool + Sync) -> (Vec<usize>, Vec<Prepared>) {
+        let prepare =
+            |s: usize| Prepared::of(self.window.values(s), form).ok().filter(|_| known(s)).map(|own| (s, own));
+        (0..self.best.len()).into_par_iter().filter_map(prepare).unzip()
+    }
+
+    /// Keeps the form where it is the best so far, and what others begin from.
+    fn keep(&mut self, form: EtsForm, series: &[usize], prepared: &[Prepared], fit: &EtsFit) {
+        let is_root = form.trend == Trend::None;
+        let aicc = |i: usize| fit.deviance[i] + cost(form, self.observed[series[i]]);
+        let better = |i: usize| {
+            let before = self.best[series[i]].as_ref().map_or(f64::INFINITY, |best| best.aicc);
+            fit.converged[i] && aicc(i) < before
+        };
+        let end = |i: usize| {
+            let (values, better) = (self.window.values(series[i]), better(i));
+            let (learned, sound) = (better || is_root).then(|| end_of(form, fit, i, values, prepared[i]))?;
+            let parameters = learned.parameters.clone();
+            Some((series[i], parameters, (better && sound).then(|| Best { aicc: aicc(i), form, learned })))
+        };
+        let ends: Vec<_> = (0..series.len()).into_par_iter().with_min_len(LANES).filter_map(end).collect();
+        let mut known = vec![None; self.best.len()];
+        for (s, parameters, best) in ends {
+            known[s] = Some(parameters);
+            if best.is_some() {
+                self.best[s] = best;
+            }
+        }
+        self.known.push((form, known));
+    }
+}
+
+/// A second place for a trend under an additive error, which the others of that trend go on from. With a season the
+/// likelihood often has a valley where the season takes up what the level would; else and where the trend is damped,
+/// one where the slope gives way to errors soon.
+fn other_valley(form: EtsForm, near: &EtsPlace) -> Option<EtsPlace> {
+    let Smoothing { alpha, gamma, .. } = near.smoothing;
+    let smoothing = match (form.is_relative(), form.trend) {
+        (true, _) | (_, Trend::None) => return None,
+        (_, Trend::Additive) if form.season > 1 => Smoothing { alpha: 0.08, beta: 0.003, gamma: 0.7, phi: 1.0 },
+        (_, Trend::Additive) => Smoothing { alpha, beta: 0.2 * alpha, gamma, phi: 1.0 },
+        (_, Trend::Damped) => Smoothing { alpha: 0.5 * alpha, beta: 0.3 * alpha, gamma, phi: 0.9 },
+    };
+    Some(EtsPlace { smoothing, ..near.clone() })
+}
+
+/// What a form learned, in the unit of the standardised series.
+fn place_of(form: EtsForm, own: &EtsParameters, Prepared { centre, scale }: Prepared) -> EtsPlace {
+    let unit = |v: f64| (v - centre) / scale;
+    let season = match (form.scales(), own.season.is_empty()) {
+        (_, true) => vec![unit(own.level)],
+        (true, false) => own.season.iter().map(|s| unit(own.level * s)).collect(),
+        (false, false) => own.season.iter().map(|s| unit(own.level + s)).collect(),
+    };
+    EtsPlace { smoothing: own.smoothing, slope: own.slope / scale, season }
+}
+
+/// What AICc adds to the deviance for the unknowns and the variance.
+fn cost(form: EtsForm, observed: f64) -> f64 {
+    let k = form.unknowns() as f64 + 1.0;
+    2.0 * k + 2.0 * k * (k + 1.0) / (observed - k - 1.0)
+}
+
+impl Model for AutoEts {
+    fn name(&self) -> String {
+        match self.season {
+            1 => "autoets".into(),
+            season => format!("autoets{season}"),
+        }
+    }
+
+    fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
+        Ok(Box::new(self.learn(window)))
+    }
+}
+
+/// The chosen ETS form of each series, after it has learned a window.
+pub struct FittedAutoEts {
+    status: Vec<FitStatus>,
+    best: Vec<Option<Best>>,
+}
+
+impl FittedAutoEts {
+    /// The form chosen for a series and what was learned of it; `None` where its status is not usable.
+    pub fn parameters(&self, series: usize) -> Option<(EtsForm, &EtsParameters)> {
+        self.best[series].as_ref().map(|best| (best.form, &best.learned.parameters))
+    }
+
+    /// The criterion of the form chosen for a series, up to a constant of the series' own.
+    pub fn aicc(&self, series: usize) -> Option<f64> {
+        self.best[series].as_ref().map(|best| best.aicc)
+    }
+}
+
+impl Fitted for FittedAutoEts {
+    fn status(&self) -> &[FitStatus] {
+        &self.status
+    }
+
+    fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
+        let mut forecast = Forecast::empty(self.best.len(), horizon, quantiles.clone());
+        for (s, best) in self.best.iter().enumerate() {
+            let Some(Best { form, learned, .. }) = best else { continue };
+            let (mean, spread) = learned.ahead(*form, horizon.steps());
+            forecast.set_normal(s, &mean, |step| spread[step]);
+        }
+        Ok(forecast)
+    }
+}
