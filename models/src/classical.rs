@@ -1,11 +1,14 @@
-//! The classical families: naive, drift, seasonal naive, ETS, theta, low-rank ridge and Prophet's model.
+//! The classical families: naive, drift, seasonal naive, ETS, theta, Rho, Delta and Card, low-rank ridge and
+//! Prophet's model.
 
+mod card;
 mod ets;
 mod naive;
 mod prophet;
 mod ridge;
 mod theta;
 
+pub use card::{Card, CardSeasons, Delta, FittedCard, Rho};
 pub use ets::{Ets, EtsParameters, FittedEts};
 pub use naive::{Drift, Naive, SeasonalNaive};
 pub use prophet::{FittedProphet, Parameters, Prophet};
