@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_f_test_is_the_tabled_one() {
-        // 90 % points of F: (3, 10) 2.728, (11, 120) 1.625 (between the tabled 1.652 at 10 and 1.601 at 12), (23, 648) 1.404.
+        // 90 % points of F; that of (11, 120) lies between the tabled 1.652 at 10 and 1.601 at 12.
         for (point, above, below) in [(2.728, 3.0, 10.0), (1.625, 11.0, 120.0), (1.404, 23.0, 648.0)] {
             assert!(is_large(point * 1.02, above, below) && !is_large(point * 0.98, above, below), "{above} {below}");
         }
