@@ -47,7 +47,7 @@ pub fn ces_squares(
 }
 
 /// Step of the central differences.
-const STRIDE: f64 = 1e-5;
+const STRIDE: f64 = 1e-6;
 
 /// One-step errors of the last of three passes; 0 where unobserved.
 pub fn errors(y: &[f64], form: CesForm, weights: &[f64; CES_WEIGHTS], start: &[f64]) -> Vec<f64> {
