@@ -11,6 +11,7 @@ from statsforecast import models
 
 FAMILIES = {
     "ets": lambda: models.AutoETS(season_length=24, model="ANA"),
+    "autoets": lambda: models.AutoETS(season_length=24),
     "theta": lambda: models.DynamicOptimizedTheta(season_length=24),
     "mstl": lambda: models.MSTL(season_length=[24, 168]),
 }

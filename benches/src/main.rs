@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use foreshadow_benches::{
-    BenchError, Context, Figures, Scale, accuracy, ceilings, demo, ets, m4, mstl, plot, prophet, provider, score,
-    telemetry, theta,
+    BenchError, Context, Figures, Scale, accuracy, autoets, ceilings, demo, ets, m4, mstl, plot, prophet, provider,
+    score, telemetry, theta,
 };
 use miette::IntoDiagnostic;
 
@@ -33,9 +33,10 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 10] = [
+const AREAS: [(&str, Area); 11] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
+    ("autoets", autoets::figures),
     ("theta", theta::figures),
     ("mstl", mstl::figures),
     ("score", score::figures),

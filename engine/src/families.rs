@@ -2,57 +2,78 @@
 
 use foreshadow_kernels::Trend;
 use foreshadow_models::classical::{
-    Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, SeasonalMedian, SeasonalNaive, Theta,
+    AutoEts, Card, Ces, Delta, Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, Rho, SeasonalMedian, SeasonalNaive,
+    Theta,
 };
 use foreshadow_models::{Auto, Horizon, Model};
 
 /// Names that may stand in `forecast.models`, for messages.
-pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, smedian, ridge, theta, prophet, mstl, \
-ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, ets_aadn; \
-a season is one day, or N steps as in snaive24; mstl has a day and a week, or others as in mstl24_168";
+pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, smedian, ridge, theta, ces, \
+card, rho, delta, mstl, prophet, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
+ets_aadn; a season is one day, or N steps as in snaive24; mstl, card, rho and delta have a day and a week, or others as \
+in mstl24_168";
 
 /// Steps of the longest season that may be named.
 const LONGEST_SEASON: usize = 100_000;
 /// Steps of the longest season that ETS carries a state of.
-const LONGEST_ETS_SEASON: usize = 288;
+const LONGEST_ETS_SEASON: usize = 1_440;
+/// Steps of the longest season that every form of it, or CES, is tried with.
+const LONGEST_TRIED_SEASON: usize = 288;
 
 /// The family of a name. `season`, in steps, is what a seasonal family without a number takes; `horizon` is
 /// what `auto` picks for.
 pub fn family(name: &str, season: usize, horizon: Horizon) -> Option<Box<dyn Model>> {
-    if let Some(seasons) = name.strip_prefix("mstl") {
-        return mstl(seasons, season);
-    }
-    let (word, number) = name.split_at(name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len()));
-    let given = match number {
-        "" => None,
-        number => Some(number.parse().ok().filter(|steps| (1..=LONGEST_SEASON).contains(steps))?),
+    let (word, listed) = name.split_at(name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len()));
+    let given = |steps: &str| steps.parse().ok().filter(|steps| (1..=LONGEST_SEASON).contains(steps));
+    let given: Vec<usize> =
+        if listed.is_empty() { Vec::new() } else { listed.split('_').map(given).collect::<Option<_>>()? };
+    // A day that is too long for a family leaves it without a season.
+    let up_to = |most: usize, given: &[usize]| match given {
+        [] if season > most => Some(1),
+        [] => Some(season),
+        [steps] => Some(*steps).filter(|steps| *steps <= most),
+        _ => None,
     };
-    match (word, given) {
-        ("auto", None) => Some(Box::new(Auto::new(horizon))),
-        ("naive", None) => Some(Box::new(Naive)),
-        ("drift", None) => Some(Box::new(Drift)),
-        ("prophet", None) => Some(Box::new(Prophet)),
-        ("snaive", given) => Some(Box::new(SeasonalNaive { season: given.unwrap_or(season) })),
-        ("smedian", given) => Some(Box::new(SeasonalMedian { season: given.unwrap_or(season) })),
-        ("ridge", given) => Some(Box::new(LowRankRidge { season: given.unwrap_or(season) })),
-        ("theta", given) => Some(Box::new(Theta::dot(given.unwrap_or(season)))),
-        ("ets", given) => ets("na", given, season),
-        _ => ets(word.strip_prefix("ets_a")?, given, season),
-    }
+    let pair = |given: &[usize]| match given {
+        [] => Some((season, 7 * season)),
+        [steps] => Some((*steps, 1)),
+        [steps, longer] if steps < longer => Some((*steps, *longer)),
+        _ => None,
+    };
+    let any = LONGEST_SEASON;
+    Some(match (word, given.as_slice()) {
+        ("auto", []) => Box::new(Auto::new(horizon)),
+        ("naive", []) => Box::new(Naive),
+        ("drift", []) => Box::new(Drift),
+        ("prophet", []) => Box::new(Prophet),
+        ("snaive", given) => Box::new(SeasonalNaive { season: up_to(any, given)? }),
+        ("smedian", given) => Box::new(SeasonalMedian { season: up_to(any, given)? }),
+        ("ridge", given) => Box::new(LowRankRidge { season: up_to(any, given)? }),
+        ("theta", given) => Box::new(Theta::dot(up_to(any, given)?)),
+        ("ces", given) => Box::new(Ces::auto(up_to(LONGEST_TRIED_SEASON, given)?)),
+        ("autoets", given) => Box::new(AutoEts::new(up_to(LONGEST_TRIED_SEASON, given)?)),
+        ("card", given) => pair(given).map(|(season, longer)| Box::new(Card::new(season, longer)))?,
+        ("rho", given) => pair(given).map(|(season, longer)| Box::new(Rho::new(season, longer)))?,
+        ("delta", given) => pair(given).map(|(season, longer)| Box::new(Delta::new(season, longer)))?,
+        ("mstl", given) => mstl(given, season)?,
+        ("ets", given) => ets("na", given, season)?,
+        (word, given) => ets(word.strip_prefix("ets_a")?, given, season)?,
+    })
 }
 
 /// MSTL with the seasons that its name lists, else with a day and a week of those that it can carry.
-fn mstl(listed: &str, day: usize) -> Option<Box<dyn Model>> {
+fn mstl(listed: &[usize], day: usize) -> Option<Box<dyn Model>> {
     let carried = |steps: &usize| (2..=Mstl::LONGEST_SEASON).contains(steps);
     let seasons: Vec<usize> = match listed {
-        "" => [day, 7 * day].into_iter().filter(carried).collect(),
-        listed => listed.split('_').map(|steps| steps.parse().ok().filter(carried)).collect::<Option<_>>()?,
+        [] => [day, 7 * day].into_iter().filter(carried).collect(),
+        listed => listed.to_vec(),
     };
-    (!seasons.is_empty()).then(|| Box::new(Mstl::new(&seasons)) as Box<dyn Model>)
+    let sound = !seasons.is_empty() && seasons.iter().all(carried);
+    sound.then(|| Box::new(Mstl::new(&seasons)) as Box<dyn Model>)
 }
 
 /// An ETS form by the letters of its trend and season; where a day is too long a season, it has none.
-fn ets(form: &str, given: Option<usize>, day: usize) -> Option<Box<dyn Model>> {
+fn ets(form: &str, given: &[usize], day: usize) -> Option<Box<dyn Model>> {
     let (trend, seasonal) = match form {
         "nn" => (Trend::None, false),
         "an" => (Trend::Additive, false),
@@ -63,10 +84,10 @@ fn ets(form: &str, given: Option<usize>, day: usize) -> Option<Box<dyn Model>> {
         _ => return None,
     };
     let season = match (seasonal, given) {
-        (false, None) => 1,
-        (true, None) if day > LONGEST_ETS_SEASON => 1,
-        (true, None) => day,
-        (true, Some(steps)) if (2..=LONGEST_ETS_SEASON).contains(&steps) => steps,
+        (false, []) => 1,
+        (true, []) if day > LONGEST_ETS_SEASON => 1,
+        (true, []) => day,
+        (true, [steps]) if (2..=LONGEST_ETS_SEASON).contains(steps) => *steps,
         _ => return None,
     };
     Some(Box::new(Ets::new(trend, season)))
@@ -90,6 +111,13 @@ mod tests {
             ("smedian", "smedian24"),
             ("theta", "theta_dotm24"),
             ("theta1", "theta_dotm"),
+            ("card", "card24_168"),
+            ("rho7", "rho7"),
+            ("delta24_48", "delta24_48"),
+            ("ces", "ces24"),
+            ("ces1", "ces"),
+            ("autoets", "autoets24"),
+            ("autoets1", "autoets"),
             ("mstl", "mstl24_168"),
             ("mstl168_24", "mstl24_168"),
             ("mstl12", "mstl12"),
@@ -100,8 +128,9 @@ mod tests {
         ] {
             assert_eq!(named(name).as_deref(), Some(family_name));
         }
-        let at_minutes = family("ets_ana", 1_440, Horizon::new(1).unwrap()).unwrap();
-        assert_eq!(at_minutes.name(), "ets_ann", "a day of minutes is too long a season");
+        let at_half_minutes = |name| family(name, 2_880, Horizon::new(1).unwrap()).unwrap().name();
+        assert_eq!(at_half_minutes("ets_ana"), "ets_ann", "a day of half minutes is too long a season");
+        assert_eq!(at_half_minutes("autoets"), "autoets");
         assert!(
             [
                 "",

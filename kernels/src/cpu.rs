@@ -1,6 +1,8 @@
 //! The work on this machine's cores: rayon across series, pulp's run-time choice of instructions inside.
 
 pub(crate) mod autocorrelation;
+pub(crate) mod ces;
+pub(crate) mod ces_fit;
 pub(crate) mod decompose;
 pub(crate) mod ets;
 pub(crate) mod ets_fit;

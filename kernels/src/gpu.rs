@@ -12,6 +12,7 @@ use crate::KernelError;
 
 pub(crate) mod autocorrelation;
 mod buffer;
+pub(crate) mod ces;
 pub(crate) mod decompose;
 pub(crate) mod ets;
 mod probe;

@@ -8,6 +8,8 @@
 
 mod autocorrelation;
 mod batch;
+mod ces;
+mod ces_fit;
 #[cfg(test)]
 mod check;
 mod cpu;
@@ -30,6 +32,8 @@ mod theta_fit;
 
 pub use autocorrelation::autocorrelations;
 pub use batch::{Batch, Rows};
+pub use ces::{CES_TRIANGLE, CES_WEIGHTS, CesForm, CesSquares, ces_squares};
+pub use ces_fit::{CES_RANGES, CesFit, ces_fit};
 pub use decompose::{Decomposition, decompose};
 pub use device::{Device, DeviceChoice};
 pub use error::KernelError;

@@ -1,6 +1,8 @@
 //! Plain `f64` twins of every operation, written from the source and not from the kernel, for tests.
 
 pub mod autocorrelation;
+pub mod ces;
+pub mod ces_fit;
 pub mod decompose;
 pub mod ets;
 pub mod ets_fit;

@@ -1,5 +1,7 @@
 //! The classical families, a module each.
 
+mod card;
+mod ces;
 mod ets;
 mod mstl;
 mod naive;
@@ -8,6 +10,8 @@ mod ridge;
 mod seasonal_median;
 mod theta;
 
+pub use card::{Card, CardSeasons, Delta, FittedCard, Rho};
+pub use ces::{Ces, CesParameters, FittedCes};
 pub use ets::{AutoEts, Ets, EtsParameters, FittedAutoEts, FittedEts};
 pub use mstl::{FittedMstl, Mstl};
 pub use naive::{Drift, Naive, SeasonalNaive};

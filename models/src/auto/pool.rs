@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use foreshadow_kernels::Trend;
 use rayon::prelude::*;
 
-use crate::classical::{Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, SeasonalMedian, SeasonalNaive, Theta};
+use crate::classical::{Card, Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, SeasonalMedian, SeasonalNaive, Theta};
 use crate::season::{calendar, detect};
 use crate::{Model, Window};
 
@@ -113,6 +113,16 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     }
     for (seasons, members) in decomposed {
         pool.push(Candidate::learned(Mstl::new(&seasons), members, usize::MAX));
+    }
+    let mut paired: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+    for (s, own) in seasons.iter().enumerate() {
+        let season = own.smoothed.first().copied().unwrap_or(1);
+        let longer = own.folded.iter().copied().find(|longer| season > 1 && *longer > season && longer % season == 0);
+        paired.entry((season, longer.unwrap_or(1))).or_default().push(s);
+    }
+    for ((season, longer), members) in paired {
+        let lookback = (SMOOTHED_PERIODS * season.max(longer)).max(LEVEL_LOOKBACK);
+        pool.push(Candidate::learned(Card::new(season, longer), members, lookback));
     }
     for (season, members) in by_season(seasons, |s| &s.folded) {
         pool.push(Candidate::learned(LowRankRidge { season }, members, usize::MAX));

@@ -14,7 +14,7 @@ pub use self::season::ThetaSeason;
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod recursion;
-mod season;
+pub(in crate::classical) mod season;
 
 /// Series that one task takes from its values to its parameters: few lanes stay empty, and all of it in cache.
 const TOGETHER: usize = 4 * LANES;

@@ -85,7 +85,7 @@ pub(super) fn is_seasonal(autocorrelations: &[f32], observed: usize) -> bool {
 ///
 /// Over a gap the average is that of the steps seen, which leans towards their places in the season; so a gap is
 /// filled with what that first season says, and the season is found once more.
-fn decompose(values: &[f64], season: usize, multiplied: bool) -> Option<Vec<f64>> {
+pub(in crate::classical) fn decompose(values: &[f64], season: usize, multiplied: bool) -> Option<Vec<f64>> {
     let trend = moving_average(values, season);
     let first = places(values, &trend, season, multiplied)?;
     if !values.iter().any(|v| v.is_nan()) {
