@@ -1,5 +1,7 @@
 //! The work on this machine's cores: rayon across series, pulp's run-time choice of instructions inside.
 
+pub(crate) mod arima;
+pub(crate) mod arima_fit;
 pub(crate) mod ets;
 pub(crate) mod ets_fit;
 pub(crate) mod products;

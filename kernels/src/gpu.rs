@@ -10,6 +10,7 @@ use cubecl::server::{Handle, ServerError};
 
 use crate::KernelError;
 
+pub(crate) mod arima;
 mod buffer;
 pub(crate) mod ets;
 mod probe;

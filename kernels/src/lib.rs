@@ -6,6 +6,8 @@
 //! compare with.
 #![allow(unsafe_code)] // kernel launches and SIMD loads; every block says why it holds
 
+mod arima;
+mod arima_fit;
 #[cfg(test)]
 mod check;
 mod cpu;
@@ -23,6 +25,10 @@ mod seasonal;
 pub mod shrink;
 pub mod solve;
 
+pub use arima::{ArmaGradient, ArmaOrder, arma_gradient};
+pub use arima_fit::{
+    ArimaCandidate, ArimaFit, ArimaLikelihood, ArimaSeries, MAX_BLOCK, arima_fit, arima_likelihood, arima_screen,
+};
 pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
 pub use ets::{EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};

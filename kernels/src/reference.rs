@@ -1,5 +1,7 @@
 //! Plain `f64` twins of every operation, written from the source and not from the kernel, for tests.
 
+pub mod arima;
+pub mod arima_fit;
 pub mod ets;
 pub mod ets_fit;
 pub mod products;
