@@ -16,7 +16,7 @@ mod prepare;
 mod strength;
 
 /// The longest season that a model carries in its state; Fourier terms say longer ones better.
-pub const LONGEST_SEASON: usize = 400;
+const LONGEST_SEASON: usize = 400;
 /// The most coefficients at lags of a step, at lags of a season, and in all where there is a season.
 const MOST: usize = 5;
 const MOST_SEASONAL: usize = 2;
