@@ -42,6 +42,9 @@ pub enum BenchError {
         /// What its reader said.
         reason: String,
     },
+    /// A batch could not be fitted.
+    #[error("a fit failed: {0}")]
+    Fit(String),
     /// A peer, or a program of ours, did not end well.
     #[error("{program} failed: {reason}")]
     Program {

@@ -9,6 +9,7 @@ mod panel;
 mod peers;
 mod program;
 
+pub mod accuracy;
 pub mod ceilings;
 pub mod clock;
 pub mod demo;
@@ -19,8 +20,10 @@ pub mod plot;
 pub mod prophet;
 pub mod provider;
 pub mod score;
+pub mod telemetry;
+pub mod theta;
 
 pub use context::{BenchError, Context, Scale};
 pub use figures::Figures;
-pub use panel::{BenchPanel, bench_panel, m4_training};
+pub use panel::{BenchPanel, bench_panel, m4_split, m4_training};
 pub use peers::peer;

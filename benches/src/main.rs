@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use foreshadow_benches::{
-    BenchError, Context, Figures, Scale, ceilings, demo, ets, m4, plot, prophet, provider, score,
+    BenchError, Context, Figures, Scale, accuracy, ceilings, demo, ets, m4, plot, prophet, provider, score, telemetry,
+    theta,
 };
 use miette::IntoDiagnostic;
 
@@ -18,6 +19,9 @@ struct Arguments {
     /// The figures in their full sizes, peers side by side (the default).
     #[arg(long, conflicts_with = "smoke")]
     quick: bool,
+    /// The areas to take, by name; all of the quick figures without one.
+    #[arg(value_name = "AREA", value_parser = clap::builder::PossibleValuesParser::new(AREAS.map(|(name, _)| name)))]
+    areas: Vec<String>,
     /// A long table that replaces the bench panel.
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -29,14 +33,20 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 6] = [
+const AREAS: [(&str, Area); 9] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
+    ("theta", theta::figures),
     ("score", score::figures),
     ("m4", m4::run),
     ("provider", provider::figures),
     ("demo", demo::run),
+    ("accuracy", accuracy::figures),
+    ("telemetry", telemetry::figures),
 ];
+
+/// Areas that a run without names leaves out: they take minutes.
+const LONG: [&str; 1] = ["telemetry"];
 
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();
@@ -48,7 +58,11 @@ fn main() -> miette::Result<()> {
     figures.add("machine.fma_gflops", ceilings.fma_gflops, "GFLOP/s");
     figures.add("machine.triad_gbps", ceilings.triad_gbps, "GB/s");
     let mut failed = Vec::new();
-    for (name, area) in AREAS {
+    let wanted = |name: &str| match arguments.areas.as_slice() {
+        [] => scale == Scale::Smoke || !LONG.contains(&name),
+        named => named.iter().any(|named| named == name),
+    };
+    for (name, area) in AREAS.into_iter().filter(|(name, _)| wanted(name)) {
         match area(&context, &mut figures) {
             Ok(()) => {}
             Err(error @ BenchError::NoData(_)) => figures.skip(name, &error),

@@ -45,9 +45,28 @@ pub fn m4_training(context: &Context) -> Result<Vec<(String, i64, Vec<f64>)>, Be
     Ok(training)
 }
 
-fn read(path: &Path) -> Result<Vec<RawSeries>, BenchError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<RawSeries>, BenchError> {
     let broken = |error: SourceError| BenchError::Read { path: path.into(), reason: chain(&error) };
     TableSpec::new(path).read().map_err(broken)
+}
+
+/// The 100 M4 hourly series whole, and how many steps of each are for training.
+///
+/// # Errors
+/// [`BenchError`] when the telemetry is not there or cannot be read.
+pub fn m4_split(context: &Context) -> Result<(Panel, Vec<usize>), BenchError> {
+    let training = m4_training(context)?;
+    let mut whole = read(&context.telemetry("m4_hourly.parquet")?)?;
+    whole.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut panel = Panel::new(HOUR_MS);
+    let mut steps = Vec::new();
+    for (id, start_ms, values) in training {
+        let own = |series: &&RawSeries| series.name.contains(&format!("series_id=\"{id}\""));
+        let series = whole.iter().find(own).expect("the training part was read from it");
+        panel.push(id, start_ms, &series.values);
+        steps.push(values.len());
+    }
+    Ok((panel, steps))
 }
 
 fn train_ends(path: &Path) -> Result<BTreeMap<String, i64>, BenchError> {

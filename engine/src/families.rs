@@ -1,11 +1,11 @@
 //! Forecasting families by the names that settings and flags use.
 
 use foreshadow_kernels::Trend;
-use foreshadow_models::classical::{Drift, Ets, LowRankRidge, Naive, Prophet, SeasonalNaive};
+use foreshadow_models::classical::{Drift, Ets, LowRankRidge, Naive, Prophet, SeasonalNaive, Theta};
 use foreshadow_models::{Auto, Horizon, Model};
 
 /// Names that may stand in `forecast.models`, for messages.
-pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, ridge, prophet, \
+pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, ridge, theta, prophet, \
 ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, ets_aadn; \
 a season is one day, or N steps as in snaive24";
 
@@ -29,6 +29,7 @@ pub fn family(name: &str, season: usize, horizon: Horizon) -> Option<Box<dyn Mod
         ("prophet", None) => Some(Box::new(Prophet)),
         ("snaive", given) => Some(Box::new(SeasonalNaive { season: given.unwrap_or(season) })),
         ("ridge", given) => Some(Box::new(LowRankRidge { season: given.unwrap_or(season) })),
+        ("theta", given) => Some(Box::new(Theta::dot(given.unwrap_or(season)))),
         ("ets", given) => ets("na", given, season),
         _ => ets(word.strip_prefix("ets_a")?, given, season),
     }
@@ -70,6 +71,8 @@ mod tests {
             ("snaive", "snaive24"),
             ("snaive7", "snaive7"),
             ("ridge168", "ridge168"),
+            ("theta", "theta_dotm24"),
+            ("theta1", "theta_dotm"),
             ("ets", "ets_ana24"),
             ("ets_ana", "ets_ana24"),
             ("ets_aada12", "ets_aada12"),

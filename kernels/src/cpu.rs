@@ -2,6 +2,7 @@
 
 pub(crate) mod arima;
 pub(crate) mod arima_fit;
+pub(crate) mod autocorrelation;
 pub(crate) mod ets;
 pub(crate) mod ets_fit;
 pub(crate) mod products;
@@ -10,6 +11,8 @@ pub(crate) mod score;
 pub(crate) mod seasonal;
 pub(crate) mod shrink;
 pub(crate) mod solve;
+pub(crate) mod theta;
+pub(crate) mod theta_fit;
 
 /// `a * b + c`, fused where the caller's instruction set has it: elsewhere `mul_add` is a library call.
 #[inline(always)]

@@ -89,7 +89,8 @@ pub struct EtsGradient {
 ///
 /// One lane per series, `steps` dependent steps forward and as many back, all in `f64`; a GPU keeps the error
 /// of every step between the two, and the slope where it is damped. One without `f64` does it in `f32`, right
-/// to about a thousandth of the sum of squares.
+/// to about a thousandth of the sum of squares. `y` stays on its device; weights, start and gradient are the
+/// host's, which searches by them, and cross the bus at every call.
 /// Source: Hyndman, Koehler, Ord and Snyder, *Forecasting with Exponential Smoothing*, 2008, chapters 2
 /// and 5.
 ///

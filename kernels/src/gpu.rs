@@ -6,22 +6,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cubecl::prelude::*;
-use cubecl::server::{Handle, ServerError};
+use cubecl::server::ServerError;
 
 use crate::KernelError;
 
 pub(crate) mod arima;
+pub(crate) mod autocorrelation;
 mod buffer;
 pub(crate) mod ets;
 mod probe;
 pub(crate) mod products;
 pub(crate) mod quantile;
+mod rows;
 pub(crate) mod score;
 pub(crate) mod seasonal;
 pub(crate) mod solve;
+pub(crate) mod theta;
+pub(crate) mod transfer;
 
 pub use buffer::Buffer;
 use buffer::array;
+pub use rows::RowBuffer;
 
 /// Iterations of one unit in one launch: software Vulkan silently stops a unit's loops at 65,535.
 const CHUNK: usize = 32_768;
@@ -87,28 +92,6 @@ impl<R: Runtime> Gpu<R> {
         &self.client
     }
 
-    /// Device memory that holds a copy of `values`; of one element if there are none, for a kernel's
-    /// argument may not be empty.
-    pub(crate) fn upload<T: CubeElement>(&self, values: &[T]) -> Handle {
-        if values.is_empty() { self.empty::<T>(1) } else { self.client.create_from_slice(T::as_bytes(values)) }
-    }
-
-    /// Device memory for `count` elements, holding nothing in particular.
-    pub(crate) fn empty<T: CubeElement>(&self, count: usize) -> Handle {
-        self.client.empty(count.max(1) * size_of::<T>())
-    }
-
-    /// Copies device memory to the host, once every launch before it is known to have been accepted.
-    pub(crate) fn download<T: CubeElement>(
-        &self,
-        handle: &Handle,
-        operation: &'static str,
-    ) -> Result<Vec<T>, KernelError> {
-        self.accepted(operation)?;
-        let bytes = self.client.read_one(handle.clone()).map_err(|error| self.refused(operation, &error))?;
-        Ok(T::from_bytes(&bytes).to_vec())
-    }
-
     /// Whether every launch since the last question was accepted. A refused one is told here and nowhere
     /// else: reading its output returns stale memory without a word.
     pub(crate) fn accepted(&self, operation: &'static str) -> Result<(), KernelError> {
@@ -119,6 +102,11 @@ impl<R: Runtime> Gpu<R> {
     pub(crate) fn one_unit_per(&self, units: usize) -> (CubeCount, CubeDim) {
         let dim = CubeDim::new_1d(self.client.properties().hardware.max_units_per_cube.min(256));
         (cubecl::calculate_cube_count_elemwise(&self.client, units, dim), dim)
+    }
+
+    /// [`Gpu::one_unit_per`] place, or nothing to launch where there is none.
+    pub(crate) fn one_unit_per_any(&self, units: usize) -> Option<(CubeCount, CubeDim)> {
+        (units > 0).then(|| self.one_unit_per(units))
     }
 
     fn refused(&self, operation: &'static str, error: &ServerError) -> KernelError {
@@ -144,4 +132,17 @@ fn plain(message: &str) -> String {
     let lines = facts.lines().map(str::trim);
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && *line != "Caused by:").collect();
     lines.join(": ")
+}
+
+/// Whether a float is a NaN. It asks the `f32` of it: in WGSL, cubecl 0.10 tells of an `f64` that it never is.
+#[cube]
+fn is_nan<F: Float>(value: F) -> bool {
+    f32::cast_from(value).is_nan()
+}
+
+/// Whether a float is a number within the range of `f32`: neither a NaN nor an infinity, nor past 3.4e38.
+#[cube]
+fn is_number<F: Float>(value: F) -> bool {
+    let value = f32::cast_from(value);
+    !value.is_nan() && !value.is_inf()
 }

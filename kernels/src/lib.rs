@@ -8,6 +8,8 @@
 
 mod arima;
 mod arima_fit;
+mod autocorrelation;
+mod batch;
 #[cfg(test)]
 mod check;
 mod cpu;
@@ -24,17 +26,23 @@ mod score;
 mod seasonal;
 pub mod shrink;
 pub mod solve;
+mod theta;
+mod theta_fit;
 
 pub use arima::{ArmaGradient, ArmaOrder, arma_gradient};
 pub use arima_fit::{
     ArimaCandidate, ArimaFit, ArimaLikelihood, ArimaSeries, MAX_BLOCK, arima_fit, arima_likelihood, arima_screen,
 };
+pub use autocorrelation::autocorrelations;
+pub use batch::{Batch, Rows};
 pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
 pub use ets::{EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};
 pub use ets_fit::{ALPHA_RANGE, EtsFit, PHI_RANGE, ets_fit};
-pub use gpu::{Buffer, Gpu};
+pub use gpu::{Buffer, Gpu, RowBuffer};
 pub use matrix::{LANES, Lanes, Matrix};
 pub use quantile::quantiles;
 pub use score::{SCORE_LIMIT, Scores, score};
 pub use seasonal::seasonal_means;
+pub use theta::{CLASSICAL_SHARE, HIGHEST_SHARE, ThetaForm, ThetaProfile, UNCOUNTED, theta_profile};
+pub use theta_fit::{THETA_ALPHA_RANGE, ThetaFit, theta_fit};

@@ -1,6 +1,11 @@
 //! Cross-products of a piecewise-linear regression with many series that lack steps of their own.
 
-use crate::{Device, KernelError, cpu, gpu};
+use cubecl::cuda::CudaRuntime;
+use cubecl::wgpu::WgpuRuntime;
+
+use crate::error::expect_len;
+use crate::gpu::products::Terms;
+use crate::{Batch, Device, KernelError, Rows, cpu, gpu};
 
 /// Columns that many series on one grid share: the constant 1, a rising time, then any others.
 ///
@@ -64,6 +69,31 @@ impl Design {
         &self.values[column * self.steps()..(column + 1) * self.steps()]
     }
 
+    /// Puts this design, its layouts and the layout of each series where the work is to be done.
+    ///
+    /// A GPU is sent the columns, one flag a layout and step, the knots, and four bytes a series; every operation
+    /// on the result finds them there. On the CPU it is a copy.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when layouts differ in their number of knots, or name a step past the grid, or
+    /// `layout_of` a layout that is not there; [`KernelError::Device`] when the device has no room for them.
+    pub fn to_device(
+        &self,
+        device: &Device,
+        layouts: &[Layout],
+        layout_of: &[usize],
+    ) -> Result<Regressors, KernelError> {
+        check(self, layouts)?;
+        check_layout_of(layouts, layout_of)?;
+        let place = match device {
+            Device::Cpu => Place::Cpu(self.clone(), layouts.to_vec(), layout_of.to_vec()),
+            Device::Wgpu(gpu) => Place::Wgpu(Terms::upload(gpu, self, layouts, layout_of)?),
+            Device::Cuda(gpu) => Place::Cuda(Terms::upload(gpu, self, layouts, layout_of)?),
+        };
+        let order = order(self, layouts);
+        Ok(Regressors { steps: self.steps(), order, layouts: layouts.len(), series: layout_of.len(), place })
+    }
+
     /// Eight neighbouring columns at every step; columns past the last are zero.
     pub(crate) fn block(&self, block: usize) -> &[[f64; BLOCK]] {
         &self.blocks[block * self.steps()..(block + 1) * self.steps()]
@@ -84,6 +114,40 @@ pub struct Layout {
     pub knots: Vec<u32>,
 }
 
+/// A design, its layouts and the layout of each series, where the work is to be done: what the operations named
+/// `_on` regress on. Made by [`Design::to_device`].
+#[derive(Clone, Debug)]
+pub struct Regressors {
+    steps: usize,
+    order: usize,
+    layouts: usize,
+    series: usize,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Cpu(Design, Vec<Layout>, Vec<usize>),
+    Wgpu(Terms<WgpuRuntime>),
+    Cuda(Terms<CudaRuntime>),
+}
+
+impl Regressors {
+    /// `p`: the design's columns and each layout's knots.
+    pub fn order(&self) -> usize {
+        self.order
+    }
+
+    /// `cpu`, `wgpu` or `cuda`: where they lie.
+    pub fn kind(&self) -> &'static str {
+        match &self.place {
+            Place::Cpu(..) => "cpu",
+            Place::Wgpu(terms) => terms.gpu().kind(),
+            Place::Cuda(terms) => terms.gpu().kind(),
+        }
+    }
+}
+
 /// Gram matrices `X'X` over each layout's observed steps.
 ///
 /// `gram[l, i, j]` is the sum over the steps `t` that layout `l` does not miss of `x[t, i] * x[t, j]`, the
@@ -98,20 +162,25 @@ pub struct Layout {
 /// # Errors
 /// [`KernelError::Shape`] when layouts differ in their number of knots, or name a step past the grid.
 pub fn masked_gram(design: &Design, layouts: &[Layout]) -> Result<Vec<f64>, KernelError> {
-    masked_gram_on(&Device::Cpu, design, layouts)
+    check(design, layouts)?;
+    Ok(cpu::products::masked_gram(design, layouts))
 }
 
-/// [`masked_gram`] on a device of the caller's choice, the numbers carried there and back. A GPU takes each
-/// sum by its definition, one unit a sum; one without `f64` adds in `f32`.
+/// [`masked_gram`] where the regressors lie. A GPU takes each sum by its definition, one unit a sum; one without
+/// `f64` adds in `f32`.
+///
+/// - Returns `[layouts, p * p]`, left where it was made: nothing crosses the bus.
 ///
 /// # Errors
-/// As [`masked_gram`]; [`KernelError::Device`] when the device refuses the work.
-pub fn masked_gram_on(device: &Device, design: &Design, layouts: &[Layout]) -> Result<Vec<f64>, KernelError> {
-    check(design, layouts)?;
-    match device {
-        Device::Cpu => Ok(cpu::products::masked_gram(design, layouts)),
-        Device::Wgpu(gpu) => gpu::products::masked_gram(gpu, design, layouts),
-        Device::Cuda(gpu) => gpu::products::masked_gram(gpu, design, layouts),
+/// [`KernelError::Device`] when the device refuses the work.
+pub fn masked_gram_on(x: &Regressors) -> Result<Batch, KernelError> {
+    match &x.place {
+        Place::Cpu(design, layouts, _) => {
+            let grams = cpu::products::masked_gram(design, layouts);
+            Rows::new(x.layouts, x.order * x.order, grams).map(Batch::Cpu)
+        }
+        Place::Wgpu(terms) => gpu::products::masked_gram(terms).map(Batch::Wgpu),
+        Place::Cuda(terms) => gpu::products::masked_gram(terms).map(Batch::Cuda),
     }
 }
 
@@ -134,26 +203,29 @@ pub fn masked_cross(
     layout_of: &[usize],
     y: &[f64],
 ) -> Result<Vec<f64>, KernelError> {
-    masked_cross_on(&Device::Cpu, design, layouts, layout_of, y)
-}
-
-/// [`masked_cross`] on a device of the caller's choice, as [`masked_gram_on`] does it.
-///
-/// # Errors
-/// As [`masked_cross`]; [`KernelError::Device`] when the device refuses the work.
-pub fn masked_cross_on(
-    device: &Device,
-    design: &Design,
-    layouts: &[Layout],
-    layout_of: &[usize],
-    y: &[f64],
-) -> Result<Vec<f64>, KernelError> {
     check(design, layouts)?;
     check_series(design, layouts, layout_of, y)?;
-    match device {
-        Device::Cpu => Ok(cpu::products::masked_cross(design, layouts, layout_of, y)),
-        Device::Wgpu(gpu) => gpu::products::masked_cross(gpu, design, layouts, layout_of, y),
-        Device::Cuda(gpu) => gpu::products::masked_cross(gpu, design, layouts, layout_of, y),
+    Ok(cpu::products::masked_cross(design, layouts, layout_of, y))
+}
+
+/// [`masked_cross`] where the operands lie, one unit a sum on a GPU.
+///
+/// - `y`: `[series, steps]`.
+/// - Returns `[series, p]`, left where it was made: nothing crosses the bus.
+///
+/// # Errors
+/// [`KernelError::Shape`] and [`KernelError::Elsewhere`] unless the operands share a batch and a device;
+/// [`KernelError::Device`] when the device refuses the work.
+pub fn masked_cross_on(x: &Regressors, y: &Batch) -> Result<Batch, KernelError> {
+    y.expect("y", x.series, x.steps)?;
+    match (&x.place, y) {
+        (Place::Cpu(design, layouts, layout_of), Batch::Cpu(y)) => {
+            let sums = cpu::products::masked_cross(design, layouts, layout_of, y.values());
+            Rows::new(x.series, x.order, sums).map(Batch::Cpu)
+        }
+        (Place::Wgpu(terms), Batch::Wgpu(y)) => gpu::products::masked_cross(terms, y).map(Batch::Wgpu),
+        (Place::Cuda(terms), Batch::Cuda(y)) => gpu::products::masked_cross(terms, y).map(Batch::Cuda),
+        _ => Err(y.elsewhere("y", x.kind())),
     }
 }
 
@@ -175,33 +247,64 @@ pub fn take_fitted(
 ) -> Result<(), KernelError> {
     check(design, layouts)?;
     check_series(design, layouts, layout_of, y)?;
-    let order = design.columns() + layouts.first().map_or(0, |layout| layout.knots.len());
-    expect("x", x.len(), layout_of.len() * order)?;
+    expect_len("x", x.len(), layout_of.len() * order(design, layouts))?;
     cpu::products::take_fitted(design, layouts, layout_of, x, y);
     Ok(())
 }
 
+/// [`take_fitted`] where the operands lie, one unit a value on a GPU.
+///
+/// - `factors`: `[series, p]`, the coefficients.
+/// - `y`: `[series, steps]`; it stays as it is.
+/// - Returns the residuals, `[series, steps]`, left where they were made: nothing crosses the bus.
+///
+/// # Errors
+/// As [`masked_cross_on`].
+pub fn take_fitted_on(x: &Regressors, factors: &Batch, y: &Batch) -> Result<Batch, KernelError> {
+    factors.expect("factors", x.series, x.order)?;
+    y.expect("y", x.series, x.steps)?;
+    match (&x.place, factors, y) {
+        (Place::Cpu(design, layouts, layout_of), Batch::Cpu(factors), Batch::Cpu(y)) => {
+            let mut left = y.clone();
+            cpu::products::take_fitted(design, layouts, layout_of, factors.values(), left.values_mut());
+            Ok(Batch::Cpu(left))
+        }
+        (Place::Wgpu(terms), Batch::Wgpu(factors), Batch::Wgpu(y)) => {
+            gpu::products::take_fitted(terms, factors, y).map(Batch::Wgpu)
+        }
+        (Place::Cuda(terms), Batch::Cuda(factors), Batch::Cuda(y)) => {
+            gpu::products::take_fitted(terms, factors, y).map(Batch::Cuda)
+        }
+        _ if factors.kind() != x.kind() => Err(factors.elsewhere("factors", x.kind())),
+        _ => Err(y.elsewhere("y", x.kind())),
+    }
+}
+
+fn order(design: &Design, layouts: &[Layout]) -> usize {
+    design.columns() + layouts.first().map_or(0, |layout| layout.knots.len())
+}
+
 fn check_series(design: &Design, layouts: &[Layout], layout_of: &[usize], y: &[f64]) -> Result<(), KernelError> {
-    expect("y", y.len(), layout_of.len() * design.steps())?;
+    expect_len("y", y.len(), layout_of.len() * design.steps())?;
+    check_layout_of(layouts, layout_of)
+}
+
+fn check_layout_of(layouts: &[Layout], layout_of: &[usize]) -> Result<(), KernelError> {
     let unknown = layout_of.iter().find(|&&layout| layout >= layouts.len());
-    expect("layout_of", unknown.map_or(layouts.len(), |layout| layout + 1), layouts.len())
+    expect_len("layout_of", unknown.map_or(layouts.len(), |layout| layout + 1), layouts.len())
 }
 
 fn check(design: &Design, layouts: &[Layout]) -> Result<(), KernelError> {
     let knots = layouts.first().map_or(0, |layout| layout.knots.len());
     for layout in layouts {
-        expect("knots", layout.knots.len(), knots)?;
+        expect_len("knots", layout.knots.len(), knots)?;
         for list in [&layout.missing, &layout.knots] {
             let rising = list.windows(2).all(|pair| pair[0] < pair[1]);
             let past = list.last().map_or(0, |&last| last as usize + 1).max(design.steps());
-            expect("layout", if rising { past } else { usize::MAX }, design.steps())?;
+            expect_len("layout", if rising { past } else { usize::MAX }, design.steps())?;
         }
     }
     Ok(())
-}
-
-fn expect(operand: &'static str, found: usize, needed: usize) -> Result<(), KernelError> {
-    if found == needed { Ok(()) } else { Err(KernelError::Shape { operand, found, needed }) }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod arima;
 pub mod arima_fit;
+pub mod autocorrelation;
 pub mod ets;
 pub mod ets_fit;
 pub mod products;
@@ -10,3 +11,5 @@ pub mod score;
 pub mod seasonal;
 pub mod shrink;
 pub mod solve;
+pub mod theta;
+pub mod theta_fit;

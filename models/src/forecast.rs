@@ -121,22 +121,29 @@ impl Forecast {
         &mut self.bands[at * steps..][..steps]
     }
 
+    /// Adds another forecast's rows to a series', times a weight; the first to be added to an unfilled series
+    /// starts the sum. Weights that sum to one make each quantile the mean of the parts' quantiles, which rises
+    /// as they do.
+    ///
+    /// # Panics
+    /// When horizon or quantiles differ.
+    pub fn add(&mut self, series: usize, from: &Forecast, from_series: usize, weight: f64) {
+        assert!(self.horizon == from.horizon && self.quantiles == from.quantiles, "forecasts of one shape");
+        let add = |sum: &mut [f64], own: &[f64]| {
+            for (sum, own) in sum.iter_mut().zip(own) {
+                *sum = if sum.is_nan() { weight * own } else { *sum + weight * own };
+            }
+        };
+        add(self.mean_mut(series), from.mean(from_series));
+        for index in 0..self.quantiles.levels().len() {
+            add(self.quantile_mut(series, index), from.quantile(from_series, index));
+        }
+    }
+
     /// Whether every number said of a series is finite.
     pub fn is_finite(&self, series: usize) -> bool {
         let curves = (0..self.quantiles.levels().len()).flat_map(|index| self.quantile(series, index));
         self.mean(series).iter().chain(curves).all(|value| value.is_finite())
-    }
-
-    /// Takes one series' rows from another forecast of the same horizon and quantiles.
-    ///
-    /// # Panics
-    /// When horizon or quantiles differ.
-    pub fn take(&mut self, series: usize, from: &Forecast, from_series: usize) {
-        assert!(self.horizon == from.horizon && self.quantiles == from.quantiles, "forecasts of one shape");
-        self.mean_mut(series).copy_from_slice(from.mean(from_series));
-        for index in 0..self.quantiles.levels().len() {
-            self.quantile_mut(series, index).copy_from_slice(from.quantile(from_series, index));
-        }
     }
 }
 

@@ -29,6 +29,46 @@ impl Run {
         assert_eq!(self.code, Some(0), "{}", self.err);
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
     }
+
+    /// Checks that it failed as a user should see it: the exit code, and each of these words on standard error.
+    ///
+    /// # Panics
+    /// When it ended otherwise, left a word out, or panicked.
+    #[track_caller]
+    pub fn assert_failed(&self, code: i32, said: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}{}", self.err, self.out);
+        for said in said {
+            assert!(self.err.contains(said), "{said:?} is missing in {}", self.err);
+        }
+        for fault in ["panicked", "stack backtrace"] {
+            assert!(!self.err.contains(fault), "{}", self.err);
+        }
+    }
+
+    /// Standard output as rows of CSV cells, the header first.
+    ///
+    /// # Panics
+    /// When it failed.
+    pub fn csv(&self) -> Vec<Vec<String>> {
+        assert_eq!(self.code, Some(0), "{}", self.err);
+        self.out.lines().map(cells).collect()
+    }
+}
+
+/// The cells of a line; no name in our tests holds a line feed, which CSV would allow between quotes.
+fn cells(line: &str) -> Vec<String> {
+    let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.next_if_eq(&'"').is_some() => cell.push('"'),
+            '"' => quoted = !quoted,
+            ',' if !quoted => cells.push(std::mem::take(&mut cell)),
+            letter => cell.push(letter),
+        }
+    }
+    cells.push(cell);
+    cells
 }
 
 /// Runs `foreshadow` with arguments, without settings of the user's own.

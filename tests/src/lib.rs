@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 mod command;
+pub mod metric_server;
+mod required;
 pub mod serving;
 
 pub use command::{Run, foreshadow, run};
+pub use required::{Tmpfs, required};
 
 /// The repository's root.
 pub fn repository() -> PathBuf {

@@ -5,9 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
-use foreshadow_tests::{Run, foreshadow, program, run};
+use foreshadow_tests::{Run, foreshadow, program, repository, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -15,6 +14,7 @@ const SERIES: usize = 300;
 const STEPS: usize = 120;
 const HOUR_S: i64 = 3_600;
 const START_S: i64 = 1_760_000_400;
+const YEAR_2200_S: i64 = 7_258_118_400;
 
 /// The value of a sound series: a level, a day and noise that a seed would repeat.
 fn value(series: usize, step: usize) -> f64 {
@@ -108,12 +108,28 @@ fn broken_series() -> Vec<(&'static str, Rows, Outcome)> {
             Outcome::Forecast("fitted", "conflicting", 10),
         ),
         ("unsorted", swapped, Outcome::Forecast("fitted", "out_of_order", 60)),
-        ("mixed steps", mixed, Outcome::Forecast("fitted", "conflicting", 17)),
+        ("mixed steps", mixed, Outcome::Forecast("fitted", "equal_duplicates", 16)),
         ("gaps", with(&|rows| drop(rows.drain(40..70))), Outcome::Forecast("fitted", "missing_steps", 30)),
         (
             "numbers near the end of f64",
             with(&|rows| every_tenth(rows, "1e300")),
             Outcome::Forecast("fitted", "not_finite", 0),
+        ),
+        // A forecast starts after the last sample: the lookback before the year 2200 holds that one alone.
+        (
+            "time far ahead",
+            with(&|rows| rows.push((YEAR_2200_S, "7".into()))),
+            Outcome::Forecast("constant", "beyond_lookback", STEPS as u64),
+        ),
+        (
+            "a time no calendar has",
+            with(&|rows| rows.push((i64::MAX / 1_000, "7".into()))),
+            Outcome::Forecast("fitted", "absurd_times", 1),
+        ),
+        (
+            "a time no calendar has as the file's first",
+            with(&|rows| rows.insert(0, (i64::MAX / 1_000, "7".into()))),
+            Outcome::Forecast("fitted", "absurd_times", 1),
         ),
     ]
 }
@@ -145,9 +161,33 @@ fn one_broken_series_changes_no_bit_of_the_other_299() {
                 );
                 let mean = broken["mean"].as_array().unwrap();
                 assert!(mean.iter().all(|mean| mean.as_f64().is_some_and(f64::is_finite)), "{what}: {mean:?}");
+                assert_eq!(run.err.contains("ends in the future"), what == "time far ahead", "{what}: {}", run.err);
             }
             (_, found) => panic!("{what}: {found:?}, {rejected:?}"),
         }
+    }
+}
+
+#[test]
+fn one_broken_series_changes_no_row_of_the_other_299_in_a_backtest() {
+    let folder = tempfile::tempdir().unwrap();
+    let tested = |rows: &Rows| {
+        let input = written(&folder, "fleet.csv", table(rows));
+        let fixed = ["backtest", "--models", "snaive", "--horizon", "6", "--output", "csv", "--input"];
+        let rows = foreshadow(&[&fixed[..], &[input.to_str().unwrap()]].concat()).csv();
+        rows.into_iter().skip(1).partition::<Vec<_>, _>(|row| row[0] == r#"{host="h000"}"#)
+    };
+    let (_, without) = tested(&Vec::new());
+    assert_eq!(without.len(), SERIES - 1);
+    assert!(without.iter().all(|row| row[2] == "fitted" && row[3] == "18" && !row[4].is_empty()), "{without:?}");
+    for (what, rows, outcome) in broken_series() {
+        let (broken, others) = tested(&rows);
+        assert_eq!(others.len(), without.len(), "{what}");
+        for (with, without) in others.iter().zip(&without) {
+            assert_eq!(with, without, "{what} changed a row");
+        }
+        let is_rejected = matches!(outcome, Outcome::Rejected(_));
+        assert!(broken.len() == 1 && (broken[0][2] == "rejected") == is_rejected, "{what}: {broken:?}");
     }
 }
 
@@ -195,14 +235,6 @@ fn the_future_changes_no_bit() {
     }
 }
 
-fn assert_said(run: &Run, code: i32, said: &[&str]) {
-    assert_eq!(run.code, Some(code), "{}{}", run.err, run.out);
-    for said in said {
-        assert!(run.err.contains(said), "{said:?} is missing in {}", run.err);
-    }
-    assert!(!run.err.contains("panicked"), "{}", run.err);
-}
-
 #[test]
 fn a_file_that_cannot_be_used_is_named_with_its_row() {
     let folder = tempfile::tempdir().unwrap();
@@ -222,6 +254,11 @@ fn a_file_that_cannot_be_used_is_named_with_its_row() {
             format!("{head}a,noon,3\n").into(),
             ["time.csv row 3, column \"timestamp\"", "\"noon\" is not a time"],
         ),
+        (
+            "seconds.csv",
+            format!("{head}a,{},3\n", i64::MAX).into(),
+            ["seconds.csv row 3, column \"timestamp\"", "\"9223372036854775807\" is not a time"],
+        ),
         ("short.csv", format!("{head}a,3\n").into(), ["short.csv row 3 cannot be read", "found record with 2 fields"]),
         (
             "column.csv",
@@ -236,24 +273,23 @@ fn a_file_that_cannot_be_used_is_named_with_its_row() {
         ("not.csv.gz", head.into(), ["cannot read", "not.csv.gz after row 0"]),
         ("table.xlsx", Vec::new(), ["table.xlsx is no table by its name", ".csv, .csv.gz or .parquet"]),
     ] {
-        assert_said(&forecast(&written(&folder, name, bytes), &[]), 3, &said);
+        forecast(&written(&folder, name, bytes), &[]).assert_failed(3, &said);
     }
-    assert_said(&forecast(Path::new("/no/such.csv"), &[]), 3, &["cannot read /no/such.csv", "No such file"]);
+    forecast(Path::new("/no/such.csv"), &[]).assert_failed(3, &["cannot read /no/such.csv", "No such file"]);
 }
 
 #[test]
 fn a_parquet_file_cut_anywhere_is_an_error_not_an_answer() {
-    let Some(whole) = foreshadow_tests::telemetry("azure_vm_2019_total.parquet") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let bytes = fs::read(whole).unwrap();
+    let bytes = fs::read(repository().join("engine/data/azure_vm_2019_total.parquet")).unwrap();
     for part in [4, 8, bytes.len() / 2, bytes.len() - 1] {
         let cut = written(&folder, "cut.parquet", &bytes[..part]);
-        assert_said(&forecast(&cut, &["--models", "naive"]), 3, &["cut.parquet cannot be read as Parquet"]);
+        forecast(&cut, &["--models", "naive"]).assert_failed(3, &["cut.parquet cannot be read as Parquet"]);
     }
     let mut damaged = bytes.clone();
     damaged[4..64].fill(0xa5); // the footer is whole, the first page's header is not
     let damaged = written(&folder, "damaged.parquet", damaged);
-    assert_said(&forecast(&damaged, &["--models", "naive"]), 3, &["damaged.parquet cannot be read as Parquet"]);
+    forecast(&damaged, &["--models", "naive"]).assert_failed(3, &["damaged.parquet cannot be read as Parquet"]);
 }
 
 #[test]
@@ -267,13 +303,12 @@ fn a_setting_that_cannot_be_used_is_named_with_its_line() {
         ("", ["`source` is not set", "--input FILE"]),
     ] {
         let config = written(&folder, "f.toml", text);
-        let run = foreshadow(&["forecast", "--config", config.to_str().unwrap()]);
-        assert_said(&run, 4, &said);
+        foreshadow(&["forecast", "--config", config.to_str().unwrap()]).assert_failed(4, &said);
     }
     let mut command = Command::new(program("foreshadow"));
     let run = run(command.args(["forecast", "--input", "a.csv"]).env("FORESHADOW_FORECAST_SEED", "many"));
-    assert_said(&run, 4, &["FORESHADOW_FORECAST_SEED: invalid type"]);
-    assert_said(&foreshadow(&["forecast", "--horizn", "3"]), 2, &["--horizn", "--horizon"]);
+    run.assert_failed(4, &["FORESHADOW_FORECAST_SEED: invalid type"]);
+    foreshadow(&["forecast", "--horizn", "3"]).assert_failed(2, &["--horizn", "--horizon"]);
 }
 
 /// A server that gives the same bytes to everybody, or nothing at all.
@@ -309,89 +344,7 @@ fn a_prometheus_that_is_down_slow_or_nonsense_is_told_apart() {
         let config = written(&folder, "f.toml", text);
         let run = foreshadow(&["forecast", "--config", config.to_str().unwrap()]);
         let said: Vec<&str> = said.iter().map(|said| said.rsplit('|').next().unwrap()).collect();
-        assert_said(&run, 5, &said);
+        run.assert_failed(5, &said);
         assert!(run.err.contains(&url), "{}", run.err);
     }
-}
-
-fn serve(store: &Path, input: &Path, further: &[&str]) -> Run {
-    let (store, input) = (store.to_str().unwrap(), input.to_str().unwrap());
-    let fixed = ["serve", "--store", store, "--input", input, "--horizon", "3", "--models", "naive"];
-    foreshadow(&[&fixed, further].concat())
-}
-
-#[test]
-fn an_address_in_use_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let input = written(&folder, "small.csv", "timestamp,value\n60,1\n120,2\n180,4\n240,3\n");
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let store = folder.path().join("store");
-    for addresses in [["--grpc", &address, "--http", "127.0.0.1:0"], ["--grpc", "127.0.0.1:0", "--http", &address]] {
-        assert_said(&serve(&store, &input, &addresses), 6, &[&format!("{address} is in use"), "port 0"]);
-    }
-}
-
-/// A file system of its own, gone when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// `None` where this user may not mount.
-    fn new(folder: &TempDir, options: &str) -> Option<Self> {
-        let path = folder.path().join(options.replace(['=', ','], "-"));
-        fs::create_dir(&path).unwrap();
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&path).output();
-        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(path))
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(&self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
-    }
-}
-
-#[test]
-fn a_disk_that_is_full_or_read_only_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let input = written(&folder, "small.csv", "timestamp,value\n60,1\n120,2\n180,4\n240,3\n");
-    let addresses = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-    for options in ["size=64k", "ro"] {
-        let Some(mount) = Mount::new(&folder, options) else {
-            println!("skipped: a tmpfs with {options}: mount needs root");
-            continue;
-        };
-        let run = serve(&mount.0.join("store"), &input, &addresses);
-        assert_said(&run, 7, &[mount.0.to_str().unwrap()]);
-    }
-    let config =
-        Command::new(program("foreshadow")).arg("config").stdout(fs::File::create("/dev/full").unwrap()).output();
-    let config = config.unwrap();
-    assert_eq!(config.status.code(), Some(7));
-    assert!(String::from_utf8_lossy(&config.stderr).contains("cannot write the output"));
-}
-
-#[test]
-fn a_store_has_one_process() {
-    let folder = tempfile::tempdir().unwrap();
-    let input = written(&folder, "small.csv", "timestamp,value\n60,1\n120,2\n180,4\n240,3\n");
-    let store = folder.path().join("store");
-    let addresses = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-    let mut first = Command::new(program("foreshadow"))
-        .args(["serve", "--models", "naive", "--horizon", "3", "--store"])
-        .args([&store, Path::new("--input"), &input])
-        .args(addresses)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = [0; 8];
-    first.stdout.take().unwrap().read_exact(&mut line).unwrap(); // it says "serving …" once it does
-    let second = serve(&store, &input, &addresses);
-    first.kill().unwrap();
-    first.wait().unwrap();
-    std::thread::sleep(Duration::from_millis(10));
-    assert_said(&second, 6, &["is open in another process", "--store"]);
 }

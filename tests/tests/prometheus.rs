@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use foreshadow_tests::{foreshadow, run};
+use foreshadow_tests::{foreshadow, required, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -96,9 +96,7 @@ fn config(folder: &TempDir, server: &Prometheus, further: &str) -> PathBuf {
 
 #[test]
 fn what_is_read_is_what_was_written() {
-    let installed = ["prometheus", "promtool"].map(|name| Command::new(name).arg("--version").output().is_ok());
-    if installed != [true, true] {
-        println!("skipped: a real Prometheus: apt-get install prometheus");
+    if !["prometheus", "promtool"].iter().all(|name| required(name, "a real Prometheus")) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use foreshadow::store::{RedbStore, Store};
 use foreshadow_api::v1 as pb;
+use foreshadow_tests::Tmpfs;
 use foreshadow_tests::serving::{Serving, spawn};
 
 /// A configuration with a short table of telemetry beside it, the store being in `store`.
@@ -69,36 +70,14 @@ async fn sigterm_finishes_what_is_in_flight_and_ends_with_zero() {
     assert!(store.latest_decision("web").unwrap().unwrap().slot_start_ms >= newest);
 }
 
-/// A small file system of its own, unmounted when dropped; `None` after naming what is skipped.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(folder: &Path, options: &str) -> Option<Self> {
-        std::fs::create_dir_all(folder).unwrap();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder).output();
-        if mount.is_ok_and(|mount| mount.status.success()) {
-            return Some(Self(folder.into()));
-        }
-        println!("skipped: mounting a tmpfs needs root");
-        None
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status(); // the folder is temporary either way
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_loses_nothing_and_heals_when_freed() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = folder.path().join("disk");
-    let Some(_disk) = Tmpfs::mount(&disk, "size=6m") else { return };
-    let serving = Serving::start(&configuration(folder.path(), &disk.join("store"))).unwrap();
+    let Some(disk) = Tmpfs::mount(&folder.path().join("disk"), "size=6m") else { return };
+    let serving = Serving::start(&configuration(folder.path(), &disk.path().join("store"))).unwrap();
     let mut client = serving.client().await;
     client.record_decision(decision(0)).await.unwrap();
-    let ballast = disk.join("ballast");
+    let ballast = disk.path().join("ballast");
     let _ = std::fs::write(&ballast, vec![1; 6 << 20]); // as much as fits
     let mut acknowledged = 0;
     let refused = loop {

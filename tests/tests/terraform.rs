@@ -1,96 +1,84 @@
-//! The whole road with nothing played: real telemetry, the engine as its users start it, and the real
-//! `terraform` with our provider.
+//! The whole road with nothing played: the real telemetry that comes with the demo, the engine as its users start
+//! it, and the real `terraform` with our provider.
 
 #[path = "../../provider/tests/provider/support/terraform.rs"]
 #[allow(dead_code)] // the provider's own tests use the rest
 mod terraform;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
-use foreshadow_tests::{program, telemetry};
+use foreshadow::telemetry::TableSpec;
+use foreshadow_tests::serving::Serving;
+use foreshadow_tests::{program, repository, required};
 use terraform::Terraform;
 
 const DECISION: &str = "foreshadow_scaling_decision.web";
-const UNIT_CAPACITY: f64 = 20.0;
+/// Core-percents that one replica serves.
+const UNIT_CAPACITY: f64 = 10_000.0;
 const TARGET: f64 = 0.7;
+const FALLBACK: i64 = 7;
 
-/// `foreshadow serve` on a file; it is killed when dropped.
-struct Served(Child);
-
-impl Served {
-    fn start(folder: &Path) -> Self {
-        let mut command = Command::new(program("foreshadow"));
-        command.args(["serve", "--config", "engine.toml"]).current_dir(folder);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("serving grpc="), "{line}");
-        Self(child)
-    }
-
-    fn stop(mut self) {
-        let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-        assert!(self.0.wait().unwrap().success());
-    }
+fn start(folder: &Path) -> Serving {
+    Serving::start(&folder.join("engine.toml")).unwrap_or_else(|(status, told)| panic!("{status}: {told}"))
 }
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn stop(engine: Serving) {
+    engine.terminate();
+    let (status, told) = engine.wait();
+    assert!(status.success(), "{status}: {told}");
 }
 
-/// The samples of one real load series, oldest first, as lines of a table.
-fn real_load() -> Option<Vec<String>> {
-    let table = telemetry("quickstart.csv.gz")?;
-    let unpacked = Command::new("gzip").args(["-dc"]).arg(table).output().unwrap();
-    assert!(unpacked.status.success());
-    let text = String::from_utf8(unpacked.stdout).unwrap();
-    Some(text.lines().filter(|line| line.starts_with("crane,crane/input9,")).map(str::to_owned).collect())
+/// The samples of one real load, oldest first: the CPU that all machines of a region used.
+fn real_load() -> Vec<(i64, f64)> {
+    let series = TableSpec::new(repository().join("engine/data/azure_vm_2019_total.parquet")).read().unwrap();
+    let cpu = series.into_iter().find(|series| series.name.contains(r#"metric="cpu_usage""#)).unwrap();
+    cpu.times_ms.into_iter().zip(cpu.values).collect()
 }
 
-fn write_input(folder: &Path, samples: &[String]) {
-    let header = "dataset,series_id,resource,metric,region,timestamp,value\n";
-    fs::write(folder.join("load.csv"), header.to_owned() + &samples.join("\n") + "\n").unwrap();
+fn write_input(folder: &Path, samples: &[(i64, f64)]) {
+    let rows: String =
+        samples.iter().map(|(time_ms, value)| format!("cpu_usage,{},{value}\n", time_ms / 1_000)).collect();
+    fs::write(folder.join("load.csv"), "metric,timestamp,value\n".to_owned() + &rows).unwrap();
 }
 
-fn engine_settings(socket: &Path) -> String {
+fn engine_settings(folder: &Path, socket: &Path) -> String {
     format!(
         r#"
 [source.file]
-path = "load.csv"
-label_columns = ["resource", "metric"]
+path = {:?}
 [forecast]
 models = ["snaive"]
+[store]
+path = {:?}
 [serve]
 grpc = "unix:{}"
 http = "127.0.0.1:0"
 [[workload]]
 name = "web"
-demand = '{{metric="load",resource="workload-9"}}'
+demand = '{{metric="cpu_usage"}}'
 unit_capacity = {UNIT_CAPACITY:?}
 target = {TARGET:?}
 lead_time = "1h"
 max = 10000
 "#,
+        folder.join("load.csv"),
+        folder.join("store"),
         socket.display()
     )
 }
 
-fn configuration(socket: &Path) -> String {
+fn configuration(socket: &Path, data: &str) -> String {
     format!(
         r#"
 provider "foreshadow" {{
-  endpoint = "unix:{}"
+  endpoint    = "unix:{}"
+  max_retries = 1
 }}
 data "foreshadow_recommendation" "web" {{
   workload = "web"
   quantile = 0.9
+  {data}
 }}
 resource "foreshadow_scaling_decision" "web" {{
   name       = "web"
@@ -104,17 +92,27 @@ resource "foreshadow_scaling_decision" "web" {{
     )
 }
 
+/// A saved plan's change of the decision.
+fn planned(terraform: &Terraform) -> serde_json::Value {
+    let shown = terraform.run(&["show", "-json", "saved"]).expect(0).output;
+    serde_json::from_str::<serde_json::Value>(&shown).unwrap()["resource_changes"][0]["change"]["after"].clone()
+}
+
 #[test]
 fn capacity_of_a_real_workload_is_planned_applied_frozen_and_destroyed() {
-    let Some(samples) = real_load() else { return };
-    let Some(terraform) = Terraform::new(&program("terraform-provider-foreshadow")) else { return };
+    if !required("terraform", "the whole road under a real terraform") {
+        return;
+    }
+    let samples = real_load();
+    let terraform = Terraform::new(&program("terraform-provider-foreshadow")).expect("terraform is on PATH");
     let folder = terraform.path("");
     let socket = folder.join("engine.sock");
-    fs::write(folder.join("engine.toml"), engine_settings(&socket)).unwrap();
-    terraform.write(&configuration(&socket));
+    fs::write(folder.join("engine.toml"), engine_settings(&folder, &socket)).unwrap();
+    terraform.write(&configuration(&socket, ""));
+    terraform.run(&["validate", "-no-color"]).expect(0).says("The configuration is valid");
     // A day of 5-minute samples is 288; each engine sees a quarter of a day more than the one before.
     write_input(&folder, &samples[..samples.len() - 288]);
-    let engine = Served::start(&folder);
+    let engine = start(&folder);
     terraform.apply(&[]).expect(0).says("first decision");
     let data = terraform.state_of("data.foreshadow_recommendation.web");
     let replicas = data["replicas"].as_i64().unwrap();
@@ -123,19 +121,17 @@ fn capacity_of_a_real_workload_is_planned_applied_frozen_and_destroyed() {
     assert!(replicas > 1, "{data}");
     assert_eq!(terraform.state_of(DECISION)["replicas"], replicas);
     terraform.plan(&[]).expect(0).says("No changes");
-    engine.stop();
+    stop(engine);
 
     // The next issue moves the forecast: the plan shows it, with its reason.
     write_input(&folder, &samples[..samples.len() - 216]);
-    let engine = Served::start(&folder);
+    let engine = start(&folder);
     terraform.plan(&["-out=saved"]).expect(2).says("the band of");
-    engine.stop();
+    stop(engine);
     // And the one after that moves it again: the saved plan applies what was approved.
     write_input(&folder, &samples[..samples.len() - 144]);
-    let engine = Served::start(&folder);
-    let planned: serde_json::Value =
-        serde_json::from_str(&terraform.run(&["show", "-json", "saved"]).expect(0).output).unwrap();
-    let approved = planned["resource_changes"][0]["change"]["after"].clone();
+    let engine = start(&folder);
+    let approved = planned(&terraform);
     terraform.run(&["apply", "-no-color", "saved"]).expect(0);
     let state = terraform.state_of(DECISION);
     for name in ["replicas", "decided_slot", "reason"] {
@@ -143,7 +139,20 @@ fn capacity_of_a_real_workload_is_planned_applied_frozen_and_destroyed() {
     }
     assert_ne!(state["replicas"], replicas);
     terraform.plan(&[]).expect(2);
+    stop(engine);
+    without_the_engine(&terraform, &socket);
+    let engine = start(&folder);
     terraform.run(&["destroy", "-auto-approve", "-no-color"]).expect(0);
-    engine.stop();
+    stop(engine);
     assert_eq!(terraform.left_behind(), Vec::<std::path::PathBuf>::new());
+}
+
+/// A plan stops and says which engine is missing, unless a fallback is given, which it plans with a warning.
+fn without_the_engine(terraform: &Terraform, socket: &Path) {
+    let address = socket.to_str().unwrap();
+    terraform.plan(&[]).expect(1).says("No recommendation from the engine").says(address);
+    terraform.write(&configuration(socket, &format!("fallback = {{ replicas = {FALLBACK} }}")));
+    terraform.plan(&["-out=saved"]).expect(2).says("Warning: Fallback capacity").says(address);
+    assert_eq!(planned(terraform)["replicas"], FALLBACK);
+    terraform.write(&configuration(socket, ""));
 }

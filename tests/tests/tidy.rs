@@ -49,22 +49,37 @@ fn compiled_by(package: &str) -> BTreeSet<String> {
     text.lines().filter_map(|line| Some(line.split(' ').next()?.to_string())).collect()
 }
 
+/// Each package with those of ours that it may name in its manifest, for any purpose.
+const ARROWS: [(&str, &[&str]); 8] = [
+    ("tfplugin6-proto", &[]),
+    ("foreshadow-api", &[]),
+    ("foreshadow-kernels", &[]),
+    ("foreshadow-models", &["foreshadow-kernels"]),
+    ("foreshadow", &["foreshadow-api", "foreshadow-kernels", "foreshadow-models"]),
+    ("terraform-provider-foreshadow", &["foreshadow-api", "tfplugin6-proto"]),
+    ("foreshadow-benches", &["foreshadow", "foreshadow-kernels", "foreshadow-models"]),
+    ("foreshadow-tests", &["foreshadow", "foreshadow-api", "foreshadow-kernels", "foreshadow-models"]),
+];
+
 #[test]
 fn packages_point_one_way() {
-    let ours = [
-        ("tfplugin6-proto", &[][..]),
-        ("foreshadow-api", &[]),
-        ("foreshadow-kernels", &[]),
-        ("foreshadow-models", &["foreshadow-kernels"]),
-        ("foreshadow", &["foreshadow-api", "foreshadow-kernels", "foreshadow-models"]),
-        ("terraform-provider-foreshadow", &["foreshadow-api", "tfplugin6-proto"]),
-    ];
-    for (package, allowed) in ours {
-        let compiled = compiled_by(package);
-        assert!(compiled.contains(package), "cargo tree names {package} itself");
-        let others = ours.iter().map(|(other, _)| *other).filter(|other| *other != package);
-        let wrong: Vec<_> = others.filter(|other| compiled.contains(*other) && !allowed.contains(other)).collect();
-        assert!(wrong.is_empty(), "{package} compiles {wrong:?}");
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--offline", "--no-deps", "--format-version", "1"])
+        .current_dir(repository())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let packages = metadata["packages"].as_array().expect("a workspace has packages");
+    assert_eq!(packages.len(), ARROWS.len(), "each package stands in ARROWS");
+    for package in packages {
+        let name = package["name"].as_str().expect("a package has a name");
+        let (_, allowed) = ARROWS.iter().find(|(known, _)| *known == name).expect("each package stands in ARROWS");
+        for dependency in package["dependencies"].as_array().expect("a package lists its dependencies") {
+            let used = dependency["name"].as_str().expect("a dependency has a name");
+            let ours = ARROWS.iter().any(|(known, _)| *known == used);
+            assert!(!ours || allowed.contains(&used), "{name} names {used}");
+        }
     }
 }
 
@@ -91,8 +106,13 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
         "Instant::now",
         "reqwest::",
         "Timestamp::now()",
+        "SystemClock",
+        "std::process",
+        "std::env",
+        "use std::{",
     ];
     let allowed = [
+        "kernels/src/device", // FORESHADOW_REQUIRE_DEVICES, for tests
         "engine/src/main.rs",
         "engine/src/cli",
         "engine/src/config",
@@ -104,8 +124,9 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
         "engine/src/region/transport",
         "engine/src/service",
     ];
-    for (name, text) in sources("models/src").into_iter().chain(sources("engine/src")) {
-        if allowed.iter().any(|allowed| name.starts_with(allowed)) || name.contains("tests") {
+    for (name, text) in ["kernels/src", "models/src", "engine/src"].into_iter().flat_map(sources) {
+        let is_test = name.ends_with("/tests.rs") || name.contains("/tests/");
+        if allowed.iter().any(|allowed| name.starts_with(allowed)) || is_test {
             continue;
         }
         let met: Vec<_> = outside.iter().filter(|word| product(&text).contains(**word)).collect();
@@ -113,37 +134,109 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
     }
 }
 
-/// Names of the public functions of a file.
+/// The engine's modules with those that each may use; a stage knows only what is made on its left.
+const STAGES: [(&str, &[&str]); 16] = [
+    ("bytes", &[]),
+    ("clock", &[]),
+    ("families", &[]),
+    ("main", &[]),
+    ("observe", &[]),
+    ("telemetry", &[]),
+    ("worker", &[]),
+    ("config", &["telemetry"]),
+    ("simulate", &["telemetry"]),
+    ("issue", &["bytes"]),
+    ("store", &["bytes", "issue"]),
+    ("act", &["config", "issue", "telemetry"]),
+    ("pipeline", &["act", "clock", "families", "issue"]),
+    ("service", &["act", "clock", "config", "issue", "observe", "store", "telemetry", "worker"]),
+    (
+        "cli",
+        &[
+            "act",
+            "clock",
+            "config",
+            "families",
+            "issue",
+            "observe",
+            "pipeline",
+            "service",
+            "simulate",
+            "store",
+            "telemetry",
+        ],
+    ),
+    ("lib", &[]),
+];
+
+#[test]
+fn stages_of_the_engine_point_one_way() {
+    for (name, text) in sources("engine/src") {
+        if name.ends_with("/tests.rs") || name.contains("/tests/") {
+            continue; // a test may set a stage up from its right
+        }
+        let path = name.strip_prefix("engine/src/").expect("listed from there");
+        let own = path.split(['/', '.']).next().expect("a path has a beginning");
+        let stage = STAGES.iter().find(|(stage, _)| *stage == own);
+        let (_, allowed) = stage.unwrap_or_else(|| panic!("{name} belongs to no stage: add it to STAGES"));
+        for after in product(&text).split("crate::").skip(1) {
+            assert!(!after.starts_with('{'), "{name}: name a stage after crate::, one a line");
+            let used =
+                after.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().expect("a split has a part");
+            let is_stage = STAGES.iter().any(|(stage, _)| *stage == used);
+            assert!(!is_stage || used == own || allowed.contains(&used), "{name} uses {used}");
+        }
+    }
+}
+
+/// Names of the functions at the top of a file that its crate may call from elsewhere.
 fn functions(text: &str) -> BTreeSet<String> {
     let name = |line: &str| {
-        let rest = line.strip_prefix("pub fn ").or(line.strip_prefix("pub(crate) fn "))?;
-        Some(rest.split(['<', '(']).next()?.to_string())
+        let rest = line.strip_prefix("pub ").or(line.strip_prefix("pub(crate) "))?;
+        let (before, name) = rest.split_once("fn ")?;
+        let only_words = before.chars().all(|c| c.is_ascii_lowercase() || c == ' ');
+        only_words.then(|| name.split(['<', '(']).next().expect("a split has a part").to_string())
     };
     product(text).lines().filter_map(name).collect()
 }
 
 /// Whole searches, which the CPU alone does so far: they have a reference but no GPU twin, as the README's limits
 /// say.
-const CPU_ALONE: [&str; 2] = ["ets_fit.rs", "shrink.rs"];
+const CPU_ALONE: [&str; 3] = ["ets_fit::ets_fit", "shrink::shrink", "theta_fit::theta_fit"];
 
 #[test]
 fn every_kernel_operation_has_its_twins() {
-    let references = sources("kernels/src/reference");
-    let mut operations = 0;
-    for (name, text) in sources("kernels/src/cpu") {
-        let file = name.rsplit('/').next().expect("a path ends in a name");
-        if name.matches('/').count() > 3 {
-            continue; // a part of the operation whose folder it lies in
+    let kernels = sources("kernels/src");
+    let in_file = |path: String| kernels.iter().find(|(name, _)| *name == path).map(|(_, text)| functions(text));
+    let (mut operations, mut alone) = (0, BTreeSet::new());
+    for (name, text) in &kernels {
+        let Some(path) = name.strip_prefix("kernels/src/cpu/") else { continue };
+        let file = path.strip_suffix(".rs").expect("a source's name ends so");
+        let ours = functions(text);
+        if file.contains('/') {
+            assert!(ours.is_empty(), "{name} is a part of the operation whose folder it lies in, yet offers {ours:?}");
+            continue;
         }
-        operations += 1;
-        let twin = references.iter().find(|(reference, _)| reference.ends_with(&format!("/{file}")));
-        let (_, reference) = twin.unwrap_or_else(|| panic!("{name} has no reference of its name"));
-        let (ours, theirs) = (functions(&text), functions(reference));
-        assert!(!ours.is_disjoint(&theirs), "{name} and its reference share no function: {ours:?} against {theirs:?}");
-        let on_gpu = repository().join("kernels/src/gpu").join(file).exists();
-        assert_ne!(on_gpu, CPU_ALONE.contains(&file), "{name}: a GPU twin exactly where CPU_ALONE does not name it");
+        assert!(!ours.is_empty(), "{name} holds no operation");
+        let twins = |side: &str| in_file(format!("kernels/src/{side}/{file}.rs")).unwrap_or_default();
+        let contract = in_file(format!("kernels/src/{file}.rs")).unwrap_or_default();
+        let (references, on_gpu) = (twins("reference"), twins("gpu"));
+        for operation in &ours {
+            let full = format!("{file}::{operation}");
+            assert!(contract.contains(operation), "{full} has no contract in kernels/src/{file}.rs");
+            assert!(references.contains(operation), "{full} has no reference of its name");
+            let call = format!("reference::{full}(");
+            assert!(kernels.iter().any(|(_, text)| text.contains(&call)), "no test compares {full} with its reference");
+            let is_alone = CPU_ALONE.contains(&full.as_str());
+            assert_ne!(on_gpu.contains(operation), is_alone, "{full}: a GPU twin exactly where CPU_ALONE is silent");
+            alone.extend(is_alone.then_some(full));
+        }
+        let strangers: Vec<_> = on_gpu.difference(&ours).collect();
+        assert!(strangers.is_empty(), "gpu/{file}.rs offers {strangers:?}, which the CPU does not do");
+        operations += ours.len();
     }
-    assert!(operations >= 6, "only {operations} operations were found");
+    assert!(operations >= 10, "only {operations} operations were found");
+    assert_eq!(alone.len(), CPU_ALONE.len(), "CPU_ALONE names what is there: {alone:?}");
 }
 
 #[test]

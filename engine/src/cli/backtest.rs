@@ -13,7 +13,7 @@ use super::output::{self, Format, number};
 use super::progress::Step;
 use super::settings::{Settings, only_model};
 use super::splits::Splits;
-use crate::clock::DAY_MS;
+use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::Config;
 use crate::families;
 
@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         None => BuildOptions::lookback(lookback_steps + usize::from(args.origins) * horizon_steps),
     };
     let panels = PanelSet::build(raw, &options);
-    output::warn(&panels);
+    output::warn(&panels, SystemClock.now_ms());
     let started = Instant::now();
     results.extend(panels.rejected.iter().map(|r| unscored(&r.name, "rejected")));
     for panel in &panels.panels {

@@ -8,7 +8,7 @@ use super::Failure;
 use super::output::{self, Format, number};
 use super::progress::Step;
 use super::settings::{Settings, only_model};
-use crate::clock::DAY_MS;
+use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::{Config, ConfigError, Refusal};
 use crate::families;
 use crate::telemetry::parse_time;
@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     let panels = PanelSet::build(raw, &BuildOptions::lookback(config.forecast().lookback_steps()));
-    output::warn(&panels);
+    output::warn(&panels, SystemClock.now_ms());
     let forecasts: Vec<PanelForecast> =
         panels.panels.iter().map(|panel| forecast(panel, name, &config)).collect::<Result<_, _>>()?;
     let mut rows: Vec<Row<'_>> = Vec::with_capacity(panels.series_count());

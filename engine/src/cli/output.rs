@@ -6,6 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use foreshadow_models::PanelSet;
 
 use super::Failure;
+use crate::clock::DAY_MS;
 use crate::telemetry::SeriesKey;
 
 /// How an answer is printed.
@@ -77,12 +78,17 @@ pub(super) fn number(value: Option<f64>) -> String {
     }
 }
 
-/// Tells on standard error what was refused and what was contradictory in the input.
-pub(super) fn warn(panels: &PanelSet) {
+/// Tells on standard error what was refused, what was contradictory and what is of the future in the input.
+pub(super) fn warn(panels: &PanelSet, now_ms: i64) {
     let mut warnings: Vec<String> =
         panels.rejected.iter().map(|refused| format!("{} is left out: {}", refused.name, refused.reason)).collect();
     for (panel, notes) in panels.panels.iter().zip(&panels.notes) {
         let contradicted = notes.iter().enumerate().filter(|(_, notes)| notes.conflicting > 0);
+        let future = (0..panel.series_count()).filter(|series| panel.cutoff_ms(*series) > now_ms + DAY_MS);
+        warnings.extend(future.map(|series| {
+            let (name, dropped) = (panel.name(series), notes[series].beyond_lookback);
+            format!("{name} ends in the future; {dropped} samples before the lookback from there were left out")
+        }));
         warnings.extend(contradicted.map(|(series, notes)| {
             let times = notes.conflicting;
             format!("{}: {times} times had two values; the last one read was taken", panel.name(series))

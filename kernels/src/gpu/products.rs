@@ -3,155 +3,202 @@
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
-use super::{CHUNK, Gpu, array};
+use super::{CHUNK, Gpu, RowBuffer, array, is_nan};
 use crate::KernelError;
 use crate::products::{Design, Layout};
 
-pub(crate) fn masked_gram<R: Runtime>(
-    gpu: &Gpu<R>,
-    design: &Design,
-    layouts: &[Layout],
-) -> Result<Vec<f64>, KernelError> {
-    if gpu.has_f64() {
-        gram(gpu, &Terms::<f64>::upload(gpu, design, layouts, |value| value), layouts)
-    } else {
-        gram(gpu, &Terms::<f32>::upload(gpu, design, layouts, |value| value as f32), layouts)
-    }
-}
-
-pub(crate) fn masked_cross<R: Runtime>(
-    gpu: &Gpu<R>,
-    design: &Design,
-    layouts: &[Layout],
-    layout_of: &[usize],
-    y: &[f64],
-) -> Result<Vec<f64>, KernelError> {
-    // Time-major, and 0 where a series is not observed: such a step then adds nothing to any sum.
-    let (steps, series) = (design.steps(), layout_of.len());
-    let mut values = vec![0.0; steps * series];
-    for (s, &layout) in layout_of.iter().enumerate() {
-        for t in (0..steps).filter(|&t| !y[s * steps + t].is_nan()) {
-            values[t * series + s] = y[s * steps + t];
-        }
-        for &t in &layouts[layout].missing {
-            values[t as usize * series + s] = 0.0;
-        }
-    }
-    if gpu.has_f64() {
-        cross(gpu, &Terms::<f64>::upload(gpu, design, layouts, |value| value), layout_of, &values)
-    } else {
-        let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
-        cross(gpu, &Terms::<f32>::upload(gpu, design, layouts, |value| value as f32), layout_of, &values)
-    }
-}
-
-/// A design's columns and the layouts' knots on the device.
-struct Terms<F> {
+/// A design's columns, its layouts and which of them each series has, in device memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms<R: Runtime> {
+    gpu: Gpu<R>,
+    /// `[steps, shared]`: neighbouring units read neighbouring columns.
     columns: Handle,
+    /// `[hinges, layouts]`, as steps.
     knots: Handle,
+    /// `[steps, layouts]`: 1 where a layout does not miss the step, else 0.
+    observed: Handle,
+    /// One a series.
+    layout_of: Handle,
     steps: usize,
     shared: usize,
     hinges: usize,
     layouts: usize,
-    zero: F,
+    series: usize,
 }
 
-impl<F: Float + CubeElement> Terms<F> {
-    fn upload<R: Runtime>(gpu: &Gpu<R>, design: &Design, layouts: &[Layout], narrow: impl Fn(f64) -> F) -> Self {
-        let (steps, shared) = (design.steps(), design.columns());
-        let at = (0..shared).flat_map(|column| (0..steps).map(move |t| (t, column)));
-        let columns: Vec<F> = at.map(|(t, column)| narrow(design.value(t, column))).collect();
-        let knots: Vec<u32> = layouts.iter().flat_map(|layout| layout.knots.iter().copied()).collect();
+impl<R: Runtime> Terms<R> {
+    /// Copies what was checked on the host to the device.
+    pub(crate) fn upload(
+        gpu: &Gpu<R>,
+        design: &Design,
+        layouts: &[Layout],
+        layout_of: &[usize],
+    ) -> Result<Self, KernelError> {
+        let (steps, shared, count) = (design.steps(), design.columns(), layouts.len());
         let hinges = layouts.first().map_or(0, |layout| layout.knots.len());
-        let (columns, knots) = (gpu.upload(&columns), gpu.upload(&knots));
-        Self { columns, knots, steps, shared, hinges, layouts: layouts.len(), zero: narrow(0.0) }
+        let at = (0..steps).flat_map(|t| (0..shared).map(move |column| (t, column)));
+        let columns = gpu.upload_floats(at.map(|(t, column)| design.value(t, column)));
+        let knots = (0..hinges).flat_map(|hinge| layouts.iter().map(move |layout| layout.knots[hinge]));
+        let mut observed = vec![1_u32; steps * count];
+        for (l, layout) in layouts.iter().enumerate() {
+            layout.missing.iter().for_each(|&t| observed[t as usize * count + l] = 0);
+        }
+        let terms = Self {
+            gpu: gpu.clone(),
+            columns,
+            knots: gpu.upload(&knots.collect::<Vec<_>>()),
+            observed: gpu.upload(&observed),
+            layout_of: gpu.upload(&layout_of.iter().map(|&layout| layout as u32).collect::<Vec<_>>()),
+            steps,
+            shared,
+            hinges,
+            layouts: count,
+            series: layout_of.len(),
+        };
+        gpu.accepted("upload")?;
+        Ok(terms)
+    }
+
+    /// The device they lie on.
+    pub(crate) fn gpu(&self) -> &Gpu<R> {
+        &self.gpu
     }
 
     fn order(&self) -> usize {
         self.shared + self.hinges
     }
 
-    fn columns<R: Runtime>(&self) -> ArrayArg<R> {
-        array(&self.columns, self.shared * self.steps)
+    fn columns(&self) -> ArrayArg<R> {
+        array(&self.columns, self.steps * self.shared)
     }
 
-    fn knots<R: Runtime>(&self) -> ArrayArg<R> {
+    fn knots(&self) -> ArrayArg<R> {
         array(&self.knots, self.hinges * self.layouts)
     }
+
+    fn observed(&self) -> ArrayArg<R> {
+        array(&self.observed, self.steps * self.layouts)
+    }
+
+    fn layout_of(&self) -> ArrayArg<R> {
+        array(&self.layout_of, self.series)
+    }
+
+    /// Runs of steps that one launch does; an empty one where there are none, for sums are begun in it.
+    fn chunks(&self) -> impl Iterator<Item = (u32, u32)> {
+        let steps = self.steps;
+        (0..steps.max(1)).step_by(CHUNK).map(move |first| (first as u32, (first + CHUNK).min(steps) as u32))
+    }
 }
 
-fn gram<R: Runtime, F: Float + CubeElement + Into<f64>>(
-    gpu: &Gpu<R>,
-    terms: &Terms<F>,
-    layouts: &[Layout],
-) -> Result<Vec<f64>, KernelError> {
-    let mut observed = vec![1_u32; layouts.len() * terms.steps];
-    for (layout, observed) in layouts.iter().zip(observed.chunks_mut(terms.steps)) {
-        layout.missing.iter().for_each(|&t| observed[t as usize] = 0);
+pub(crate) fn masked_gram<R: Runtime>(x: &Terms<R>) -> Result<RowBuffer<R>, KernelError> {
+    let sums = RowBuffer::empty(&x.gpu, x.layouts, x.order() * x.order())?;
+    if x.gpu.has_f64() {
+        launch_gram::<R, f64>(x, &sums)
+    } else {
+        launch_gram::<R, f32>(x, &sums)
     }
-    let observed_count = observed.len();
-    let observed = gpu.upload(&observed);
-    let count = layouts.len() * terms.order() * terms.order();
-    let sums = gpu.upload(&vec![terms.zero; count]);
-    let (cubes, dim) = gpu.one_unit_per(count);
-    for first in (0..terms.steps).step_by(CHUNK) {
-        // SAFETY: `sums` holds one element a unit, `observed` one a layout and step, the terms what
-        // `Terms::upload` made; the layouts' knots were checked to lie on the grid. Units past the last stop.
+    x.gpu.accepted("masked Gram matrices")?;
+    Ok(sums)
+}
+
+fn launch_gram<R: Runtime, F: Float>(x: &Terms<R>, sums: &RowBuffer<R>) {
+    let Some((cubes, dim)) = x.gpu.one_unit_per_any(sums.count() * sums.width()) else { return };
+    for (first, last) in x.chunks() {
+        // SAFETY: `sums` holds one element a unit, the terms what `Terms::upload` made them with; the layouts'
+        // knots were checked to lie on the grid. Units past the last stop.
         unsafe {
             gram_kernel::launch_unchecked::<F, R>(
-                gpu.client(),
+                x.gpu.client(),
                 cubes.clone(),
                 dim,
-                terms.columns(),
-                terms.knots(),
-                array(&observed, observed_count),
-                array(&sums, count),
-                terms.steps as u32,
-                terms.shared as u32,
-                terms.hinges as u32,
-                first as u32,
-                (first + CHUNK).min(terms.steps) as u32,
+                x.columns(),
+                x.knots(),
+                x.observed(),
+                sums.arg(),
+                x.layouts as u32,
+                x.shared as u32,
+                x.hinges as u32,
+                first,
+                last,
             );
         }
     }
-    let sums: Vec<F> = gpu.download(&sums, "masked Gram matrices")?;
-    Ok(sums.into_iter().map(Into::into).collect())
 }
 
-fn cross<R: Runtime, F: Float + CubeElement + Into<f64>>(
-    gpu: &Gpu<R>,
-    terms: &Terms<F>,
-    layout_of: &[usize],
-    y: &[F],
-) -> Result<Vec<f64>, KernelError> {
-    let (series, order) = (layout_of.len(), terms.order());
-    let values = gpu.upload(y);
-    let layout_of = gpu.upload(&layout_of.iter().map(|&layout| layout as u32).collect::<Vec<_>>());
-    let sums = gpu.upload(&vec![terms.zero; series * order]);
-    let (cubes, dim) = gpu.one_unit_per(series * order);
-    for first in (0..terms.steps).step_by(CHUNK) {
-        // SAFETY: `sums` holds one element a unit, `values` one a step and series, `layout_of` one a series
-        // and each of them a layout of the terms, as was checked. Units past the last stop.
+pub(crate) fn masked_cross<R: Runtime>(x: &Terms<R>, y: &RowBuffer<R>) -> Result<RowBuffer<R>, KernelError> {
+    let sums = RowBuffer::empty(&x.gpu, x.series, x.order())?;
+    if x.gpu.has_f64() {
+        launch_cross::<R, f64>(x, y, &sums)
+    } else {
+        launch_cross::<R, f32>(x, y, &sums)
+    }
+    x.gpu.accepted("masked cross-products")?;
+    Ok(sums)
+}
+
+fn launch_cross<R: Runtime, F: Float>(x: &Terms<R>, y: &RowBuffer<R>, sums: &RowBuffer<R>) {
+    let Some((cubes, dim)) = x.gpu.one_unit_per_any(sums.count() * sums.width()) else { return };
+    for (first, last) in x.chunks() {
+        // SAFETY: `sums` holds one element a unit, `y` was checked to hold one a step and series, each of
+        // `layout_of` to be a layout of the terms. Units past the last stop.
         unsafe {
             cross_kernel::launch_unchecked::<F, R>(
-                gpu.client(),
+                x.gpu.client(),
                 cubes.clone(),
                 dim,
-                terms.columns(),
-                terms.knots(),
-                array(&layout_of, series),
-                array(&values, y.len()),
-                array(&sums, series * order),
-                terms.steps as u32,
-                terms.shared as u32,
-                terms.hinges as u32,
-                first as u32,
-                (first + CHUNK).min(terms.steps) as u32,
+                x.columns(),
+                x.knots(),
+                x.observed(),
+                x.layout_of(),
+                y.arg(),
+                sums.arg(),
+                x.layouts as u32,
+                x.shared as u32,
+                x.series as u32,
+                first,
+                last,
             );
         }
     }
-    let sums: Vec<F> = gpu.download(&sums, "masked cross-products")?;
-    Ok((0..series).flat_map(|s| (0..order).map(move |i| (s, i))).map(|(s, i)| sums[i * series + s].into()).collect())
+}
+
+pub(crate) fn take_fitted<R: Runtime>(
+    x: &Terms<R>,
+    factors: &RowBuffer<R>,
+    y: &RowBuffer<R>,
+) -> Result<RowBuffer<R>, KernelError> {
+    let left = RowBuffer::empty(&x.gpu, y.count(), y.width())?;
+    if x.gpu.has_f64() {
+        launch_take::<R, f64>(x, factors, y, &left);
+    } else {
+        launch_take::<R, f32>(x, factors, y, &left);
+    }
+    x.gpu.accepted("residuals")?;
+    Ok(left)
+}
+
+fn launch_take<R: Runtime, F: Float>(x: &Terms<R>, factors: &RowBuffer<R>, y: &RowBuffer<R>, left: &RowBuffer<R>) {
+    let Some((cubes, dim)) = x.gpu.one_unit_per_any(y.count() * y.width()) else { return };
+    // SAFETY: `y` and `left` hold one element a unit, a step and series; `factors` was checked to hold one a term
+    // and series, each of `layout_of` to be a layout of the terms. Units past the last stop.
+    unsafe {
+        take_kernel::launch_unchecked::<F, R>(
+            x.gpu.client(),
+            cubes,
+            dim,
+            x.columns(),
+            x.knots(),
+            x.layout_of(),
+            factors.arg(),
+            y.arg(),
+            left.arg(),
+            x.layouts as u32,
+            x.shared as u32,
+            x.hinges as u32,
+            x.series as u32,
+        );
+    }
 }
 
 /// Column `column` of a layout at step `t`: a shared one, or the hinge that leaves zero at its knot. Time is
@@ -160,20 +207,19 @@ fn cross<R: Runtime, F: Float + CubeElement + Into<f64>>(
 fn term<F: Float>(
     columns: &Array<F>,
     knots: &Array<u32>,
-    steps: u32,
+    layouts: u32,
     shared: u32,
-    hinges: u32,
     layout: u32,
     column: u32,
     t: u32,
 ) -> F {
     let mut value = F::new(0.0f32);
     if column < shared {
-        value = columns[(column * steps + t) as usize];
+        value = columns[(t * shared + column) as usize];
     } else {
-        let knot = knots[(layout * hinges + column - shared) as usize];
+        let knot = knots[((column - shared) * layouts + layout) as usize];
         if t > knot {
-            value = columns[(steps + t) as usize] - columns[(steps + knot) as usize];
+            value = columns[(t * shared + 1) as usize] - columns[(knot * shared + 1) as usize];
         }
     }
     value
@@ -185,7 +231,7 @@ fn gram_kernel<F: Float>(
     knots: &Array<u32>,
     observed: &Array<u32>,
     sums: &mut Array<F>,
-    steps: u32,
+    layouts: u32,
     shared: u32,
     hinges: u32,
     first: u32,
@@ -194,14 +240,17 @@ fn gram_kernel<F: Float>(
     let at = ABSOLUTE_POS;
     if at < sums.len() {
         let order = shared + hinges;
-        let layout = at as u32 / (order * order);
-        let i = at as u32 / order % order;
-        let j = at as u32 % order;
-        let mut sum = sums[at];
+        let layout = at as u32 % layouts;
+        let i = at as u32 / layouts / order;
+        let j = at as u32 / layouts % order;
+        let mut sum = F::new(0.0f32);
+        if first > 0 {
+            sum = sums[at];
+        }
         for t in first..last {
-            if observed[(layout * steps + t) as usize] == 1 {
-                sum += term::<F>(columns, knots, steps, shared, hinges, layout, i, t)
-                    * term::<F>(columns, knots, steps, shared, hinges, layout, j, t);
+            if observed[(t * layouts + layout) as usize] == 1 {
+                sum += term::<F>(columns, knots, layouts, shared, layout, i, t)
+                    * term::<F>(columns, knots, layouts, shared, layout, j, t);
             }
         }
         sums[at] = sum;
@@ -212,25 +261,60 @@ fn gram_kernel<F: Float>(
 fn cross_kernel<F: Float>(
     columns: &Array<F>,
     knots: &Array<u32>,
+    observed: &Array<u32>,
     layout_of: &Array<u32>,
     y: &Array<F>,
     sums: &mut Array<F>,
-    steps: u32,
+    layouts: u32,
     shared: u32,
-    hinges: u32,
+    series: u32,
     first: u32,
     last: u32,
 ) {
     let at = ABSOLUTE_POS;
     if at < sums.len() {
-        let series = layout_of.len() as u32;
         let i = at as u32 / series;
         let s = at as u32 % series;
         let layout = layout_of[s as usize];
-        let mut sum = sums[at];
+        let mut sum = F::new(0.0f32);
+        if first > 0 {
+            sum = sums[at];
+        }
         for t in first..last {
-            sum += term::<F>(columns, knots, steps, shared, hinges, layout, i, t) * y[(t * series + s) as usize];
+            let value = y[(t * series + s) as usize];
+            if observed[(t * layouts + layout) as usize] == 1 && !is_nan::<F>(value) {
+                sum += term::<F>(columns, knots, layouts, shared, layout, i, t) * value;
+            }
         }
         sums[at] = sum;
+    }
+}
+
+#[cube(launch_unchecked)]
+fn take_kernel<F: Float>(
+    columns: &Array<F>,
+    knots: &Array<u32>,
+    layout_of: &Array<u32>,
+    factors: &Array<F>,
+    y: &Array<F>,
+    left: &mut Array<F>,
+    layouts: u32,
+    shared: u32,
+    hinges: u32,
+    series: u32,
+) {
+    let at = ABSOLUTE_POS;
+    if at < left.len() {
+        let t = at as u32 / series;
+        let s = at as u32 % series;
+        let layout = layout_of[s as usize];
+        let mut rest = y[at];
+        // A NaN stays what it is: WGSL promises nothing of its difference.
+        if !is_nan::<F>(rest) {
+            for i in 0..shared + hinges {
+                rest -= term::<F>(columns, knots, layouts, shared, layout, i, t) * factors[(i * series + s) as usize];
+            }
+        }
+        left[at] = rest;
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use foreshadow_kernels::Trend;
 use rayon::prelude::*;
 
-use crate::classical::{Drift, Ets, LowRankRidge, Naive, Prophet, SeasonalNaive};
+use crate::classical::{Drift, Ets, LowRankRidge, Naive, Prophet, SeasonalNaive, Theta};
 use crate::season::{calendar, detect};
 use crate::{Model, Window};
 
@@ -94,13 +94,12 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     for trend in [Trend::None, Trend::Damped] {
         pool.push(Candidate::learned(Ets::new(trend, 1), all.clone(), LEVEL_LOOKBACK));
     }
+    pool.push(Candidate::learned(Theta::dot(1), all.clone(), LEVEL_LOOKBACK));
     for (season, members) in by_season(seasons, |s| &s.smoothed) {
+        let lookback = (SMOOTHED_PERIODS * season).max(LEVEL_LOOKBACK);
+        pool.push(Candidate::learned(Theta::dot(season), members.clone(), lookback));
         for trend in [Trend::None, Trend::Damped] {
-            pool.push(Candidate::learned(
-                Ets::new(trend, season),
-                members.clone(),
-                (SMOOTHED_PERIODS * season).max(LEVEL_LOOKBACK),
-            ));
+            pool.push(Candidate::learned(Ets::new(trend, season), members.clone(), lookback));
         }
     }
     for (season, members) in by_season(seasons, |s| &s.folded) {

@@ -4,6 +4,10 @@ use std::ops::Range;
 
 use foreshadow_kernels::{Lanes, Matrix, score};
 
+/// Samples that are worked on together: their series' states stay in the nearest caches from the first look at them
+/// to the last.
+const BLOCK: usize = 1_024;
+
 /// Weight of a new score in the running means: they forget by half in about 14 samples.
 const WEIGHT: f32 = 0.05;
 
@@ -166,21 +170,39 @@ impl Scorer {
 
     /// Scores a batch and updates the series it names. Samples of one series are taken in the batch's order.
     pub fn tick(&mut self, samples: &[Sample]) -> Tick {
-        let mut scored = Vec::with_capacity(samples.len());
-        let mut operands = Vec::with_capacity(samples.len());
-        for sample in samples {
-            let (outcome, operand) = self.admit(sample);
-            scored.push(Scored { score: 0.0, outcome });
-            operands.push(operand);
+        let mut tick = Tick { scored: Vec::with_capacity(samples.len()), counts: Counts::default() };
+        for block in samples.chunks(BLOCK) {
+            self.fetch(block);
+            self.score(block, &mut tick);
         }
-        let row = |column: usize| Matrix::Cpu(Lanes::from_fn(1, samples.len(), |_, i| operands[i][column]));
+        tick
+    }
+
+    /// Touches what a block needs, each series apart from the others, so that the waits for memory overlap.
+    fn fetch(&self, block: &[Sample]) {
+        let touch = |sample: &Sample| {
+            let series = usize::try_from(sample.id).ok().filter(|&id| id < self.states.len())?;
+            Some(self.states[series].last_ms ^ self.shadows[series].mean.to_bits().cast_signed())
+        };
+        std::hint::black_box(block.iter().filter_map(touch).fold(0, |all, one| all ^ one));
+    }
+
+    fn score(&mut self, block: &[Sample], tick: &mut Tick) {
+        let first = tick.scored.len();
+        let mut operands = [[f32::NAN; 3]; BLOCK];
+        for (sample, operand) in block.iter().zip(&mut operands) {
+            let (outcome, own) = self.admit(sample);
+            tick.scored.push(Scored { score: 0.0, outcome });
+            *operand = own;
+        }
+        let operands = &operands[..block.len()];
+        let row = |column: usize| Matrix::Cpu(Lanes::from_fn(1, block.len(), |_, i| operands[i][column]));
         let threshold: Vec<f32> = operands.iter().map(|operand| operand[2]).collect();
-        let scores = score(&row(0), &row(1), &threshold).expect("a tick's operands share one shape on the host");
+        let scores = score(&row(0), &row(1), &threshold).expect("a block's operands share one shape on the host");
         let (Matrix::Cpu(score), Matrix::Cpu(anomaly)) = (scores.score, scores.anomaly) else {
             unreachable!("scores lie where their operands do");
         };
-        let mut counts = Counts::default();
-        for (i, (sample, scored)) in samples.iter().zip(&mut scored).enumerate() {
+        for (i, (sample, scored)) in block.iter().zip(&mut tick.scored[first..]).enumerate() {
             if scored.outcome == Outcome::Normal {
                 scored.score = score.get(0, i);
                 if anomaly.get(0, i) == 1.0 {
@@ -188,9 +210,8 @@ impl Scorer {
                 }
                 self.states[sample.id as usize].take(*scored, threshold[i]);
             }
-            counts.take(scored.outcome);
+            tick.counts.take(scored.outcome);
         }
-        Tick { scored, counts }
     }
 
     /// What a sample comes to before its score is known, `Normal` meaning that it has one, and its

@@ -12,25 +12,40 @@ use super::time::{EXPECTED, TimeUnit, parse_time};
 use super::{Columns, Gather, TableSpec, shown};
 use crate::telemetry::{SeriesKey, SourceError};
 
-pub(super) fn read(spec: &TableSpec) -> Result<Vec<RawSeries>, SourceError> {
-    let opened = File::open(&spec.path).map_err(|source| SourceError::Read { path: shown(&spec.path), source })?;
-    let file = BufReader::with_capacity(1 << 18, opened);
-    if spec.path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
-        read_from(spec, MultiGzDecoder::new(file))
-    } else {
-        read_from(spec, file)
-    }
-}
+/// Rows that settle the unit of the time column.
+const VOTERS: usize = 1_000;
 
-fn read_from(spec: &TableSpec, input: impl Read) -> Result<Vec<RawSeries>, SourceError> {
-    let mut reader = csv::ReaderBuilder::new().buffer_capacity(1 << 18).from_reader(input);
+pub(super) fn read(spec: &TableSpec) -> Result<Vec<RawSeries>, SourceError> {
+    let mut reader = open(spec)?;
     let header = reader.byte_headers().map_err(|source| failed(spec, 0, source))?;
     let present: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_string()).collect();
     if present.is_empty() {
         return Err(SourceError::Empty { path: shown(&spec.path) });
     }
     let columns = spec.columns(&present, |_| true)?;
-    gather(spec, &mut reader, &present, &columns)
+    let unit = match spec.time_unit {
+        TimeUnit::Auto => voted(open(spec)?, columns.time),
+        given => given,
+    };
+    gather(spec, &mut reader, &present, &columns, unit)
+}
+
+fn open(spec: &TableSpec) -> Result<Reader<Box<dyn Read>>, SourceError> {
+    let opened = File::open(&spec.path).map_err(|source| SourceError::Read { path: shown(&spec.path), source })?;
+    let file = BufReader::with_capacity(1 << 18, opened);
+    let gzipped = spec.path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
+    let input: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    Ok(csv::ReaderBuilder::new().buffer_capacity(1 << 18).from_reader(input))
+}
+
+/// The unit that most of the first rows' times are in. What cannot be read is told when it is read again.
+fn voted(reader: Reader<Box<dyn Read>>, column: usize) -> TimeUnit {
+    let records = reader.into_byte_records().map_while(Result::ok).take(VOTERS);
+    let number = |record: ByteRecord| {
+        let text = str::from_utf8(record.get(column)?).ok()?.trim();
+        text.parse::<i64>().ok().or_else(|| Some(text.parse::<f64>().ok().filter(|n| n.is_finite())? as i64))
+    };
+    TimeUnit::Auto.settled_by_most(records.filter_map(number))
 }
 
 fn gather(
@@ -38,11 +53,11 @@ fn gather(
     reader: &mut Reader<impl Read>,
     present: &[String],
     columns: &Columns,
+    mut unit: TimeUnit,
 ) -> Result<Vec<RawSeries>, SourceError> {
     let mut gather = Gather::default();
     let mut record = ByteRecord::new();
     let mut joined = Vec::new();
-    let mut unit = spec.time_unit;
     for row in 1.. {
         if !reader.read_byte_record(&mut record).map_err(|source| failed(spec, row, source))? {
             break;

@@ -161,7 +161,8 @@ impl Table<'_> {
         };
         let numbers = cast(array, &DataType::Int64).map_err(|_| self.refuse(0, column, &kind, EXPECTED))?;
         let numbers: &Int64Array = numbers.as_primitive::<Int64Type>();
-        let unit = numbers.values().first().map_or(unit, |first| unit.settled_by(*first));
+        let unit =
+            unit.settled_by_most((0..numbers.len()).filter(|at| numbers.is_valid(*at)).map(|at| numbers.value(at)));
         self.unit = if kind.is_integer() { unit } else { self.unit };
         let ms = |(at, number): (usize, &i64)| {
             let refused = || self.refuse(at, column, number, EXPECTED);

@@ -120,3 +120,12 @@ fn every_label_of_a_parquet_table_tells_series_apart() {
     let expected = [r#"{shard="7",spot="true"}"#, r#"{shard="8",spot="true"}"#, r#"{shard="8",spot="false"}"#];
     assert_eq!(names, expected, "a number with a fraction is no label");
 }
+
+#[test]
+fn one_broken_time_does_not_speak_for_all() {
+    let rows: String = (0..20).map(|i| format!("b,{},{i}\n", 1_700_000_000 + 60 * i)).collect();
+    let text = format!("host,timestamp,value\na,9223372036854775,1\n{rows}");
+    let (_folder, spec) = written("t.csv", text.as_bytes());
+    let series = spec.read().unwrap();
+    assert_eq!((series[1].times_ms[0], series[1].times_ms[1]), (1_700_000_000_000, 1_700_000_060_000));
+}

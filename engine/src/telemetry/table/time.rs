@@ -3,7 +3,7 @@
 /// What a number in a time column counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum TimeUnit {
-    /// By the column's type, or by how large the first number is.
+    /// By the column's type, or by how large most of the first numbers are.
     Auto,
     /// Seconds since the epoch.
     S,
@@ -21,7 +21,7 @@ pub enum TimeUnit {
 pub(super) const EXPECTED: &str = "a time in the unit of --time-unit";
 
 impl TimeUnit {
-    /// `Auto` settled by the first number: seconds up to the year 5138, milliseconds and microseconds from
+    /// `Auto` settled by one number: seconds up to the year 5138, milliseconds and microseconds from
     /// 1973 on.
     pub(super) fn settled_by(self, number: i64) -> Self {
         match (self, number.unsigned_abs()) {
@@ -31,6 +31,20 @@ impl TimeUnit {
             (Self::Auto, _) => Self::Ns,
             (settled, _) => settled,
         }
+    }
+
+    /// `Auto` settled by what most of the numbers say, the earlier of equals, so that one broken time does not
+    /// speak for all; still `Auto` without a number.
+    pub(super) fn settled_by_most(self, numbers: impl Iterator<Item = i64>) -> Self {
+        let mut votes: Vec<(Self, usize)> = Vec::new();
+        for unit in numbers.map(|number| self.settled_by(number)) {
+            match votes.iter_mut().find(|(known, _)| *known == unit) {
+                Some((_, count)) => *count += 1,
+                None => votes.push((unit, 1)),
+            }
+        }
+        let most = votes.into_iter().rev().max_by_key(|(_, count)| *count);
+        most.map_or(self, |(unit, _)| unit)
     }
 
     /// Milliseconds since the epoch of a number in this unit; `None` when it does not fit or this is text.

@@ -1,0 +1,304 @@
+//! The stages of one run: losses, picks, residuals, refits, and what is told of them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::blend::{Blend, Kind, Losses, Rounds};
+use super::folds::Folds;
+use super::pool::{Candidate, Seasons};
+use super::{Choice, FittedAuto, Part};
+use crate::backtest::HeldOut;
+use crate::conformal::{Intervals, held_out_shares};
+use crate::metrics::seasonal_scale;
+use crate::{BacktestError, Chosen, FitStatus, Horizon, Model, Quantiles, Window};
+
+/// The candidate that every series has.
+const NAIVE: usize = 0;
+
+/// One fold's forecast of one series by one candidate; `None` where its fit was not usable.
+pub(super) type FoldMean = Option<Vec<f64>>;
+
+/// Forecasts of candidates' members at their cutoffs: `[candidate][round][member]`.
+type Means = Vec<Vec<Vec<FoldMean>>>;
+
+/// Everything that the stages of one run share.
+pub(super) struct Run<'a> {
+    pub(super) window: &'a Window<'a>,
+    pub(super) horizon: Horizon,
+    pub(super) seed: u64,
+    pub(super) seasons: Vec<Seasons>,
+    pub(super) folds: Vec<Folds>,
+    pub(super) pool: Vec<Candidate>,
+    pub(super) done: AtomicUsize,
+    pub(super) progress: &'a (dyn Fn(usize, usize) + Sync),
+}
+
+impl Run<'_> {
+    pub(super) fn finish(self) -> Result<FittedAuto, BacktestError> {
+        let losses = self.losses()?;
+        let picked: Vec<Blend> = losses.iter().map(|own| own.choose(NAIVE)).collect();
+        let held_out = self.residuals(&picked)?;
+        let Refit { status, served, champions } = self.refit(&picked)?;
+        let mut choices = Vec::with_capacity(status.len());
+        let mut intervals = Vec::with_capacity(status.len());
+        for (s, own) in held_out.into_iter().enumerate() {
+            // A champion that failed on the whole window leaves its residuals behind.
+            let kept = served[s] == picked[s] && status[s].is_usable();
+            let learned = if kept { Intervals::learn(&own.champion) } else { None };
+            choices.push(self.choice(s, &picked[s], &served[s], &status[s], &losses[s], &own));
+            intervals.push(learned);
+        }
+        let non_negative = |s: usize| self.window.values(s).iter().all(|y| y.is_nan() || *y >= 0.0);
+        let non_negative = (0..status.len()).map(non_negative).collect();
+        Ok(FittedAuto { status, choices, intervals, non_negative, champions })
+    }
+
+    /// What every series' picking folds say of every candidate and of every kind of blend.
+    fn losses(&self) -> Result<Vec<Losses>, BacktestError> {
+        let members: Vec<Vec<usize>> = self.pool.iter().map(|c| c.members.clone()).collect();
+        let means = self.forecasts(&members, |s| &self.folds[s].picking)?;
+        let of_series = |s: usize| {
+            let place: Vec<Option<usize>> = members.iter().map(|own| own.binary_search(&s).ok()).collect();
+            let ends = &self.folds[s].picking;
+            let round = |round: usize| {
+                let said = |(candidate, at): (usize, &Option<usize>)| at.map(|at| &means[candidate][round][at]);
+                place.iter().enumerate().map(said).collect()
+            };
+            let rounds = Rounds {
+                means: (0..ends.len()).map(round).collect(),
+                actuals: ends.iter().map(|end| self.actual(s, *end)).collect(),
+            };
+            rounds.judge(self.pool.len())
+        };
+        Ok((0..self.folds.len()).into_par_iter().map(of_series).collect())
+    }
+
+    /// Residuals of each series' champion and of its seasonal naive on the calibrating folds.
+    fn residuals(&self, picked: &[Blend]) -> Result<Vec<Residuals>, BacktestError> {
+        let reference: Vec<Blend> = (0..picked.len()).map(|s| Blend::single(self.reference(s))).collect();
+        let members: Vec<Vec<usize>> = (0..self.pool.len())
+            .map(|c| (0..picked.len()).filter(|&s| picked[s].holds(c) || reference[s].holds(c)).collect())
+            .collect();
+        let means = self.forecasts(&members, |s| &self.folds[s].calibrating)?;
+        let of_series = |s: usize| {
+            let mut residuals = Residuals::default();
+            for (round, end) in self.folds[s].calibrating.iter().enumerate() {
+                let said = |candidate: usize| {
+                    let at = members[candidate].binary_search(&s).ok()?;
+                    means[candidate][round][at].as_deref()
+                };
+                let errors = |blend: &Blend| -> Option<Vec<f64>> {
+                    let mean = blend.mean(said)?;
+                    Some(self.actual(s, *end).iter().zip(mean).map(|(y, f)| y - f).collect())
+                };
+                residuals.champion.extend(errors(&picked[s]));
+                residuals.seasonal_naive.extend(errors(&reference[s]));
+            }
+            residuals
+        };
+        Ok((0..picked.len()).into_par_iter().map(of_series).collect())
+    }
+
+    /// Fits every champion on the whole window. A series whose champion, or a part of it, fails there is served
+    /// by naive.
+    fn refit(&self, picked: &[Blend]) -> Result<Refit, BacktestError> {
+        let mut served = picked.to_vec();
+        let mut status = vec![FitStatus::NoData; picked.len()];
+        let fit = |candidate: usize, members: &[usize]| {
+            let window = self.window.only(members).with_lookback(self.pool[candidate].lookback);
+            let fitted = self.pool[candidate].model.fit(&window, self.seed);
+            fitted.map_err(|source| BacktestError::Fit { origin: 0, source })
+        };
+        let fitted: Vec<_> = (0..self.pool.len())
+            .into_par_iter()
+            .map(|c| (c, (0..picked.len()).filter(|&s| picked[s].holds(c)).collect::<Vec<_>>()))
+            .filter(|(_, members)| !members.is_empty())
+            .map(|(candidate, members)| Ok((candidate, fit(candidate, &members)?, members)))
+            .collect::<Result<_, BacktestError>>()?;
+        for (candidate, fitted, members) in &fitted {
+            for (&s, own) in members.iter().zip(fitted.status()) {
+                if picked[s].leads(*candidate) {
+                    status[s] = own.clone();
+                }
+                if *candidate != NAIVE && !own.is_usable() {
+                    served[s] = Blend::single(NAIVE);
+                }
+            }
+        }
+        let mut champions: Vec<Part> = Vec::with_capacity(fitted.len() + 1);
+        for (candidate, fitted, members) in fitted {
+            let weight = |&s: &usize| if served[s] == picked[s] { picked[s].weight(candidate) } else { 0.0 };
+            let members = members.iter().map(|s| (*s, weight(s))).collect();
+            champions.push(Part { fitted, members });
+        }
+        let fallen: Vec<usize> = (0..picked.len()).filter(|&s| served[s] != picked[s]).collect();
+        if !fallen.is_empty() {
+            let fitted = fit(NAIVE, &fallen)?;
+            fallen.iter().zip(fitted.status()).for_each(|(s, own)| status[*s] = own.clone());
+            champions.push(Part { fitted, members: fallen.iter().map(|s| (*s, 1.0)).collect() });
+        }
+        Ok(Refit { status, served, champions })
+    }
+
+    /// Forecasts of each candidate's members at each of their cutoffs.
+    fn forecasts<'b>(
+        &self,
+        members: &[Vec<usize>],
+        ends: impl Fn(usize) -> &'b [usize] + Sync,
+    ) -> Result<Means, BacktestError> {
+        let rounds = (0..self.folds.len()).map(|s| ends(s).len()).max().unwrap_or(0);
+        let jobs: Vec<(usize, usize)> =
+            (0..members.len()).flat_map(|candidate| (0..rounds).map(move |round| (candidate, round))).collect();
+        let means = jobs
+            .par_iter()
+            .map(|&(candidate, round)| {
+                let means = self.forecast(candidate, round, &members[candidate], |s| ends(s).get(round).copied());
+                (self.progress)(self.done.fetch_add(1, Ordering::Relaxed) + 1, self.batch_count());
+                means
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut means = means.into_iter();
+        Ok(members.iter().map(|_| means.by_ref().take(rounds).collect()).collect())
+    }
+
+    /// One batch: a candidate's members that have a cutoff in this round.
+    fn forecast(
+        &self,
+        candidate: usize,
+        round: usize,
+        members: &[usize],
+        end: impl Fn(usize) -> Option<usize>,
+    ) -> Result<Vec<FoldMean>, BacktestError> {
+        let present: Vec<(usize, usize)> = members.iter().filter_map(|&s| Some((s, end(s)?))).collect();
+        let mut means = vec![None; members.len()];
+        if present.is_empty() {
+            return Ok(means);
+        }
+        let series: Vec<usize> = present.iter().map(|(s, _)| *s).collect();
+        let seen = self.window.only(&series).until(|at| present[at].1).with_lookback(self.pool[candidate].lookback);
+        let fitted = self.pool[candidate].model.fit(&seen, self.seed);
+        let fitted = fitted.map_err(|source| BacktestError::Fit { origin: round, source })?;
+        let none = Quantiles::new(Vec::new()).expect("no level is out of order");
+        let forecast = fitted.predict(self.horizon, &none);
+        let forecast = forecast.map_err(|source| BacktestError::Predict { origin: round, source })?;
+        let mut at = 0;
+        for (slot, s) in means.iter_mut().zip(members) {
+            if present.get(at).is_some_and(|(present, _)| present == s) {
+                *slot = fitted.status()[at].is_usable().then(|| forecast.mean(at).to_vec());
+                at += 1;
+            }
+        }
+        Ok(means)
+    }
+
+    /// Batches of a whole run at most, for progress.
+    fn batch_count(&self) -> usize {
+        let most = |of: fn(&Folds) -> usize| self.folds.iter().map(of).max().unwrap_or(0);
+        self.pool.len() * (most(|f| f.picking.len()) + most(|f| f.calibrating.len()))
+    }
+
+    fn actual(&self, series: usize, end: usize) -> &[f64] {
+        let values = self.window.values(series);
+        &values[end..values.len().min(end + self.horizon.steps())]
+    }
+
+    /// The candidate that repeats the series' main season.
+    fn reference(&self, series: usize) -> usize {
+        let name = match self.seasons[series].main() {
+            1 => return NAIVE,
+            season => crate::classical::SeasonalNaive { season }.name(),
+        };
+        self.pool.iter().position(|c| c.model.name() == name).unwrap_or(NAIVE)
+    }
+
+    fn name(&self, blend: &Blend) -> String {
+        match blend.kind {
+            Some(kind) => kind.name().into(),
+            None => self.pool[blend.parts[0].0].model.name(),
+        }
+    }
+
+    fn choice(
+        &self,
+        s: usize,
+        picked: &Blend,
+        served: &Blend,
+        status: &FitStatus,
+        losses: &Losses,
+        own: &Residuals,
+    ) -> Choice {
+        let tried = |candidate: &usize| self.is_tried(*candidate, s);
+        let named = |candidate: usize| (self.pool[candidate].model.name(), losses.singles[candidate]);
+        let blends = Kind::ALL.into_iter().zip(losses.blends).map(|(kind, loss)| (kind.name().into(), loss));
+        let fallback = self.fallback(s, picked, served, status, losses);
+        let kept = served == picked && status.is_usable();
+        let scale = seasonal_scale(self.window.values(s), self.seasons[s].main());
+        let judged = held_out_shares(&own.champion, Quantiles::standard().levels()).filter(|_| kept);
+        let held_out = judged.map(|shares| HeldOut {
+            folds: own.champion.len(),
+            mase: mean_absolute(&own.champion).zip(scale).map(|(error, scale)| error / scale),
+            mase_seasonal_naive: mean_absolute(&own.seasonal_naive).zip(scale).map(|(error, scale)| error / scale),
+            coverage95_percent: 100.0 * shares.inside,
+            share_below: shares.below,
+        });
+        Choice {
+            chosen: Chosen { champion: self.name(served), fallback },
+            parts: served.parts.iter().map(|(c, weight)| (self.pool[*c].model.name(), *weight)).collect(),
+            seasons: self.seasons[s].confirmed.clone(),
+            losses: (0..self.pool.len()).filter(tried).map(named).chain(blends).collect(),
+            picking_folds: self.folds[s].picking.len(),
+            held_out,
+        }
+    }
+
+    fn is_tried(&self, candidate: usize, s: usize) -> bool {
+        self.pool[candidate].members.binary_search(&s).is_ok()
+    }
+
+    /// Why a series is served by a naive family without having picked it.
+    fn fallback(
+        &self,
+        s: usize,
+        picked: &Blend,
+        served: &Blend,
+        status: &FitStatus,
+        losses: &Losses,
+    ) -> Option<String> {
+        if !status.is_usable() || *status == FitStatus::Constant {
+            return None;
+        }
+        if losses.singles.iter().all(Option::is_none) {
+            let (length, least) = (self.window.values(s).len(), self.seasons[s].least_steps());
+            let needed = least + self.horizon.steps();
+            return Some(format!("no fold could be scored: {length} steps, {needed} needed"));
+        }
+        if picked != served {
+            return Some(format!("{} failed on the whole window", self.name(picked)));
+        }
+        let others = || (0..self.pool.len()).filter(|&c| !self.pool[c].floor && self.is_tried(c, s));
+        let defeated = others().next().is_some() && others().all(|c| losses.singles[c].is_none());
+        let on_the_floor = served.parts.iter().all(|(c, _)| self.pool[*c].floor);
+        (on_the_floor && defeated).then(|| "no family but the naive ones could be fitted".into())
+    }
+}
+
+/// Status and serving blend of each series, and the fitted families.
+struct Refit {
+    status: Vec<FitStatus>,
+    served: Vec<Blend>,
+    champions: Vec<Part>,
+}
+
+/// Actual less forecast on the calibrating folds of one series.
+#[derive(Clone, Debug, Default)]
+struct Residuals {
+    champion: Vec<Vec<f64>>,
+    seasonal_naive: Vec<Vec<f64>>,
+}
+
+fn mean_absolute(folds: &[Vec<f64>]) -> Option<f64> {
+    let observed = || folds.iter().flatten().filter(|e| e.is_finite());
+    let count = observed().count();
+    (count > 0).then(|| observed().map(|e| e.abs()).sum::<f64>() / count as f64)
+}
