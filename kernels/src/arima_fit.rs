@@ -61,6 +61,21 @@ pub struct ArimaCandidate {
     pub free: Vec<f64>,
 }
 
+/// How far a search for the likelihood's top goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ArimaEffort {
+    /// One look at where it begins, for what it promises.
+    Glance,
+    /// Until a step promises under a thousandth of a nat, enough to be compared; given up where the way leads within a
+    /// margin of the unit circle, as [`ArimaFit::clear_of_unit_circle`] has it.
+    Rank {
+        /// How far from the circle a root must stay, in modulus.
+        margin: f64,
+    },
+    /// Until a step promises under 2e-5 nats.
+    Full,
+}
+
 /// A model fitted exactly.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArimaFit {
@@ -78,14 +93,17 @@ pub struct ArimaFit {
     pub aicc: f64,
     /// False where a cap on evaluations was hit before the likelihood settled.
     pub converged: bool,
+    /// Nats by which the likelihood may still rise.
+    pub promised: f64,
     /// Places that the search looked at.
     pub evaluations: usize,
 }
 
 impl ArimaFit {
-    /// A candidate that begins where this search ended.
+    /// A candidate that begins where this search ended, its criterion what the likelihood's top promises.
     pub fn into_candidate(self) -> ArimaCandidate {
-        ArimaCandidate { order: self.order, constant: self.constant.is_some(), aicc: self.aicc, free: self.free }
+        let aicc = self.aicc - 2.0 * self.promised;
+        ArimaCandidate { order: self.order, constant: self.constant.is_some(), aicc, free: self.free }
     }
 
     /// Whether no polynomial of two or more coefficients has a root within `margin` of the unit circle.
@@ -160,13 +178,14 @@ pub fn arima_screen(
     cpu::arima_fit::arima_screen(series, orders, margin, keep)
 }
 
-/// Maximises the exact Gaussian likelihood of one series, begun from a candidate of its screen, in at most so many looks
-/// at it.
+/// Maximises the exact Gaussian likelihood of one series, begun from a candidate of its screen.
 ///
 /// The constant and the variance are profiled out; the rest follows by a damped Gauss-Newton search. Derivatives of the
-/// likelihood and of the innovations are central differences of filters that run side by side.
-pub fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, most: usize) -> ArimaFit {
-    cpu::arima_fit::arima_fit(series, candidate, most)
+/// likelihood and of the innovations are central differences of filters that run side by side. Gaps are filled unless
+/// the effort is full; they are too for a first way up, and for the search of a season so long that its covariance would
+/// take seconds.
+pub fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
+    cpu::arima_fit::arima_fit(series, candidate, effort)
 }
 
 /// The exact Gaussian likelihood of one series, its noise's variance and constant at their best.

@@ -31,7 +31,8 @@ mod theta_fit;
 
 pub use arima::{ArmaGradient, ArmaOrder, arma_gradient};
 pub use arima_fit::{
-    ArimaCandidate, ArimaFit, ArimaLikelihood, ArimaSeries, MAX_BLOCK, arima_fit, arima_likelihood, arima_screen,
+    ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, MAX_BLOCK, arima_fit, arima_likelihood,
+    arima_screen,
 };
 pub use autocorrelation::autocorrelations;
 pub use batch::{Batch, Rows};

@@ -21,11 +21,16 @@ use self::search::Look;
 pub(crate) use self::transform::clear_of_unit_circle;
 use super::arima::HALF;
 use crate::ArmaOrder;
-use crate::arima_fit::{ArimaCandidate, ArimaFit, ArimaLikelihood, ArimaSeries, aicc, log_likelihood};
+use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, aicc, log_likelihood};
 
 /// Half the span of a central difference: its error is this squared, times a third derivative of at most some
 /// thousands.
 const SPAN: f64 = 3e-5;
+/// Cells of covariance that a look at a series with gaps may go through; a longer season is searched with its gaps
+/// filled, and its likelihood and state there are the filter's.
+const SEARCHED: usize = 30_000_000;
+/// Free numbers that a search begins within: partial autocorrelations of 0.995.
+const INSIDE: f64 = 3.0;
 
 /// See [`crate::arima_screen`].
 pub(crate) fn arima_screen(
@@ -39,15 +44,23 @@ pub(crate) fn arima_screen(
 }
 
 /// See [`crate::arima_fit`].
-pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, most: usize) -> ArimaFit {
+pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
     let (order, constant) = (candidate.order, candidate.constant);
     let filled = Data::filled(series, constant);
-    let mut end = search::minimise(&candidate.free, most, |free| filled.look(order, free));
-    // A search that is cut short is there to be compared: it spares the matrices that a gap asks for.
-    let in_full = series.values.iter().any(|v| v.is_nan()) && most == usize::MAX;
+    // Where a number is at its bound nothing moves, downhill or not: a search begins from inside.
+    let start: Vec<f64> = candidate.free.iter().map(|free| free.clamp(-INSIDE, INSIDE)).collect();
+    let usable = |free: &[f64]| match effort {
+        ArimaEffort::Rank { margin } => clear_of_unit_circle(order, &transform::coefficients(order, free), margin),
+        _ => true,
+    };
+    let mut end = search::minimise(&start, effort, usable, |free| filled.look(order, free));
+    // A search that is there to be compared spares the matrices that a gap asks for.
+    let in_full = series.values.iter().any(|v| v.is_nan()) && effort == ArimaEffort::Full;
+    let size = order.ar_reach().max(order.ma_reach() + 1) + series.lost_steps();
+    let searched = in_full && size * size * series.values.len() <= SEARCHED;
     let gaps = Data::with_gaps(series, constant);
-    if in_full {
-        let near = search::minimise(&end.free, most, |free| gaps.look(order, free));
+    if searched {
+        let near = search::minimise(&end.free, effort, usable, |free| gaps.look(order, free));
         end = search::End { evaluations: end.evaluations + near.evaluations, ..near };
     }
     let coefficients = transform::coefficients(order, &end.free);
@@ -58,6 +71,7 @@ pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, mo
         constant: likelihood.constant,
         aicc: aicc(likelihood.log_likelihood(), likelihood.observed as f64, parameters),
         converged: end.converged && likelihood.log_likelihood().is_finite(),
+        promised: end.promised,
         evaluations: end.evaluations,
         likelihood,
         coefficients,
@@ -123,7 +137,7 @@ impl<'a> Data<'a> {
     /// The negative log-likelihood at free numbers, its gradient and about its curvature: central differences, many
     /// likelihoods side by side.
     fn look(&self, order: ArmaOrder, free: &[f64]) -> Look {
-        let mut look = Look { value: 0.0, gradient: Vec::new(), rows: Vec::new(), weights: Vec::new(), squares: 1.0 };
+        let mut look = Look::default();
         // The first lane of each round holds the place itself.
         for from in (0..free.len().max(1)).step_by(7) {
             let some = from..(from + 7).min(free.len());
@@ -148,7 +162,8 @@ impl<'a> Data<'a> {
         };
         let own: Vec<Vec<f64>> = (0..W).map(place).collect();
         let rows: Vec<[f64; W]> = (0..order.coefficients()).map(|i| std::array::from_fn(|w| own[w][i])).collect();
-        let mut innovations = Innovations::new();
+        let steps = self.gaps.as_ref().map_or(self.differenced.len(), |series| series.values.len());
+        let mut innovations = Innovations::new(steps);
         let (sums, observed) = self.sums(order, &rows, Some(&mut innovations));
         let profiled: [(f64, Option<f64>); W] = std::array::from_fn(|w| self.profile(&sums, w));
         let value = |w: usize| -log_likelihood(observed[w], profiled[w].0, sums.logs[w]);
@@ -156,6 +171,9 @@ impl<'a> Data<'a> {
         for i in 0..some.len() {
             let (up, down) = (1 + 2 * i, 2 + 2 * i);
             look.gradient.push((value(up) - value(down)) / (2.0 * SPAN));
+            // A filter's diffuse start rounds its values to some 1e-8, of which a second difference would be all noise.
+            let bend = (value(up) + value(down) - 2.0 * value(0)) / (SPAN * SPAN);
+            look.bends.push(if self.gaps.is_some() { 0.0 } else { bend });
             let (up_constant, down_constant) = (profiled[up].1.unwrap_or(0.0), profiled[down].1.unwrap_or(0.0));
             let moved = |(gone, left): (&[f64; W], &[f64; W])| {
                 let (above, below) = (gone[up] - up_constant * left[up], gone[down] - down_constant * left[down]);

@@ -96,7 +96,8 @@ fn filter<R: Runtime, F: Float + CubeElement>(y: &Buffer<R>, input: &Handle, tap
     }
     let (steps, series) = (y.steps(), y.series());
     let output = y.gpu().empty::<F>(steps * series);
-    let stride = (CHUNK / taps.len).max(1);
+    // A step goes round its own loop once and round the inner one a time more than it has taps.
+    let stride = (CHUNK / (taps.len + 1)).max(1);
     for first in (0..steps).step_by(stride) {
         let (cubes, dim) = y.gpu().one_unit_per(series);
         // SAFETY: the copies hold `steps * series` elements, `taps` a row of `series` a coefficient. Steps before

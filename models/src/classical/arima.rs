@@ -3,7 +3,7 @@
 //! Source: Hyndman and Khandakar, Automatic time series forecasting: the forecast package for R, Journal of
 //! Statistical Software 27(3), 2008; Box, Jenkins and Reinsel, *Time Series Analysis*, 4th ed.
 
-use foreshadow_kernels::{ArimaCandidate, ArimaFit, ArimaSeries, ArmaOrder, arima_fit, arima_screen};
+use foreshadow_kernels::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaSeries, ArmaOrder, arima_fit, arima_screen};
 use rayon::prelude::*;
 
 use self::ahead::Learned;
@@ -20,14 +20,17 @@ const LONGEST_SEASON: usize = 400;
 /// The most coefficients at lags of a step, at lags of a season, and in all where there is a season.
 const MOST: usize = 5;
 const MOST_SEASONAL: usize = 2;
-/// Models of a screen that go a few steps up the exact likelihood, those that go to its top, and how many stand by in
-/// case none of them may be used.
-const SHORT_LIST: usize = 8;
-const FIRST_STEPS: usize = 4;
-const FINALISTS: usize = 3;
+/// Models of a screen whose exact likelihood is looked at, those that go to its top, and how many stand by in case none
+/// of them may be used.
+const SHORT_LIST: usize = 6;
+const FINALISTS: usize = 2;
 const STAND_BY: usize = 24;
+/// How far a criterion may be from the best for the model to compete: before the exact likelihood has been looked at,
+/// and by what that look promises.
+const REACH: f64 = 40.0;
+const NEAR: f64 = 2.0;
 /// How near the unit circle a root of a chosen model may come, in modulus.
-const ROOT_MARGIN: f64 = 0.001;
+const ROOT_MARGIN: f64 = 0.0001;
 
 /// An ARIMA model, its order given or to be chosen for each series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,31 +165,40 @@ impl Arima {
     /// Fits the best of a screen exactly and takes the likeliest for its size that may be used.
     ///
     /// Sums of squares end some way from the likelihood's top where a root lies near the unit circle, so the best of
-    /// the screen first go a few steps up and are ranked anew.
+    /// the screen are ranked anew by what a look at the likelihood there promises.
     fn choose(&self, series: &ArimaSeries<'_>, candidates: Vec<ArimaCandidate>) -> Option<ArimaFit> {
         if let Some(fixed) = self.fixed {
             let constant = fixed.constant && series.may_have_constant();
             let own = candidates.iter().find(|c| c.order == fixed.order && c.constant == constant)?;
-            return Some(arima_fit(series, own, usize::MAX)).filter(|fit| fit.converged);
+            return Some(arima_fit(series, own, ArimaEffort::Full)).filter(|fit| fit.converged);
         }
-        let mut near: Vec<ArimaCandidate> = candidates
+        let enough = candidates.first()?.aicc + REACH;
+        let within = candidates.iter().take(SHORT_LIST).take_while(|candidate| candidate.aicc < enough).count();
+        let mut near: Vec<ArimaCandidate> = candidates[..within]
             .iter()
-            .take(SHORT_LIST)
-            .map(|candidate| arima_fit(series, candidate, FIRST_STEPS).into_candidate())
+            .map(|candidate| arima_fit(series, candidate, ArimaEffort::Glance).into_candidate())
+            .filter(|candidate| candidate.aicc.is_finite())
             .collect();
         near.sort_by(|a, b| a.aicc.total_cmp(&b.aicc));
         let mut best: Option<ArimaFit> = None;
-        for (rank, candidate) in near.iter().chain(candidates.iter().skip(SHORT_LIST)).enumerate() {
-            if rank >= FINALISTS && best.is_some() {
+        for (rank, candidate) in near.iter().chain(&candidates[within..]).enumerate() {
+            if best.as_ref().is_some_and(|best| rank >= FINALISTS || candidate.aicc > best.aicc + NEAR) {
                 break;
             }
-            let fit = arima_fit(series, candidate, usize::MAX);
-            let usable = fit.converged && fit.clear_of_unit_circle(ROOT_MARGIN);
-            if usable && best.as_ref().is_none_or(|best| fit.aicc < best.aicc) {
+            let fit = arima_fit(series, candidate, ArimaEffort::Rank { margin: ROOT_MARGIN });
+            if fit.converged && best.as_ref().is_none_or(|best| fit.aicc < best.aicc) {
                 best = Some(fit);
             }
         }
-        best
+        let usable = |fit: &ArimaFit| fit.converged && fit.clear_of_unit_circle(ROOT_MARGIN);
+        let Some(best) = best else {
+            // Where every top lies on the circle's edge the series is so: what is settled there still is stationary.
+            return near.iter().map(|near| arima_fit(series, near, ArimaEffort::Full)).find(|fit| fit.converged);
+        };
+        let polished = arima_fit(series, &best.clone().into_candidate(), ArimaEffort::Full);
+        // What was ranked saw gaps filled, so it may not stand in for a fit that did not.
+        let whole = series.values.iter().all(|value| !value.is_nan());
+        if usable(&polished) { Some(polished) } else { whole.then_some(best) }
     }
 }
 

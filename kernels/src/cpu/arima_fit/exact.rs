@@ -27,6 +27,9 @@ pub(super) struct Sums<const W: usize> {
 
 /// Where a lane's observations come from.
 pub(super) trait Source<const W: usize> {
+    /// Whether the lanes are compared with each other: then their gains come to rest at one step, so that a difference
+    /// between them is none of when that is. Otherwise each comes to rest alone.
+    const COMPARED: bool;
     fn steps(&self) -> usize;
     fn row(&self, step: usize) -> [f64; W];
     /// Whether a lane still runs; one that has ended is no longer summed.
@@ -37,6 +40,8 @@ pub(super) trait Source<const W: usize> {
 pub(super) struct Same<'a>(pub(super) &'a [f64]);
 
 impl<const W: usize> Source<W> for Same<'_> {
+    const COMPARED: bool = true;
+
     fn steps(&self) -> usize {
         self.0.len()
     }
@@ -59,6 +64,8 @@ pub(super) struct Each<'a, const W: usize> {
 }
 
 impl<const W: usize> Source<W> for Each<'_, W> {
+    const COMPARED: bool = false;
+
     fn steps(&self) -> usize {
         self.rows.len()
     }
@@ -94,8 +101,10 @@ pub(super) struct Innovations<const W: usize> {
 }
 
 impl<const W: usize> Innovations<W> {
-    pub(super) fn new() -> Self {
-        Self { rows: [Vec::new(), Vec::new()], weights: Vec::new() }
+    /// Room for so many steps.
+    pub(super) fn new(steps: usize) -> Self {
+        let rows = || Vec::with_capacity(steps);
+        Self { rows: [rows(), rows()], weights: Vec::with_capacity(steps) }
     }
 
     #[inline(always)]
@@ -130,8 +139,9 @@ impl<Y: Source<W>, const W: usize> WithSimd for Run<'_, Y, W> {
 
 /// Steps between two looks at whether the gain still moves.
 const LOOK: usize = 8;
-/// Change of the state's covariance that counts as none.
-const STILL: f64 = 1e-17;
+/// Change of the state's covariance that counts as none: those still to come add to some thousand times that, in units
+/// of the noise's variance.
+const STILL: f64 = 1e-13;
 
 impl<Y: Source<W>, const W: usize> Run<'_, Y, W> {
     #[inline(always)]
@@ -170,7 +180,7 @@ impl<Y: Source<W>, const W: usize> Run<'_, Y, W> {
                     sums.logs[w] += product[w].ln();
                 }
                 product = [1.0; W];
-                filter.settle();
+                filter.settle(Y::COMPARED);
             }
             let (mut pull, mut pull_ones) = ([0.0; W], [0.0; W]);
             for w in 0..W {
@@ -230,9 +240,9 @@ impl<const W: usize> Filter<W> {
         }
     }
 
-    /// Stops what no longer moves, each lane for itself.
+    /// Stops what no longer moves, each lane for itself or all together.
     #[inline(always)]
-    fn settle(&mut self) {
+    fn settle(&mut self, together: bool) {
         if self.settled {
             return;
         }
@@ -242,14 +252,13 @@ impl<const W: usize> Filter<W> {
                 most[w] = most[w].max(row[w] * row[w]);
             }
         }
-        let mut all = true;
+        let still: [bool; W] = std::array::from_fn(|w| (self.scale[w] * most[w]).abs() < STILL);
+        self.settled = still.iter().all(|still| *still);
         for w in 0..W {
-            if (self.scale[w] * most[w]).abs() < STILL {
+            if self.settled || (still[w] && !together) {
                 self.scale[w] = 0.0;
             }
-            all &= self.scale[w] == 0.0;
         }
-        self.settled = all;
     }
 
     /// One step ahead: the state moves by the gain times `pull`, and the gain by the covariance's change.

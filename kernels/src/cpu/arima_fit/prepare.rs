@@ -49,13 +49,15 @@ fn filled(values: &[f64], season: usize) -> Vec<f64> {
     filled
 }
 
-/// What the neighbouring seasons hold at a step: the mean of those observed, 0 where none is.
+/// What the nearest seasons on either side hold at a step: their mean, 0 where none holds anything.
 fn in_season(values: &[f64], filled: &[f64], step: usize, season: usize) -> f64 {
     if season < 2 {
         return 0.0;
     }
-    let earlier = step.checked_sub(season).map(|i| filled[i]);
-    let later = values.get(step + season).copied().filter(|v| !v.is_nan());
+    // A gap of more than a season is not filled yet a season before its end.
+    let known = |v: &f64| !v.is_nan();
+    let earlier = (1..).map_while(|k| step.checked_sub(k * season)).map(|i| filled[i]).find(known);
+    let later = (1..).map_while(|k| values.get(step + k * season)).copied().find(known);
     match (earlier, later) {
         (Some(a), Some(b)) => 0.5 * (a + b),
         (a, b) => a.or(b).unwrap_or(0.0),
@@ -77,6 +79,9 @@ mod tests {
         for (found, expected) in filled(&wave, 4).iter().zip(&whole) {
             assert!((found - expected).abs() < 1e-12, "{found} {expected}");
         }
+        let mut long = whole.clone();
+        long[5..11].fill(f64::NAN);
+        assert!(filled(&long, 4).iter().all(|value| value.is_finite()), "a gap longer than the season");
     }
 
     #[test]

@@ -4,9 +4,12 @@ use foreshadow_kernels::{ArimaFit, ArimaSeries};
 
 use super::ahead::Learned;
 use super::differences::{is_constant, needed};
-use super::{Arima, LONGEST_SEASON};
+use super::{Arima, LONGEST_SEASON, MOST, MOST_SEASONAL};
 use crate::FitStatus;
 use crate::transform::fill_gaps;
+
+/// Cells of covariance that a filter over gaps goes through at most: some seconds of one core.
+const LARGEST_FILTER: usize = 1_000_000_000;
 
 /// A series that can be forecast.
 pub(super) enum Prepared {
@@ -85,6 +88,10 @@ pub(super) fn prepare(model: &Arima, values: &[f64]) -> Result<Prepared, FitStat
         Some(fixed) => (fixed.differences, fixed.seasonal_differences),
         None => needed(&values, season),
     };
+    let lost = differences + season * seasonal_differences;
+    if observed < values.len() && !gaps_can_be_bridged(&values, season, seasonal_differences, lost) {
+        return Err(FitStatus::NotConverged);
+    }
     let filled = fill_gaps(&values);
     let differenced = ArimaSeries { values: &filled, differences, seasonal_differences, season }.differenced();
     let mean = differenced.iter().sum::<f64>() / differenced.len().max(1) as f64;
@@ -98,4 +105,13 @@ pub(super) fn prepare(model: &Arima, values: &[f64]) -> Result<Prepared, FitStat
     values.iter_mut().for_each(|v| *v /= size.sqrt());
     let scale = spread * size.sqrt();
     Ok(Prepared::Ready(Ready { values, centre, scale, differences, seasonal_differences, season }))
+}
+
+/// Whether every slot of a season that is differenced was once observed, and the filter's covariance is of a size to be
+/// carried over all steps.
+fn gaps_can_be_bridged(values: &[f64], season: usize, seasonal_differences: usize, lost: usize) -> bool {
+    let slots = if seasonal_differences > 0 { season } else { 1 };
+    let known = |slot: usize| values.iter().skip(slot).step_by(slots).any(|value| !value.is_nan());
+    let size = lost + if season > 1 { MOST + MOST_SEASONAL * season } else { MOST };
+    (0..slots).all(known) && size * size * values.len() <= LARGEST_FILTER
 }

@@ -11,6 +11,9 @@ const PASSES: usize = 5;
 /// robust passes and with a seasonal smoother of degree 0, as statsforecast calls it.
 pub(super) fn seasonal_strength(values: &[f64], season: usize) -> f64 {
     let n = values.len();
+    if values.iter().all(|value| *value == values[0]) {
+        return 0.0;
+    }
     let width = odd((1.5 * season as f64 / (1.0 - 1.5 / CYCLES as f64)).ceil() as usize);
     let (low_pass, trend_smoother) = (Smoother::new(odd(season + 1), n, true), Smoother::new(width, n, true));
     let mut trend = vec![0.0; n];
