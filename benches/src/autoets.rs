@@ -7,7 +7,7 @@ use foreshadow_models::{Fitted, Panel};
 use serde_json::{Value, json};
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, peer};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer};
 
 const SEASON: usize = 24;
 const SEED: u64 = 1_524;
@@ -34,7 +34,7 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     if context.peers {
         against_statsforecast(&bench, &fitted, cpu_seconds / count as f64, figures)?;
     }
-    Ok(())
+    mase::figures("autoets", &model, context, figures)
 }
 
 /// Scores our parameters and statsforecast's by one function, on the unchanged series: the form that each chose, and

@@ -10,6 +10,7 @@ mod peers;
 mod program;
 
 pub mod accuracy;
+pub mod arima;
 pub mod autoets;
 pub mod ceilings;
 pub mod clock;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use foreshadow_benches::{
-    BenchError, Context, Figures, Scale, accuracy, autoets, ceilings, demo, ets, m4, mstl, plot, prophet, provider,
-    score, telemetry, theta,
+    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, demo, ets, m4, mstl, plot, prophet,
+    provider, score, telemetry, theta,
 };
 use miette::IntoDiagnostic;
 
@@ -33,10 +33,11 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 11] = [
+const AREAS: [(&str, Area); 12] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
     ("autoets", autoets::figures),
+    ("arima", arima::figures),
     ("theta", theta::figures),
     ("mstl", mstl::figures),
     ("score", score::figures),
@@ -48,7 +49,7 @@ const AREAS: [(&str, Area); 11] = [
 ];
 
 /// Areas that a run without names leaves out: they take minutes.
-const LONG: [&str; 1] = ["telemetry"];
+const LONG: [&str; 2] = ["arima", "telemetry"];
 
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();

@@ -2,14 +2,14 @@
 
 use foreshadow_kernels::Trend;
 use foreshadow_models::classical::{
-    AutoEts, Card, Ces, Delta, Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, Rho, SeasonalMedian, SeasonalNaive,
-    Theta,
+    Arima, AutoEts, Card, Ces, Delta, Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, Rho, SeasonalMedian,
+    SeasonalNaive, Theta,
 };
 use foreshadow_models::{Auto, Horizon, Model};
 
 /// Names that may stand in `forecast.models`, for messages.
 pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, smedian, ridge, theta, ces, \
-card, rho, delta, mstl, prophet, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
+card, rho, delta, mstl, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
 ets_aadn; a season is one day, or N steps as in snaive24; mstl, card, rho and delta have a day and a week, or others as \
 in mstl24_168";
 
@@ -51,7 +51,9 @@ pub fn family(name: &str, season: usize, horizon: Horizon) -> Option<Box<dyn Mod
         ("ridge", given) => Box::new(LowRankRidge { season: up_to(any, given)? }),
         ("theta", given) => Box::new(Theta::dot(up_to(any, given)?)),
         ("ces", given) => Box::new(Ces::auto(up_to(LONGEST_TRIED_SEASON, given)?)),
-        ("autoets", given) => Box::new(AutoEts::new(up_to(LONGEST_TRIED_SEASON, given)?)),
+        ("autoarima", []) => Box::new(Arima::auto(1)),
+        ("sarima", given) => Box::new(Arima::auto(up_to(Arima::LONGEST_SEASON, given).filter(|season| *season > 1)?)),
+        ("autoets", given) => Box::new(AutoEts { season: up_to(LONGEST_TRIED_SEASON, given)? }),
         ("card", given) => pair(given).map(|(season, longer)| Box::new(Card::new(season, longer)))?,
         ("rho", given) => pair(given).map(|(season, longer)| Box::new(Rho::new(season, longer)))?,
         ("delta", given) => pair(given).map(|(season, longer)| Box::new(Delta::new(season, longer)))?,
@@ -118,6 +120,9 @@ mod tests {
             ("ces1", "ces"),
             ("autoets", "autoets24"),
             ("autoets1", "autoets"),
+            ("autoarima", "autoarima"),
+            ("sarima", "sarima24"),
+            ("sarima7", "sarima7"),
             ("mstl", "mstl24_168"),
             ("mstl168_24", "mstl24_168"),
             ("mstl12", "mstl12"),

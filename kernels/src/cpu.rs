@@ -1,5 +1,7 @@
 //! The work on this machine's cores: rayon across series, pulp's run-time choice of instructions inside.
 
+pub(crate) mod arima;
+pub(crate) mod arima_fit;
 pub(crate) mod autocorrelation;
 pub(crate) mod ces;
 pub(crate) mod ces_fit;

@@ -10,6 +10,7 @@ use cubecl::server::ServerError;
 
 use crate::KernelError;
 
+pub(crate) mod arima;
 pub(crate) mod autocorrelation;
 mod buffer;
 pub(crate) mod ces;

@@ -6,6 +6,8 @@
 //! compare with.
 #![allow(unsafe_code)] // kernel launches and SIMD loads; every block says why it holds
 
+mod arima;
+mod arima_fit;
 mod autocorrelation;
 mod batch;
 mod ces;
@@ -30,6 +32,11 @@ pub mod solve;
 mod theta;
 mod theta_fit;
 
+pub use arima::{ArmaGradient, ArmaOrder, arma_gradient};
+pub use arima_fit::{
+    ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, MAX_BLOCK, arima_fit, arima_likelihood,
+    arima_screen,
+};
 pub use autocorrelation::autocorrelations;
 pub use batch::{Batch, Rows};
 pub use ces::{CES_TRIANGLE, CES_WEIGHTS, CesForm, CesSquares, ces_squares};

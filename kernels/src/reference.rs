@@ -1,5 +1,7 @@
 //! Plain `f64` twins of every operation, written from the source and not from the kernel, for tests.
 
+pub mod arima;
+pub mod arima_fit;
 pub mod autocorrelation;
 pub mod ces;
 pub mod ces_fit;

@@ -1,5 +1,6 @@
 //! The classical families, a module each.
 
+mod arima;
 mod card;
 mod ces;
 mod ets;
@@ -10,6 +11,7 @@ mod ridge;
 mod seasonal_median;
 mod theta;
 
+pub use arima::{Arima, ArimaParameters, FittedArima};
 pub use card::{Card, CardSeasons, Delta, FittedCard, Rho};
 pub use ces::{Ces, CesParameters, FittedCes};
 pub use ets::{AutoEts, Ets, EtsParameters, FittedAutoEts, FittedEts};

@@ -81,21 +81,23 @@ impl Blend {
         self.parts[0].0
     }
 
-    /// What it makes of the parts' forecasts; `None` where one says nothing.
+    /// What it makes of the parts' forecasts; one that says nothing, or nothing finite, has no say. `None` where none
+    /// has.
     pub(super) fn mean<'a>(&self, forecast: impl Fn(usize) -> Option<&'a [f64]>) -> Option<Vec<f64>> {
-        let said: Vec<(&[f64], f64)> = self
-            .parts
-            .iter()
-            .map(|(candidate, weight)| Some((forecast(*candidate)?, *weight)))
-            .collect::<Option<_>>()?;
-        let steps = said.iter().map(|(own, _)| own.len()).min()?;
+        let sound = |(candidate, weight): &(usize, f64)| {
+            let own = forecast(*candidate).filter(|own| own.iter().all(|f| f.is_finite()))?;
+            Some((own, *weight))
+        };
+        let said: Vec<(&[f64], f64)> = self.parts.iter().filter_map(sound).collect();
+        let total: f64 = said.iter().map(|(_, weight)| weight).sum();
+        let steps = said.first()?.0.len();
         let mut at_step: Vec<(f64, f64)> = Vec::with_capacity(said.len());
         let blended = (0..steps).map(|step| {
             at_step.clear();
             at_step.extend(said.iter().map(|(own, weight)| (own[step], *weight)));
             match self.kind {
                 Some(Kind::Weighted) => weighted_median(&mut at_step),
-                Some(Kind::Equal) | None => at_step.iter().map(|(f, weight)| weight * f).sum(),
+                Some(Kind::Equal) | None => at_step.iter().map(|(f, weight)| weight / total * f).sum(),
             }
         });
         Some(blended.collect())
@@ -211,6 +213,16 @@ mod tests {
         assert_eq!(of(vec![(1e9, 0.4), (1.0, 0.3), (2.0, 0.3)]), 2.0, "one wild part moves it little");
         assert_eq!(of(vec![(7.0, 1.0)]), 7.0);
         assert!(of(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn a_part_that_says_nothing_has_no_say() {
+        let blend = Blend::of(Kind::Equal, &[Some(1.0), Some(1.0), Some(1.0)]).unwrap();
+        let said = [Some(vec![1.0, 2.0]), None, Some(vec![f64::NAN, 1.0])];
+        let of = |blend: &Blend, said: &[Option<Vec<f64>>]| blend.mean(|candidate| said[candidate].as_deref());
+        assert_eq!(of(&blend, &said), Some(vec![1.0, 2.0]));
+        assert_eq!(of(&blend, &[Some(vec![1.0]), Some(vec![2.0]), Some(vec![6.0])]), Some(vec![3.0]));
+        assert_eq!(of(&blend, &[None, None, None]), None);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::{Model, Window};
 
 /// Most seasons of a series that the calendar does not know.
 const MAX_FOUND: usize = 2;
+/// Periods that a series must hold to be taken apart by a season.
+const MIN_SHOWN: usize = 3;
 /// Periods that a series must hold to be folded by a season.
 const MIN_PERIODS: usize = 6;
 /// The longest season that exponential smoothing takes part with, and the periods it is shown.
@@ -47,7 +49,9 @@ pub(super) struct Seasons {
     pub tried: Vec<usize>,
     /// The confirmed ones, the most correlated first.
     pub confirmed: Vec<usize>,
-    /// Those of the tried ones that the series holds often enough to be folded by, rising.
+    /// Those of the tried ones that the series shows three times, rising.
+    pub shown: Vec<usize>,
+    /// Those that it holds often enough to be folded by, rising.
     pub folded: Vec<usize>,
     /// The main season where exponential smoothing can afford it, else none.
     pub smoothed: Vec<usize>,
@@ -61,11 +65,12 @@ impl Seasons {
         let known = calendar.iter().copied().filter(|steps| *steps <= values.len());
         let found = confirmed.iter().copied().filter(|steps| !calendar.contains(steps)).take(MAX_FOUND);
         let tried: Vec<usize> = BTreeSet::from_iter(known.chain(found)).into_iter().collect();
+        let shown = tried.iter().copied().filter(|steps| MIN_SHOWN * steps <= values.len()).collect();
         let folded = tried.iter().copied().filter(|steps| MIN_PERIODS * steps <= values.len()).collect();
         let shortest = |known: bool| confirmed.iter().filter(|steps| calendar.contains(steps) == known).min();
         let main = shortest(true).or(shortest(false)).or(tried.first()).copied().unwrap_or(1);
         let smoothed = Some(main).filter(|main| (2..=MAX_SMOOTHED).contains(main)).into_iter().collect();
-        Self { tried, confirmed, folded, smoothed, main }
+        Self { tried, confirmed, shown, folded, smoothed, main }
     }
 
     /// The season that folds keep in step with and errors are measured against: the shortest confirmed one of the
@@ -106,7 +111,7 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     let mut decomposed: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
     for (s, own) in seasons.iter().enumerate() {
         let carried: Vec<usize> =
-            own.folded.iter().copied().filter(|steps| (2..=MAX_SMOOTHED).contains(steps)).collect();
+            own.shown.iter().copied().filter(|steps| (2..=MAX_SMOOTHED).contains(steps)).collect();
         if !carried.is_empty() {
             decomposed.entry(carried).or_default().push(s);
         }
@@ -117,7 +122,7 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     let mut paired: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     for (s, own) in seasons.iter().enumerate() {
         let season = own.smoothed.first().copied().unwrap_or(1);
-        let longer = own.folded.iter().copied().find(|longer| season > 1 && *longer > season && longer % season == 0);
+        let longer = own.shown.iter().copied().find(|longer| season > 1 && *longer > season && longer % season == 0);
         paired.entry((season, longer.unwrap_or(1))).or_default().push(s);
     }
     for ((season, longer), members) in paired {

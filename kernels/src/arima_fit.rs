@@ -1,0 +1,208 @@
+//! ARIMA by maximum likelihood: many orders screened at once, the best of them fitted exactly.
+
+use crate::{ArmaOrder, cpu};
+
+/// The most coefficients that one polynomial may have.
+pub const MAX_BLOCK: usize = 12;
+
+/// One series and how it is made stationary.
+#[derive(Clone, Copy, Debug)]
+pub struct ArimaSeries<'a> {
+    /// Its steps, standardised, from the first observed one on; NaN where unobserved.
+    pub values: &'a [f64],
+    /// Differences at a lag of one step.
+    pub differences: usize,
+    /// Differences at a lag of one season.
+    pub seasonal_differences: usize,
+    /// Steps in a season; 1 for none.
+    pub season: usize,
+}
+
+impl ArimaSeries<'_> {
+    /// Whether a model may have a constant: the mean of a series, or the slope of one differenced once.
+    pub fn may_have_constant(&self) -> bool {
+        self.differences + self.seasonal_differences < 2
+    }
+
+    /// Steps that differencing takes away.
+    pub fn lost_steps(&self) -> usize {
+        self.differences + self.season * self.seasonal_differences
+    }
+
+    /// The series differenced, its gaps filled first.
+    pub fn differenced(&self) -> Vec<f64> {
+        cpu::arima_fit::differenced(self)
+    }
+
+    /// Weights of the steps before in the sum that differencing subtracts, the latest first.
+    pub fn carried(&self) -> Vec<f64> {
+        let mut product = vec![1.0];
+        let lags =
+            std::iter::repeat_n(1, self.differences).chain(std::iter::repeat_n(self.season, self.seasonal_differences));
+        for lag in lags {
+            let before = product.clone();
+            product.resize(before.len() + lag, 0.0);
+            before.iter().enumerate().for_each(|(i, c)| product[i + lag] -= c);
+        }
+        product[1..].iter().map(|c| -c).collect()
+    }
+}
+
+/// A model of a screen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArimaCandidate {
+    /// Its order.
+    pub order: ArmaOrder,
+    /// Whether it has a constant.
+    pub constant: bool,
+    /// Akaike's criterion, corrected for small samples, of the exact likelihood at the screen's coefficients.
+    pub aicc: f64,
+    /// Where an exact search begins: one number a coefficient, free of bounds.
+    pub free: Vec<f64>,
+}
+
+/// How far a search for the likelihood's top goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ArimaEffort {
+    /// One look at where it begins, for what it promises.
+    Glance,
+    /// Until a step promises under a thousandth of a nat, enough to be compared; given up where the way leads within a
+    /// margin of the unit circle, as [`ArimaFit::clear_of_unit_circle`] has it.
+    Rank {
+        /// How far from the circle a root must stay, in modulus.
+        margin: f64,
+    },
+    /// Until a step promises under 2e-5 nats.
+    Full,
+}
+
+/// A model fitted exactly.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArimaFit {
+    /// Its order.
+    pub order: ArmaOrder,
+    /// φ, Φ, θ, Θ, one after the other.
+    pub coefficients: Vec<f64>,
+    /// Where the search ended: one number a coefficient, free of bounds.
+    pub free: Vec<f64>,
+    /// The mean of the differenced series; `None` without one.
+    pub constant: Option<f64>,
+    /// The likelihood there, and what a forecast starts from.
+    pub likelihood: ArimaLikelihood,
+    /// Akaike's criterion, corrected for small samples.
+    pub aicc: f64,
+    /// False where a cap on evaluations was hit before the likelihood settled.
+    pub converged: bool,
+    /// Nats by which the likelihood may still rise.
+    pub promised: f64,
+    /// Places that the search looked at.
+    pub evaluations: usize,
+}
+
+impl ArimaFit {
+    /// A candidate that begins where this search ended, its criterion what the likelihood's top promises.
+    pub fn into_candidate(self) -> ArimaCandidate {
+        let aicc = self.aicc - 2.0 * self.promised;
+        ArimaCandidate { order: self.order, constant: self.constant.is_some(), aicc, free: self.free }
+    }
+
+    /// Whether no polynomial of two or more coefficients has a root within `margin` of the unit circle.
+    pub fn clear_of_unit_circle(&self, margin: f64) -> bool {
+        cpu::arima_fit::clear_of_unit_circle(self.order, &self.coefficients, margin)
+    }
+}
+
+/// The exact Gaussian likelihood of a series and the state that it ends in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArimaLikelihood {
+    /// Observed steps past those that differencing takes away.
+    pub observed: usize,
+    /// Squared innovations over their variances, the noise's variance being one.
+    pub squares: f64,
+    /// Sum of the logarithms of those variances.
+    pub logs: f64,
+    /// The best constant, where one was asked for.
+    pub constant: Option<f64>,
+    /// Expected state of the ARMA process after the last step: its first element is the next step's mean.
+    pub state: Vec<f64>,
+    /// Expected values of as many last steps as differencing looks back, the latest first.
+    pub tail: Vec<f64>,
+}
+
+impl ArimaLikelihood {
+    /// Variance of the noise.
+    pub fn variance(&self) -> f64 {
+        self.squares / self.observed as f64
+    }
+
+    /// The log-likelihood with the noise's variance at its best.
+    pub fn log_likelihood(&self) -> f64 {
+        log_likelihood(self.observed as f64, self.squares, self.logs)
+    }
+}
+
+/// Squared error a step below which a fit counts as perfect, on standardised data: rounding leaves no less.
+const NOTHING: f64 = 1e-20;
+
+pub(crate) fn log_likelihood(observed: f64, squares: f64, logs: f64) -> f64 {
+    let variance = squares / observed + NOTHING;
+    -0.5 * (observed * ((std::f64::consts::TAU * variance).ln() + 1.0) + logs)
+}
+
+/// Akaike's criterion, corrected for small samples; `parameters` counts the variance too.
+pub(crate) fn aicc(log_likelihood: f64, observed: f64, parameters: usize) -> f64 {
+    let k = parameters as f64;
+    let left = observed - k - 1.0;
+    if left > 0.0 { -2.0 * log_likelihood + 2.0 * k + 2.0 * k * (k + 1.0) / left } else { f64::INFINITY }
+}
+
+/// Screens every order on every series and returns the best `keep` models of each, with and without a constant, by
+/// Akaike's corrected criterion.
+///
+/// Each order's conditional sum of squares is minimised from the better of the orders one coefficient smaller by
+/// damped Gauss-Newton steps, in free numbers that keep every polynomial's roots outside the unit circle. Before a
+/// series' first step its first season is thought repeated, or its mean where it is differenced. Where the sums end, the exact likelihood is evaluated
+/// once; models with a polynomial of two or more coefficients that has a root within `margin` of the unit circle are
+/// left out. A gap is filled for the screen from the seasons about it. The smaller orders that an order needs are
+/// screened too, and are candidates. One order asked for alone is searched from every smaller one.
+///
+/// Series run eight side by side, one task a group. What comes out for a series depends on it alone.
+/// Source: Hyndman and Khandakar, Automatic time series forecasting, Journal of Statistical Software 27(3), 2008, for
+/// the criterion and the candidates; Box, Jenkins and Reinsel, 4th ed., 7.2, for the sums.
+pub fn arima_screen(
+    series: &[ArimaSeries<'_>],
+    orders: &[ArmaOrder],
+    margin: f64,
+    keep: usize,
+) -> Vec<Vec<ArimaCandidate>> {
+    cpu::arima_fit::arima_screen(series, orders, margin, keep)
+}
+
+/// Maximises the exact Gaussian likelihood of one series, begun from a candidate of its screen.
+///
+/// The constant and the variance are profiled out; the rest follows by a damped Gauss-Newton search. Derivatives of the
+/// likelihood and of the innovations are central differences of filters that run side by side. Gaps are filled unless
+/// the effort is full; they are too for a first way up, and for the search of a season so long that its covariance would
+/// take seconds.
+pub fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
+    cpu::arima_fit::arima_fit(series, candidate, effort)
+}
+
+/// The exact Gaussian likelihood of one series, its noise's variance and constant at their best.
+///
+/// A series without gaps is differenced and takes time proportional to the order; one with gaps runs through a Kalman
+/// filter whose undifferenced start is diffuse. Both agree with AS 154 as R's `arima` uses it.
+///
+/// Source: Gardner, Harvey and Phillips, AS 154, Applied Statistics 29(3), 1980; Durbin and Koopman, *Time Series
+/// Analysis by State Space Methods*, 2nd ed., chapters 4 and 5.
+pub fn arima_likelihood(
+    series: &ArimaSeries<'_>,
+    order: ArmaOrder,
+    coefficients: &[f64],
+    constant: bool,
+) -> ArimaLikelihood {
+    cpu::arima_fit::arima_likelihood(series, order, coefficients, constant)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! ARIMA by maximum likelihood: the screen over lane groups, the exact search over one series at a time.
+
+mod exact;
+mod kalman;
+mod polynomial;
+mod prepare;
+mod regression;
+mod screen;
+mod search;
+mod solve;
+mod transform;
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use self::exact::{Innovations, Same, Sums, sums};
+pub(crate) use self::prepare::differenced;
+use self::screen::Ladder;
+use self::search::Look;
+pub(crate) use self::transform::clear_of_unit_circle;
+use super::arima::HALF;
+use crate::ArmaOrder;
+use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, aicc, log_likelihood};
+
+/// Half the span of a central difference: its error is this squared, times a third derivative of at most some
+/// thousands.
+const SPAN: f64 = 3e-5;
+/// Cells of covariance that a look at a series with gaps may go through; a longer season is searched with its gaps
+/// filled, and its likelihood and state there are the filter's.
+const SEARCHED: usize = 30_000_000;
+/// Free numbers that a search begins within: partial autocorrelations of 0.995.
+const INSIDE: f64 = 3.0;
+
+/// See [`crate::arima_screen`].
+pub(crate) fn arima_screen(
+    series: &[ArimaSeries<'_>],
+    orders: &[ArmaOrder],
+    margin: f64,
+    keep: usize,
+) -> Vec<Vec<ArimaCandidate>> {
+    let ladder = Ladder::new(orders);
+    series.par_chunks(HALF).flat_map_iter(|group| screen::screen(group, &ladder, margin, keep)).collect()
+}
+
+/// See [`crate::arima_fit`].
+pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
+    let (order, constant) = (candidate.order, candidate.constant);
+    let filled = Data::filled(series, constant);
+    // Where a number is at its bound nothing moves, downhill or not: a search begins from inside.
+    let start: Vec<f64> = candidate.free.iter().map(|free| free.clamp(-INSIDE, INSIDE)).collect();
+    let usable = |free: &[f64]| match effort {
+        ArimaEffort::Rank { margin } => clear_of_unit_circle(order, &transform::coefficients(order, free), margin),
+        _ => true,
+    };
+    let mut end = search::minimise(&start, effort, usable, |free| filled.look(order, free));
+    // A search that is there to be compared spares the matrices that a gap asks for.
+    let in_full = series.values.iter().any(|v| v.is_nan()) && effort == ArimaEffort::Full;
+    let size = order.ar_reach().max(order.ma_reach() + 1) + series.lost_steps();
+    let searched = in_full && size * size * series.values.len() <= SEARCHED;
+    let gaps = Data::with_gaps(series, constant);
+    if searched {
+        let near = search::minimise(&end.free, effort, usable, |free| gaps.look(order, free));
+        end = search::End { evaluations: end.evaluations + near.evaluations, ..near };
+    }
+    let coefficients = transform::coefficients(order, &end.free);
+    let likelihood = if in_full { &gaps } else { &filled }.likelihood(series, order, &coefficients);
+    let parameters = order.coefficients() + 1 + usize::from(constant);
+    ArimaFit {
+        order,
+        constant: likelihood.constant,
+        aicc: aicc(likelihood.log_likelihood(), likelihood.observed as f64, parameters),
+        converged: end.converged && likelihood.log_likelihood().is_finite(),
+        promised: end.promised,
+        evaluations: end.evaluations,
+        likelihood,
+        coefficients,
+        free: end.free,
+    }
+}
+
+/// See [`crate::arima_likelihood`].
+pub(crate) fn arima_likelihood(
+    series: &ArimaSeries<'_>,
+    order: ArmaOrder,
+    coefficients: &[f64],
+    constant: bool,
+) -> ArimaLikelihood {
+    let constant = constant && series.may_have_constant();
+    let gaps = series.values.iter().any(|v| v.is_nan());
+    let data = if gaps { Data::with_gaps(series, constant) } else { Data::filled(series, constant) };
+    data.likelihood(series, order, coefficients)
+}
+
+/// What a likelihood is taken of: the differenced series about its mean, or one with gaps as it is.
+struct Data<'a> {
+    differenced: Vec<f64>,
+    mean: f64,
+    gaps: Option<ArimaSeries<'a>>,
+    constant: bool,
+}
+
+impl<'a> Data<'a> {
+    fn filled(series: &ArimaSeries<'a>, constant: bool) -> Self {
+        let mut differenced = differenced(series);
+        let mean = if constant { differenced.iter().sum::<f64>() / differenced.len().max(1) as f64 } else { 0.0 };
+        differenced.iter_mut().for_each(|value| *value -= mean);
+        Self { differenced, mean, gaps: None, constant }
+    }
+
+    fn with_gaps(series: &ArimaSeries<'a>, constant: bool) -> Self {
+        Self { differenced: Vec::new(), mean: 0.0, gaps: Some(*series), constant }
+    }
+
+    /// The likelihood at coefficients, and the state that the series ends in.
+    fn likelihood(&self, series: &ArimaSeries<'_>, order: ArmaOrder, coefficients: &[f64]) -> ArimaLikelihood {
+        let rows: Vec<[f64; 1]> = coefficients.iter().map(|c| [*c]).collect();
+        let (sums, observed) = self.sums(order, &rows, None);
+        let (squares, best) = self.profile(&sums, 0);
+        let width = order.ar_reach().max(order.ma_reach() + 1);
+        let mean = |column: usize, i: usize| sums.state[column].get(i).map_or(0.0, |row| row[0]);
+        // The constant's share of the state goes with it: what is left is the process about its mean.
+        let shift = best.unwrap_or(0.0);
+        let state = (0..width).map(|i| mean(0, i) - shift * mean(1, i)).collect();
+        let lost = series.lost_steps();
+        let tail = if self.gaps.is_some() {
+            let column = |i: usize| kalman::constant_column(series, series.values.len() as f64 - 1.0 - i as f64);
+            let of = |i: usize| mean(0, width + i) - shift * (mean(1, width + i) - column(i));
+            (0..lost).map(of).collect()
+        } else {
+            series.values.iter().rev().take(lost).copied().collect()
+        };
+        let constant = best.map(|best| best + self.mean);
+        ArimaLikelihood { observed: observed[0] as usize, squares, logs: sums.logs[0], constant, state, tail }
+    }
+
+    /// The negative log-likelihood at free numbers, its gradient and about its curvature: central differences, many
+    /// likelihoods side by side.
+    fn look(&self, order: ArmaOrder, free: &[f64]) -> Look {
+        let mut look = Look::default();
+        // The first lane of each round holds the place itself.
+        for from in (0..free.len().max(1)).step_by(7) {
+            let some = from..(from + 7).min(free.len());
+            match some.len() {
+                0..=1 => self.wide::<4>(order, free, some, &mut look),
+                2..=3 => self.wide::<8>(order, free, some, &mut look),
+                4..=5 => self.wide::<12>(order, free, some, &mut look),
+                _ => self.wide::<16>(order, free, some, &mut look),
+            }
+        }
+        look
+    }
+
+    fn wide<const W: usize>(&self, order: ArmaOrder, free: &[f64], some: Range<usize>, look: &mut Look) {
+        let count = 2 * some.len() + 1;
+        let place = |w: usize| {
+            let mut place = free.to_vec();
+            if (1..count).contains(&w) {
+                place[some.start + (w - 1) / 2] += if w % 2 == 1 { SPAN } else { -SPAN };
+            }
+            transform::coefficients(order, &place)
+        };
+        let own: Vec<Vec<f64>> = (0..W).map(place).collect();
+        let rows: Vec<[f64; W]> = (0..order.coefficients()).map(|i| std::array::from_fn(|w| own[w][i])).collect();
+        let steps = self.gaps.as_ref().map_or(self.differenced.len(), |series| series.values.len());
+        let mut innovations = Innovations::new(steps);
+        let (sums, observed) = self.sums(order, &rows, Some(&mut innovations));
+        let profiled: [(f64, Option<f64>); W] = std::array::from_fn(|w| self.profile(&sums, w));
+        let value = |w: usize| -log_likelihood(observed[w], profiled[w].0, sums.logs[w]);
+        let [gone, left] = &innovations.rows;
+        for i in 0..some.len() {
+            let (up, down) = (1 + 2 * i, 2 + 2 * i);
+            look.gradient.push((value(up) - value(down)) / (2.0 * SPAN));
+            // A filter's diffuse start rounds its values to some 1e-8, of which a second difference would be all noise.
+            let bend = (value(up) + value(down) - 2.0 * value(0)) / (SPAN * SPAN);
+            look.bends.push(if self.gaps.is_some() { 0.0 } else { bend });
+            let (up_constant, down_constant) = (profiled[up].1.unwrap_or(0.0), profiled[down].1.unwrap_or(0.0));
+            let moved = |(gone, left): (&[f64; W], &[f64; W])| {
+                let (above, below) = (gone[up] - up_constant * left[up], gone[down] - down_constant * left[down]);
+                (above - below) / (2.0 * SPAN)
+            };
+            look.rows.push(gone.iter().zip(left).map(moved).collect());
+        }
+        look.value = value(0);
+        look.squares = profiled[0].0 / observed[0];
+        look.weights = innovations.weights;
+    }
+
+    fn sums<const W: usize>(
+        &self,
+        order: ArmaOrder,
+        rows: &[[f64; W]],
+        innovations: Option<&mut Innovations<W>>,
+    ) -> (Sums<W>, [f64; W]) {
+        match &self.gaps {
+            Some(series) => {
+                let filtered = kalman::filter(series, order, rows, innovations);
+                (filtered.sums, filtered.counted)
+            }
+            None => {
+                let sums = sums(&Same(&self.differenced), order, rows, self.constant, innovations);
+                (sums, [self.differenced.len() as f64; W])
+            }
+        }
+    }
+
+    /// Squares left by the best constant, and that constant; all of them without one.
+    fn profile<const W: usize>(&self, sums: &Sums<W>, w: usize) -> (f64, Option<f64>) {
+        if !self.constant {
+            return (sums.squares[w], None);
+        }
+        let best = if sums.ones[w] > 0.0 { sums.cross[w] / sums.ones[w] } else { 0.0 };
+        ((sums.squares[w] - best * sums.cross[w]).max(0.0), Some(best))
+    }
+}

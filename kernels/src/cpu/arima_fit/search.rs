@@ -1,0 +1,162 @@
+//! A damped search for the exact likelihood of one series: Gauss-Newton's curvature, mended by what a look tells of the
+//! second derivatives and by what the last step showed.
+
+use super::solve::spd_solve;
+use super::transform::FARTHEST;
+use crate::arima_fit::ArimaEffort;
+
+const MAX_ROUNDS: usize = 60;
+const RANK_ROUNDS: usize = 20;
+/// The longest move of a free number in one step.
+const LONGEST: f64 = 1.0;
+/// Damping of a step that is as good as free.
+const FREE: f64 = 1e-7;
+/// Damping at which a search that finds no way down gives up, and the nats that an end found so may still promise.
+const STUCK: f64 = 1e4;
+const NEAR: f64 = 1e-2;
+
+/// What is known of a place.
+#[derive(Default)]
+pub(super) struct Look {
+    /// Negative log-likelihood.
+    pub(super) value: f64,
+    pub(super) gradient: Vec<f64>,
+    /// Second derivatives by each free number.
+    pub(super) bends: Vec<f64>,
+    /// How each free number moves the innovations, and how those are weighed.
+    pub(super) rows: Vec<Vec<f64>>,
+    pub(super) weights: Vec<f64>,
+    /// The noise's variance.
+    pub(super) squares: f64,
+}
+
+impl Look {
+    /// Products of the innovations' derivatives, about the second derivatives of the negative log-likelihood; where
+    /// those are known to be larger, they stand.
+    fn curvature(&self) -> Vec<f64> {
+        let count = self.rows.len();
+        let mut curvature = vec![0.0; count * count];
+        for i in 0..count {
+            let weighed: Vec<f64> = self.rows[i].iter().zip(&self.weights).map(|(v, w)| v * w / self.squares).collect();
+            for j in i..count {
+                let sum = dot(&weighed, &self.rows[j]);
+                (curvature[i * count + j], curvature[j * count + i]) = (sum, sum);
+            }
+            if self.bends[i] > curvature[i * count + i] {
+                curvature[i * count + i] = self.bends[i];
+            }
+        }
+        curvature
+    }
+}
+
+/// Where a search ended.
+pub(super) struct End {
+    pub(super) free: Vec<f64>,
+    /// Nats that another step promises.
+    pub(super) promised: f64,
+    pub(super) converged: bool,
+    /// Places looked at.
+    pub(super) evaluations: usize,
+}
+
+/// Minimises the negative log-likelihood from a start, as long as the places on the way may be used.
+pub(super) fn minimise(
+    start: &[f64],
+    effort: ArimaEffort,
+    usable: impl Fn(&[f64]) -> bool,
+    mut look: impl FnMut(&[f64]) -> Look,
+) -> End {
+    let mut free = start.to_vec();
+    let mut at = look(&free);
+    let mut bent = at.curvature();
+    let mut damping = 1e-3;
+    let (most, settled) = match effort {
+        ArimaEffort::Glance => (1, 0.0),
+        ArimaEffort::Rank { .. } => (RANK_ROUNDS, 1e-3),
+        ArimaEffort::Full => (MAX_ROUNDS, 2e-5),
+    };
+    let mut evaluations = 1;
+    loop {
+        if !at.value.is_finite() || free.is_empty() {
+            return End { converged: at.value.is_finite(), free, promised: 0.0, evaluations };
+        }
+        let unheld = direction(&bent, &at.gradient, &free, FREE);
+        let promised = -0.5 * dot(&unheld, &at.gradient);
+        let stuck = damping > STUCK;
+        if promised.is_nan() || promised < settled || stuck || evaluations >= most || !usable(&free) {
+            let converged = promised < if stuck { NEAR } else { settled };
+            return End { converged: converged && usable(&free), free, promised, evaluations };
+        }
+        let step = direction(&bent, &at.gradient, &free, damping);
+        let held = -0.5 * dot(&step, &at.gradient);
+        let trial: Vec<f64> = free.iter().zip(&step).map(|(free, step)| free + step).collect();
+        let there = look(&trial);
+        evaluations += 1;
+        if there.value < at.value - 1e-4 * held {
+            let gained = at.value - there.value;
+            damping = if gained > 0.5 * held { (0.1 * damping).max(FREE) } else { 2.0 * damping };
+            bent = there.curvature();
+            mend(&mut bent, &step, &at.gradient, &there.gradient);
+            (free, at) = (trial, there);
+        } else {
+            damping = (10.0 * damping).max(1e-2);
+        }
+    }
+}
+
+/// Makes a curvature say of the last step what the gradients at its ends do.
+///
+/// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., 6.1, the BFGS update.
+fn mend(bent: &mut [f64], step: &[f64], before: &[f64], after: &[f64]) {
+    let turned: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+    let along = dot(step, &turned);
+    let count = step.len();
+    let expected: Vec<f64> = bent.chunks(count).map(|row| dot(row, step)).collect();
+    let before = dot(step, &expected);
+    if along <= 1e-8 * (dot(step, step) * dot(&turned, &turned)).sqrt() || before <= 0.0 {
+        return;
+    }
+    for i in 0..count {
+        for j in 0..count {
+            bent[i * count + j] += turned[i] * turned[j] / along - expected[i] * expected[j] / before;
+        }
+    }
+}
+
+/// The damped step to the least value of the quadratic, no number moved too far; those at their bound that would leave
+/// it stay.
+fn direction(bent: &[f64], gradient: &[f64], free: &[f64], damping: f64) -> Vec<f64> {
+    let count = free.len();
+    let mut matrix = bent.to_vec();
+    let mut downhill: Vec<f64> = gradient.iter().map(|g| -g).collect();
+    for i in 0..count {
+        // A unit besides what is known: a number that hardly shows is not thrown far.
+        matrix[i * count + i] = matrix[i * count + i] * (1.0 + damping) + 1e-2 + damping;
+    }
+    for i in 0..count {
+        if free[i].abs() >= FARTHEST && downhill[i] * free[i] > 0.0 {
+            downhill[i] = 0.0;
+            (0..count).for_each(|j| (matrix[i * count + j], matrix[j * count + i]) = (0.0, 0.0));
+            matrix[i * count + i] = 1.0;
+        }
+    }
+    let step = spd_solve(&mut matrix, &downhill).unwrap_or(downhill);
+    let most = step.iter().fold(0.0_f64, |most, s| most.max(s.abs()));
+    let shrink = if most > LONGEST { LONGEST / most } else { 1.0 };
+    let bounded = |(step, free): (&f64, &f64)| (free + shrink * step).clamp(-FARTHEST, FARTHEST) - free;
+    step.iter().zip(free).map(bounded).collect()
+}
+
+/// A sum of products, eight side by side.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (left, right) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = left.remainder().iter().zip(right.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in left.zip(right) {
+        for lane in 0..8 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}

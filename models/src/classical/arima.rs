@@ -1,0 +1,256 @@
+//! ARIMA and seasonal ARIMA by exact maximum likelihood, of a given order or one chosen for each series.
+//!
+//! Source: Hyndman and Khandakar, Automatic time series forecasting: the forecast package for R, Journal of
+//! Statistical Software 27(3), 2008; Box, Jenkins and Reinsel, *Time Series Analysis*, 4th ed.
+
+use foreshadow_kernels::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaSeries, ArmaOrder, arima_fit, arima_screen};
+use rayon::prelude::*;
+
+use self::ahead::Learned;
+use self::prepare::{Prepared, prepare};
+use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+
+mod ahead;
+mod differences;
+mod prepare;
+mod strength;
+
+/// The most coefficients at lags of a step, at lags of a season, and in all where there is a season.
+const MOST: usize = 5;
+const MOST_SEASONAL: usize = 2;
+/// Models of a screen whose exact likelihood is looked at, those that go to its top, and how many stand by in case none
+/// of them may be used.
+const SHORT_LIST: usize = 6;
+const FINALISTS: usize = 2;
+const STAND_BY: usize = 24;
+/// How far a criterion may be from the best for the model to compete: before the exact likelihood has been looked at,
+/// and by what that look promises.
+const REACH: f64 = 40.0;
+const NEAR: f64 = 2.0;
+/// How near the unit circle a root of a chosen model may come, in modulus.
+const ROOT_MARGIN: f64 = 0.0001;
+
+/// An ARIMA model, its order given or to be chosen for each series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arima {
+    season: usize,
+    fixed: Option<Fixed>,
+}
+
+/// A given order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fixed {
+    order: ArmaOrder,
+    differences: usize,
+    seasonal_differences: usize,
+    constant: bool,
+}
+
+/// What ARIMA learned of one series, in the series' unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArimaParameters {
+    /// The order of the stationary part.
+    pub order: ArmaOrder,
+    /// Differences at a lag of one step.
+    pub differences: usize,
+    /// Differences at a lag of one season.
+    pub seasonal_differences: usize,
+    /// φ, Φ, θ and Θ, one after the other; a moving average adds.
+    pub coefficients: Vec<f64>,
+    /// Mean of the differenced series; `None` where the model has none.
+    pub constant: Option<f64>,
+    /// Standard deviation of the one-step errors.
+    pub spread: f64,
+    /// The exact log-likelihood.
+    pub log_likelihood: f64,
+    /// Akaike's criterion, corrected for small samples.
+    pub aicc: f64,
+}
+
+impl Arima {
+    /// The longest season that a model carries in its state; Fourier terms say longer ones better.
+    pub const LONGEST_SEASON: usize = 400;
+
+    /// A model whose order is chosen for each series, with a season of so many steps, 1 for none.
+    ///
+    /// # Panics
+    /// For a season of no steps.
+    pub fn auto(season: usize) -> Self {
+        assert!(season > 0, "a season has steps");
+        Self { season, fixed: None }
+    }
+
+    /// ARIMA(`ar`, `differences`, `ma`).
+    ///
+    /// # Panics
+    /// For more than five coefficients a side or two differences.
+    pub fn fixed(ar: usize, differences: usize, ma: usize) -> Self {
+        Self::seasonal([ar, differences, ma], [0; 3], 1)
+    }
+
+    /// ARIMA(p, d, q)(P, D, Q) with a season of so many steps.
+    ///
+    /// # Panics
+    /// For more than five coefficients a side, two a season, or two differences in all; for a season of one step that
+    /// has an order.
+    pub fn seasonal(
+        [ar, d, ma]: [usize; 3],
+        [seasonal_ar, seasonal_d, seasonal_ma]: [usize; 3],
+        season: usize,
+    ) -> Self {
+        assert!(ar <= MOST && ma <= MOST && d + seasonal_d <= 2, "ARIMA({ar},{d},{ma})");
+        assert!(seasonal_ar <= MOST_SEASONAL && seasonal_ma <= MOST_SEASONAL, "({seasonal_ar},{seasonal_ma})");
+        assert!(season > 1 || seasonal_ar + seasonal_d + seasonal_ma == 0, "a season has steps");
+        let order = ArmaOrder { ar, seasonal_ar, ma, seasonal_ma, season: season.max(1) };
+        let fixed = Fixed { order, differences: d, seasonal_differences: seasonal_d, constant: true };
+        Self { season, fixed: Some(fixed) }
+    }
+
+    /// The same given order without a mean or a slope; nothing changes where the order is chosen.
+    #[must_use]
+    pub fn without_constant(self) -> Self {
+        Self { fixed: self.fixed.map(|fixed| Fixed { constant: false, ..fixed }), ..self }
+    }
+
+    /// Fits every series of the window; [`Model::fit`] with what it learned in sight.
+    pub fn learn(&self, window: &Window<'_>) -> FittedArima {
+        let count = window.series_count();
+        let prepared: Vec<_> = (0..count).into_par_iter().map(|s| prepare(self, window.values(s))).collect();
+        let ready: Vec<usize> = (0..count).filter(|&s| matches!(&prepared[s], Ok(Prepared::Ready(_)))).collect();
+        let series: Vec<ArimaSeries<'_>> = ready.iter().filter_map(|&s| prepared[s].as_ref().ok()?.series()).collect();
+        let (margin, keep) = if self.fixed.is_some() { (0.0, usize::MAX) } else { (ROOT_MARGIN, STAND_BY) };
+        let screened = arima_screen(&series, &self.orders(), margin, keep);
+        let fits: Vec<Option<ArimaFit>> =
+            series.par_iter().zip(screened).map(|(series, candidates)| self.choose(series, candidates)).collect();
+        let mut of_ready = vec![None; count];
+        ready.into_iter().zip(fits).for_each(|(s, fit)| of_ready[s] = fit);
+        let (status, learned) = prepared
+            .into_iter()
+            .zip(of_ready)
+            .map(|(prepared, fit)| match prepared {
+                Err(status) => (status, None),
+                Ok(Prepared::Constant(value)) => (FitStatus::Constant, Some(Learned::constant(value))),
+                Ok(Prepared::Straight(learned)) => (FitStatus::Fitted, Some(*learned)),
+                Ok(Prepared::Ready(ready)) => match fit.map(|fit| ready.learned(&fit)).filter(Learned::is_finite) {
+                    Some(learned) => (FitStatus::Fitted, Some(learned)),
+                    None => (FitStatus::NotConverged, None),
+                },
+            })
+            .unzip();
+        FittedArima { status, learned }
+    }
+
+    /// The orders that compete.
+    fn orders(&self) -> Vec<ArmaOrder> {
+        if let Some(fixed) = self.fixed {
+            return vec![fixed.order];
+        }
+        let season = self.season;
+        let most = if season > 1 { MOST.min(season - 1) } else { MOST };
+        let seasonal = if season > 1 { MOST_SEASONAL } else { 0 };
+        let mut orders = Vec::new();
+        for ar in 0..=most {
+            for ma in 0..=most {
+                for seasonal_ar in 0..=seasonal {
+                    for seasonal_ma in 0..=seasonal {
+                        if season == 1 || ar + ma + seasonal_ar + seasonal_ma <= MOST {
+                            orders.push(ArmaOrder { ar, seasonal_ar, ma, seasonal_ma, season });
+                        }
+                    }
+                }
+            }
+        }
+        orders
+    }
+
+    /// Fits the best of a screen exactly and takes the likeliest for its size that may be used.
+    ///
+    /// Sums of squares end some way from the likelihood's top where a root lies near the unit circle, so the best of
+    /// the screen are ranked anew by what a look at the likelihood there promises.
+    fn choose(&self, series: &ArimaSeries<'_>, candidates: Vec<ArimaCandidate>) -> Option<ArimaFit> {
+        if let Some(fixed) = self.fixed {
+            let constant = fixed.constant && series.may_have_constant();
+            let own = candidates.iter().find(|c| c.order == fixed.order && c.constant == constant)?;
+            return Some(arima_fit(series, own, ArimaEffort::Full)).filter(|fit| fit.converged);
+        }
+        let enough = candidates.first()?.aicc + REACH;
+        let within = candidates.iter().take(SHORT_LIST).take_while(|candidate| candidate.aicc < enough).count();
+        let mut near: Vec<ArimaCandidate> = candidates[..within]
+            .iter()
+            .map(|candidate| arima_fit(series, candidate, ArimaEffort::Glance).into_candidate())
+            .filter(|candidate| candidate.aicc.is_finite())
+            .collect();
+        near.sort_by(|a, b| a.aicc.total_cmp(&b.aicc));
+        let mut best: Option<ArimaFit> = None;
+        for (rank, candidate) in near.iter().chain(&candidates[within..]).enumerate() {
+            if best.as_ref().is_some_and(|best| rank >= FINALISTS || candidate.aicc > best.aicc + NEAR) {
+                break;
+            }
+            let fit = arima_fit(series, candidate, ArimaEffort::Rank { margin: ROOT_MARGIN });
+            if fit.converged && best.as_ref().is_none_or(|best| fit.aicc < best.aicc) {
+                best = Some(fit);
+            }
+        }
+        let usable = |fit: &ArimaFit| fit.converged && fit.clear_of_unit_circle(ROOT_MARGIN);
+        let Some(best) = best else {
+            // Where every top lies on the circle's edge the series is so: what is settled there still is stationary.
+            return near.iter().map(|near| arima_fit(series, near, ArimaEffort::Full)).find(|fit| fit.converged);
+        };
+        let polished = arima_fit(series, &best.clone().into_candidate(), ArimaEffort::Full);
+        // What was ranked saw gaps filled, so it may not stand in for a fit that did not.
+        let whole = series.values.iter().all(|value| !value.is_nan());
+        if usable(&polished) { Some(polished) } else { whole.then_some(best) }
+    }
+}
+
+impl Model for Arima {
+    fn name(&self) -> String {
+        match (self.fixed, self.season) {
+            (None, 1) => "autoarima".into(),
+            (None, season) => format!("sarima{season}"),
+            (Some(Fixed { order, differences: d, seasonal_differences: seasonal_d, .. }), season) => {
+                let plain = format!("arima_{}_{d}_{}", order.ar, order.ma);
+                if season == 1 {
+                    return plain;
+                }
+                format!("s{plain}_{}_{seasonal_d}_{}_{season}", order.seasonal_ar, order.seasonal_ma)
+            }
+        }
+    }
+
+    fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
+        Ok(Box::new(self.learn(window)))
+    }
+}
+
+/// ARIMA after it has learned a window.
+pub struct FittedArima {
+    status: Vec<FitStatus>,
+    learned: Vec<Option<Learned>>,
+}
+
+impl FittedArima {
+    /// What was learned of one series; `None` where its status is not usable.
+    pub fn parameters(&self, series: usize) -> Option<&ArimaParameters> {
+        self.learned[series].as_ref().map(|learned| &learned.parameters)
+    }
+}
+
+impl Fitted for FittedArima {
+    fn status(&self) -> &[FitStatus] {
+        &self.status
+    }
+
+    fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
+        let mut forecast = Forecast::empty(self.learned.len(), horizon, quantiles.clone());
+        for (s, learned) in self.learned.iter().enumerate() {
+            let Some(learned) = learned else { continue };
+            let (mean, spread) = learned.ahead(horizon.steps());
+            forecast.set_normal(s, &mean, |step| spread[step]);
+        }
+        Ok(forecast)
+    }
+}
+
+#[cfg(test)]
+mod tests;
