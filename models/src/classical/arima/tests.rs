@@ -70,7 +70,7 @@ fn a_slope_goes_on() {
             level
         })
         .collect();
-    let panel = panel_of(&[walk.clone()]);
+    let panel = panel_of(std::slice::from_ref(&walk));
     let fitted = Arima::auto(1).learn(&panel.window());
     let parameters = fitted.parameters(0).unwrap();
     assert_eq!((parameters.differences, parameters.seasonal_differences), (1, 0));
@@ -87,7 +87,7 @@ fn a_gap_costs_little() {
         holed[t] = f64::NAN;
     }
     let model = Arima::seasonal([1, 0, 0], [0, 1, 1], 4);
-    let mut panel = panel_of(&[whole.clone()]);
+    let mut panel = panel_of(std::slice::from_ref(&whole));
     panel.push("gaps".into(), 0, &[&holed[..], &[0.0]].concat());
     // The window ends in the gap, where a scrape failed.
     let fitted = model.learn(&panel.window_until(|s| if s == 0 { 198 } else { 200 }));
