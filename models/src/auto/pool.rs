@@ -17,7 +17,9 @@ const MIN_SHOWN: usize = 3;
 const MIN_PERIODS: usize = 6;
 /// The longest season that exponential smoothing takes part with, and the periods it is shown.
 const MAX_SMOOTHED: usize = 288;
-const SMOOTHED_PERIODS: usize = 12;
+const SMOOTHED_PERIODS: usize = 8;
+/// Steps from which a series gets fewer folds, and is not taken apart by loess: that costs as much as all else.
+pub(super) const LONG: usize = 2_500;
 /// Steps that smoothing is shown at least, and without a season: older ones weigh nothing.
 const LEVEL_LOOKBACK: usize = 1_000;
 
@@ -57,6 +59,8 @@ pub(super) struct Seasons {
     pub smoothed: Vec<usize>,
     /// See [`Self::main`].
     main: usize,
+    /// Steps of the series.
+    length: usize,
 }
 
 impl Seasons {
@@ -70,7 +74,7 @@ impl Seasons {
         let shortest = |known: bool| confirmed.iter().filter(|steps| calendar.contains(steps) == known).min();
         let main = shortest(true).or(shortest(false)).or(tried.first()).copied().unwrap_or(1);
         let smoothed = Some(main).filter(|main| (2..=MAX_SMOOTHED).contains(main)).into_iter().collect();
-        Self { tried, confirmed, shown, folded, smoothed, main }
+        Self { tried, confirmed, shown, folded, smoothed, main, length: values.len() }
     }
 
     /// The season that folds keep in step with and errors are measured against: the shortest confirmed one of the
@@ -112,7 +116,7 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     for (s, own) in seasons.iter().enumerate() {
         let carried: Vec<usize> =
             own.shown.iter().copied().filter(|steps| (2..=MAX_SMOOTHED).contains(steps)).collect();
-        if !carried.is_empty() {
+        if !carried.is_empty() && own.length < LONG {
             decomposed.entry(carried).or_default().push(s);
         }
     }
