@@ -29,11 +29,6 @@ impl ArimaSeries<'_> {
         self.differences + self.season * self.seasonal_differences
     }
 
-    /// The series differenced, its gaps filled first.
-    pub fn differenced(&self) -> Vec<f64> {
-        cpu::arima_fit::differenced(self)
-    }
-
     /// Weights of the steps before in the sum that differencing subtracts, the latest first.
     pub fn carried(&self) -> Vec<f64> {
         let mut product = vec![1.0];
@@ -108,7 +103,7 @@ impl ArimaFit {
 
     /// Whether no polynomial of two or more coefficients has a root within `margin` of the unit circle.
     pub fn clear_of_unit_circle(&self, margin: f64) -> bool {
-        cpu::arima_fit::clear_of_unit_circle(self.order, &self.coefficients, margin)
+        self.order.is_clear_of_unit_circle(&self.coefficients, margin)
     }
 }
 
