@@ -6,7 +6,7 @@ use foreshadow_models::{FitStatus, Fitted, Panel};
 use serde_json::{Value, json};
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, Scale, bench_panel_of, peer};
+use crate::{BenchError, BenchPanel, Context, Figures, Scale, bench_panel_of, peer_fits};
 
 const SEED: u64 = 31;
 /// Copies of each series: a fit takes tens of milliseconds.
@@ -75,14 +75,10 @@ fn against_statsforecast(
 ) -> Result<(), BenchError> {
     let originals: Vec<usize> = bench.originals.iter().copied().take(family.peer_series).collect();
     let series: Vec<&[f64]> = originals.iter().map(|&s| bench.panel.values(s)).collect();
-    let broken = |reason: String| BenchError::Program { program: "peers/arima.py".into(), reason };
     let work = json!({ "season": family.season, "repetitions": family.repetitions, "series": series });
-    let answer = peer("arima.py", &work)?;
-    let fits = answer["fits"].as_array().filter(|fits| fits.len() == series.len());
-    let fits = fits.ok_or_else(|| broken("not one fit a series".into()))?;
-    let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds".into()))?;
+    let (fits, seconds) = peer_fits("arima.py", &work, series.len())?;
     let (mut gains, mut chosen) = (Vec::new(), Vec::new());
-    for ((values, fit), &s) in series.iter().zip(fits).zip(&originals) {
+    for ((values, fit), &s) in series.iter().zip(&fits).zip(&originals) {
         let Some(theirs) = peer_parameters(fit, family.season) else { continue };
         let their_likelihood = log_likelihood(values, &theirs);
         let ours = same_order(values, &theirs).map_or(f64::NEG_INFINITY, |own| log_likelihood(values, &own));

@@ -7,7 +7,7 @@ use foreshadow_models::{Fitted, Panel};
 use serde_json::{Value, json};
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel_of, mase, peer};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel_of, mase, peer_fits};
 
 const SEASON: usize = 24;
 const SEED: u64 = 1_524;
@@ -49,10 +49,7 @@ fn against_statsforecast(
 ) -> Result<(), BenchError> {
     let series: Vec<&[f64]> = bench.originals.iter().map(|&s| bench.panel.values(s)).collect();
     let broken = |reason: String| BenchError::Program { program: "peers/autoets.py".into(), reason };
-    let answer = peer("autoets.py", &json!({ "season": SEASON, "series": series }))?;
-    let fits = answer["fits"].as_array().filter(|fits| fits.len() == series.len());
-    let fits = fits.ok_or_else(|| broken("not one fit a series".into()))?;
-    let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds".into()))?;
+    let (fits, seconds) = peer_fits("autoets.py", &json!({ "season": SEASON, "series": series }), series.len())?;
     let read = |fit: &Value| peer_fit(fit).ok_or_else(|| broken(format!("not a form of ETS: {fit}")));
     let theirs = fits.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let likelier = gains_of_their_forms(&series, &theirs);

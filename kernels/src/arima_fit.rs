@@ -144,8 +144,12 @@ pub(crate) fn log_likelihood(observed: f64, squares: f64, logs: f64) -> f64 {
     -0.5 * (observed * ((std::f64::consts::TAU * variance).ln() + 1.0) + logs)
 }
 
-/// Akaike's criterion, corrected for small samples; `parameters` counts the variance too.
-pub(crate) fn aicc(log_likelihood: f64, observed: f64, parameters: usize) -> f64 {
+/// Akaike's criterion, corrected for short series; lower is better. Infinite where as many parameters leave nothing
+/// to tell by.
+///
+/// `observed` counts observations, `parameters` everything estimated, the variance too. Source: Hyndman and
+/// Athanasopoulos, *Forecasting: Principles and Practice*, 3rd ed., 8.6.
+pub fn aicc(log_likelihood: f64, observed: f64, parameters: usize) -> f64 {
     let k = parameters as f64;
     let left = observed - k - 1.0;
     if left > 0.0 { -2.0 * log_likelihood + 2.0 * k + 2.0 * k * (k + 1.0) / left } else { f64::INFINITY }
