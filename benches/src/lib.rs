@@ -24,6 +24,7 @@ pub mod plot;
 pub mod prophet;
 pub mod provider;
 pub mod score;
+pub mod switch;
 pub mod telemetry;
 pub mod theta;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use foreshadow_benches::{
     BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, demo, ets, m4, mstl, plot, prophet,
-    provider, score, telemetry, theta,
+    provider, score, switch, telemetry, theta,
 };
 use miette::IntoDiagnostic;
 
@@ -33,7 +33,7 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 12] = [
+const AREAS: [(&str, Area); 13] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
     ("autoets", autoets::figures),
@@ -46,10 +46,11 @@ const AREAS: [(&str, Area); 12] = [
     ("demo", demo::run),
     ("accuracy", accuracy::figures),
     ("telemetry", telemetry::figures),
+    ("switch", switch::figures),
 ];
 
 /// Areas that a run without names leaves out: they take minutes.
-const LONG: [&str; 2] = ["arima", "telemetry"];
+const LONG: [&str; 3] = ["arima", "switch", "telemetry"];
 
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();

@@ -7,9 +7,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod backtest;
 mod demo;
 mod doctor;
+mod explain;
 mod failure;
 mod forecast;
 mod output;
+mod plotting;
 mod progress;
 mod serve;
 mod settings;
@@ -39,6 +41,8 @@ enum Command {
     Forecast(forecast::Args),
     /// Tell how good forecasts would have been at past cutoffs
     Backtest(backtest::Args),
+    /// Tell why a series is forecast as it is, and which families would like to
+    Explain(explain::Args),
     /// Write a simulated fleet as a table
     Simulate(simulate::Args),
     /// Serve shadows and capacity over gRPC, until told to stop
@@ -114,6 +118,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => demo::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Forecast(args) => forecast::run(&args),
         Command::Backtest(args) => backtest::run(&args),

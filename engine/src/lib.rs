@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod families;
 pub mod issue;
+pub mod live;
 pub mod observe;
 pub mod pipeline;
 pub mod service;

@@ -1,19 +1,23 @@
 //! The road from telemetry to an issue, and the only file that names every stage:
-//! telemetry → panels → demand → fit → select → issue → store.
+//! telemetry → panels → demand → judge what was said → fit → select → issue → store.
 
 use foreshadow_models::classical::SeasonalNaive;
 use foreshadow_models::{
-    Auto, BacktestError, BuildOptions, FitError, Fitted, HeldOut, Horizon, Model, Origins, Panel, PanelSet,
-    PredictError, Quantiles, RawSeries, backtest,
+    Auto, BacktestError, BuildOptions, FitError, Fitted, FittedAuto, Forecast, HeldOut, Horizon, Model, Origins, Panel,
+    PanelSet, PredictError, Quantiles, RawSeries, Wish, backtest,
 };
 
 use crate::act::{Workload, demand};
 use crate::clock::DAY_MS;
 use crate::families;
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
+use crate::live::Live;
 
 /// Folds that judge a family asked for by name, one horizon apart; `auto` lays out its own.
 const FOLDS: usize = 8;
+
+/// How long a series that is gone from the telemetry is remembered.
+const REMEMBERED_MS: i64 = 28 * DAY_MS;
 
 /// How telemetry becomes an issue.
 #[derive(Clone, Debug)]
@@ -85,6 +89,9 @@ pub enum PipelineError {
 /// series that ends past `now_ms` by more than a slot is missing: a clock gone wild must not move the slot for
 /// all others.
 ///
+/// `live` is what earlier issues left: what they expected is judged by what came since, a family that would have done
+/// better for long enough takes over, and what this issue expects is noted to be judged by a later one.
+///
 /// # Errors
 /// [`PipelineError`] when no series at all has a shadow or a batch failed; a single broken series is among
 /// [`Issue::missing`] instead.
@@ -92,6 +99,7 @@ pub fn make_issue(
     raw: Vec<RawSeries>,
     workloads: &[Workload],
     settings: &PipelineSettings,
+    live: &mut Live,
     now_ms: i64,
 ) -> Result<Issue, PipelineError> {
     let (raw, future) = part_future(raw, now_ms.saturating_add(settings.slot_ms));
@@ -116,11 +124,14 @@ pub fn make_issue(
     panels.append(&mut built_panels);
     let mut shadows = Vec::new();
     for panel in &panels {
-        forecast(panel, settings, &mut shadows, &mut missing)?;
+        forecast(panel, settings, live, &mut shadows, &mut missing)?;
     }
     let series_count = shadows.len() + missing.len();
     match (Issue::new(shadows, missing.clone(), settings.slot_ms), missing.first()) {
-        (Some(issue), _) => Ok(issue),
+        (Some(issue), _) => {
+            live.forget(issue.cutoff_ms() - REMEMBERED_MS);
+            Ok(issue)
+        }
         (None, Some(first)) => Err(PipelineError::NothingUsable {
             series_count,
             first: first.series.clone(),
@@ -142,6 +153,7 @@ fn part_future(raw: Vec<RawSeries>, latest_ms: i64) -> (Vec<RawSeries>, Vec<Miss
 fn forecast(
     panel: &Panel,
     settings: &PipelineSettings,
+    live: &mut Live,
     shadows: &mut Vec<Shadow>,
     missing: &mut Vec<Missing>,
 ) -> Result<(), PipelineError> {
@@ -151,8 +163,7 @@ fn forecast(
         if refused.iter().all(Option::is_none) {
             break;
         }
-        let Judged { family, fitted, held_out } = fit(name, panel, settings)?;
-        let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
+        let Judged { family, fitted, held_out, forecast } = fit(name, panel, settings, live)?;
         for (series, refused) in refused.iter_mut().enumerate().filter(|(_, refused)| refused.is_some()) {
             let status = &fitted.status()[series];
             let model = fitted.chosen(series).map_or_else(|| family.clone(), |chosen| chosen.champion);
@@ -180,20 +191,46 @@ struct Judged {
     fitted: Box<dyn Fitted>,
     /// What held-out folds said of each series.
     held_out: Vec<Option<Accuracy>>,
+    forecast: Forecast,
 }
 
-fn fit(name: &str, panel: &Panel, settings: &PipelineSettings) -> Result<Judged, PipelineError> {
+fn fit(name: &str, panel: &Panel, settings: &PipelineSettings, live: &mut Live) -> Result<Judged, PipelineError> {
     let window = panel.window();
     if name == "auto" {
-        let fitted = Auto::new(settings.horizon).run(&window, settings.seed, &|_, _| ())?;
+        let (fitted, forecast) = follow(panel, settings, live)?;
         let held_out = |series| fitted.choice(series).held_out.as_ref().map(accuracy);
         let held_out = (0..panel.series_count()).map(held_out).collect();
-        return Ok(Judged { family: name.into(), fitted: Box::new(fitted), held_out });
+        return Ok(Judged { family: name.into(), fitted: Box::new(fitted), held_out, forecast });
     }
     let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon);
     let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
     let held_out = judge(&*family, panel, settings)?;
-    Ok(Judged { family: family.name(), fitted: family.fit(&window, settings.seed)?, held_out })
+    let fitted = family.fit(&window, settings.seed)?;
+    let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
+    Ok(Judged { family: family.name(), fitted, held_out, forecast })
+}
+
+/// Judges what earlier issues expected of each series, picks and fits with that in mind, and notes what is expected now.
+pub fn follow(
+    panel: &Panel,
+    settings: &PipelineSettings,
+    live: &mut Live,
+) -> Result<(FittedAuto, Forecast), PipelineError> {
+    let window = panel.window();
+    let wish = |series: usize| {
+        let track = live.track_mut(panel.name(series));
+        track.observe(panel.start_ms(series), panel.step_ms(), panel.values(series));
+        Wish { champion: track.wish().map(Into::into), width: track.width(), lived: track.lived() }
+    };
+    let wishes: Vec<Wish> = (0..panel.series_count()).map(wish).collect();
+    let fitted = Auto::new(settings.horizon).follow(&window, settings.seed, &wishes, &|_, _| ())?;
+    let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
+    for (series, said) in fitted.said(&window, &forecast)?.into_iter().enumerate() {
+        if let Some(said) = said {
+            live.track_mut(panel.name(series)).serve(said);
+        }
+    }
+    Ok((fitted, forecast))
 }
 
 /// What the last folds say of a family that was asked for by name, beside seasonal naive.

@@ -18,6 +18,7 @@ use crate::act::Workload;
 use crate::clock::Clock;
 use crate::config::Listen;
 use crate::issue::Issue;
+use crate::live::Live;
 use crate::store::{Store, StoreError};
 use engine::Engine;
 pub use engine::{EngineError, chain};
@@ -129,12 +130,21 @@ impl Handle {
         self.http.as_ref()
     }
 
-    /// Stores an issue and serves it from then on. Blocks until it is durable.
+    /// Stores an issue with what was known live when it was made, and serves it from then on. Blocks until both are
+    /// durable.
     ///
     /// # Errors
     /// [`StoreError`] when it was not written; the one before it is still served.
-    pub fn publish(&self, issue: Issue) -> Result<(), StoreError> {
-        self.engine().publish(issue)
+    pub fn publish(&self, issue: Issue, live: &Live) -> Result<(), StoreError> {
+        self.engine().publish(issue, live)
+    }
+
+    /// What was known live when the last issue was made.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub fn live(&self) -> Result<Live, StoreError> {
+        self.engine().live()
     }
 
     /// The issue served now.

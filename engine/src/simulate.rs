@@ -29,6 +29,8 @@ const REGIONS: [(&str, f64); 3] = [("eu-west", 1.0), ("us-east", -5.0), ("ap-sou
 /// The region whose machines run out, and the one with the flash crowd.
 const SHORT_REGION: usize = 2;
 const CROWDED_REGION: usize = 1;
+/// Where the streams of chance begin that turns are drawn from.
+const TURNS: u64 = 1_000_000;
 /// Names of workloads; each comes several times, numbered.
 const NAMES: [&str; 10] =
     ["checkout", "search", "login", "catalogue", "media", "payments", "reports", "backup", "telemetry", "gateway"];
@@ -44,12 +46,14 @@ pub struct FleetSpec {
     pub days: usize,
     /// Workloads in each of the three regions, at least one.
     pub workloads: usize,
+    /// Days after which other users come with habits of their own, to every workload; `None` for never.
+    pub turn_days: Option<usize>,
 }
 
 impl FleetSpec {
     /// Four weeks of 40 workloads in each region.
     pub fn new(seed: u64, end_ms: i64) -> Self {
-        Self { seed, end_ms, days: 28, workloads: 40 }
+        Self { seed, end_ms, days: 28, workloads: 40, turn_days: None }
     }
 }
 
@@ -100,7 +104,7 @@ impl Fleet {
             (0..REGIONS.len()).flat_map(|region| (0..spec.workloads.max(1)).map(move |at| (region, at))).collect();
         let made: Vec<_> = places
             .into_par_iter()
-            .map(|(region, at)| workload(spec.seed, region, at, start_ms, steps, &outages[region]))
+            .map(|(region, at)| workload(spec, region, at, start_ms, steps, &outages[region]))
             .collect();
         let (workloads, series): (Vec<_>, Vec<_>) = made.into_iter().unzip();
         Self { start_ms, workloads, series: series.into_iter().flatten().collect() }
@@ -126,16 +130,21 @@ impl Fleet {
 }
 
 fn workload(
-    seed: u64,
+    spec: &FleetSpec,
     region: usize,
     at: usize,
     start_ms: i64,
     steps: usize,
     outages: &Outages,
 ) -> (SimulatedWorkload, Vec<SimulatedSeries>) {
-    let mut draw = Draw::new(seed, (region * 10_000 + at) as u64);
+    let stream = (region * 10_000 + at) as u64;
+    let mut draw = Draw::new(spec.seed, stream);
     let name = format!("{}-{}-{}", NAMES[at % NAMES.len()], REGIONS[region].0, at / NAMES.len() + 1);
-    let demand = Demand::draw(&mut draw, region, at);
+    let mut demand = Demand::draw(&mut draw, region, at);
+    if let Some(days) = spec.turn_days {
+        // From a stream of its own: what was before the turn is what it would have been without.
+        demand.turn(days * STEPS_A_DAY, &mut Draw::new(spec.seed, TURNS + stream), region, at);
+    }
     let requests = demand.requests_per_second(&mut draw, start_ms, steps);
     let machine = Machine::draw(&mut draw, region == SHORT_REGION);
     let run = machine.run(&mut draw, &requests);

@@ -12,8 +12,11 @@ pub use redb_store::RedbStore;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use foreshadow_models::live::Track;
+
 use crate::bytes::DecodeError;
 use crate::issue::Issue;
+use crate::live::Live;
 
 /// Issues kept besides the current one's predecessors; older ones are dropped as a new one is written.
 pub const KEPT_ISSUES: usize = 12;
@@ -109,11 +112,23 @@ pub enum StoreError {
 
 /// Where issues and decisions are kept. One writer at a time; whatever returns `Ok` is durable.
 pub trait Store: Send + Sync {
-    /// Writes an issue as a whole or not at all.
+    /// Writes an issue, and what was known live when it was made, as a whole or not at all.
     ///
     /// # Errors
     /// [`StoreError`] when it was not written.
-    fn publish(&self, issue: &Issue) -> Result<(), StoreError>;
+    fn publish(&self, issue: &Issue, live: &Live) -> Result<(), StoreError>;
+
+    /// What was known live when the last issue was made.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    fn live(&self) -> Result<Live, StoreError>;
+
+    /// What was known live of one series then.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    fn track(&self, series: &str) -> Result<Option<Track>, StoreError>;
 
     /// The issue written last.
     ///

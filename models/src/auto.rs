@@ -12,10 +12,12 @@ use std::sync::atomic::AtomicUsize;
 
 use crate::backtest::HeldOut;
 use crate::conformal::Intervals;
+use crate::live::{Said, Width, leads};
 use crate::{
     BacktestError, Chosen, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window,
 };
 use blend::Blend;
+pub(crate) use blend::Kind;
 use folds::{FoldLimits, Folds};
 use pool::Seasons;
 use run::Run;
@@ -28,6 +30,28 @@ const SCREEN: usize = 2;
 pub struct Auto {
     horizon: Horizon,
     screen: usize,
+}
+
+/// What is known live of a series before its next forecast; see [`crate::live::Track`].
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// The family that should serve it, where it can; `None` leaves the choice to the folds.
+    pub champion: Option<String>,
+    /// What its bands are widened by.
+    pub width: Width,
+    /// How its families did since they were asked.
+    pub lived: Vec<Lived>,
+}
+
+/// How one family did on a series since it was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lived {
+    /// Its name.
+    pub name: String,
+    /// Its mean absolute error over the horizon.
+    pub error: f64,
+    /// Whole horizons' worth of values behind that.
+    pub horizons: f64,
 }
 
 /// What was picked for one series, and how it did.
@@ -58,6 +82,11 @@ pub struct FittedAuto {
     /// What serves each series.
     served: Vec<Blend>,
     parts: Vec<Part>,
+    widths: Vec<Width>,
+    /// What could serve each series that is followed, by name.
+    challengers: Vec<Vec<(String, Blend)>>,
+    /// What the folds of each series recommend.
+    recommended: Vec<String>,
 }
 
 /// A fitted candidate and the series it has a part in.
@@ -73,7 +102,8 @@ impl Auto {
         Self { horizon, screen: SCREEN }
     }
 
-    /// The same with every family tried on every fold, the hopeless too: what the screen is measured against.
+    /// The same with every family tried on every fold, the hopeless and the dear too: what the screen and the budget
+    /// are measured against.
     #[must_use]
     pub fn unscreened(self) -> Self {
         Self { screen: usize::MAX, ..self }
@@ -90,13 +120,41 @@ impl Auto {
         seed: u64,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<FittedAuto, BacktestError> {
+        self.run_with(window, seed, None, progress)
+    }
+
+    /// The same for series that are followed live, one wish each: what could serve a series is fitted beside what
+    /// does, so that [`FittedAuto::said`] can tell what each of them expects.
+    ///
+    /// # Errors
+    /// As [`Auto::run`].
+    pub fn follow(
+        &self,
+        window: &Window<'_>,
+        seed: u64,
+        wishes: &[Wish],
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<FittedAuto, BacktestError> {
+        self.run_with(window, seed, Some(wishes), progress)
+    }
+
+    fn run_with(
+        &self,
+        window: &Window<'_>,
+        seed: u64,
+        wishes: Option<&[Wish]>,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<FittedAuto, BacktestError> {
         let seasons = pool::seasons(window);
         let folds: Vec<Folds> =
             (0..window.series_count()).map(|s| self.folds(window.values(s).len(), &seasons[s])).collect();
-        let pool = pool::candidates(&seasons);
+        let mut pool = pool::candidates(&seasons);
+        if self.screen < usize::MAX {
+            let fits = |s: usize| folds[s].picking.len() + folds[s].calibrating.len() + 1;
+            pool::afford(&mut pool, |s| window.values(s).len(), fits);
+        }
         let (horizon, screen, done) = (self.horizon, self.screen, AtomicUsize::new(0));
-        let run = Run { window, horizon, seed, seasons, folds, pool, screen, done, progress };
-        run.finish()
+        Run { window, horizon, seed, seasons, folds, pool, screen, wishes, done, progress }.finish()
     }
 
     fn folds(&self, length: usize, seasons: &Seasons) -> Folds {
@@ -130,6 +188,73 @@ impl FittedAuto {
     pub fn choice(&self, series: usize) -> &Choice {
         &self.choices[series]
     }
+
+    /// What every family that could serve a series expects at the [`leads`] of a forecast that was made of `window`,
+    /// to be judged once they have come; `None` for a series without a forecast.
+    ///
+    /// # Errors
+    /// [`PredictError`] when a batch as a whole could not be worked on.
+    pub fn said(&self, window: &Window<'_>, forecast: &Forecast) -> Result<Vec<Option<Said>>, PredictError> {
+        let leads = leads(forecast.horizon());
+        let none = Quantiles::new(Vec::new()).expect("no level is out of order");
+        let at_leads = |part: &Part| -> Result<Vec<Vec<f64>>, PredictError> {
+            let said = part.fitted.predict(forecast.horizon(), &none)?;
+            let of = |at: usize| leads.iter().map(|lead| said.mean(at)[*lead]).collect();
+            Ok((0..part.members.len()).map(of).collect())
+        };
+        let means: Vec<Vec<Vec<f64>>> = self.parts.iter().map(at_leads).collect::<Result<_, _>>()?;
+        let places = self.places();
+        let of_series = |s: usize| -> Option<Said> {
+            if !self.status[s].is_usable() || !forecast.is_finite(s) {
+                return None;
+            }
+            let own = |candidate: usize| {
+                let (p, at) = places[s].iter().find(|(p, _)| self.parts[*p].candidate == candidate)?;
+                Some(means[*p][*at].as_slice())
+            };
+            let floored = |values: Vec<f64>| values.into_iter().map(|f| f.max(self.floor(s))).collect();
+            let value = |(name, blend): &(String, Blend)| Some((name.clone(), floored(blend.mean(own)?)));
+            let last = forecast.quantiles().levels().len().checked_sub(1)?;
+            let ends = |lead: &usize| (forecast.quantile(s, 0)[*lead], forecast.quantile(s, last)[*lead]);
+            let choice = &self.choices[s];
+            let promised =
+                choice.losses.iter().find(|(name, _)| *name == choice.chosen.champion).and_then(|(_, loss)| *loss);
+            let cutoff_ms = window.end_ms(s) - window.step_ms();
+            Some(Said {
+                cutoff_ms,
+                times_ms: leads.iter().map(|lead| cutoff_ms + (*lead as i64 + 1) * window.step_ms()).collect(),
+                champion: choice.chosen.champion.clone(),
+                recommended: self.recommended[s].clone(),
+                promised,
+                values: self.challengers[s].iter().filter_map(value).collect(),
+                band: leads.iter().map(ends).collect(),
+            })
+        };
+        Ok((0..self.status.len()).map(of_series).collect())
+    }
+
+    /// For each series its parts that were fitted, and its place in each.
+    fn places(&self) -> Vec<Vec<(usize, usize)>> {
+        let mut places: Vec<Vec<(usize, usize)>> = vec![Vec::new(); self.status.len()];
+        for (p, part) in self.parts.iter().enumerate() {
+            for (at, s) in part.members.iter().enumerate().filter(|(at, _)| part.fitted.status()[*at].is_usable()) {
+                places[*s].push((p, at));
+            }
+        }
+        places
+    }
+
+    /// The least that is forecast of a series.
+    fn floor(&self, series: usize) -> f64 {
+        if self.non_negative[series] { 0.0 } else { f64::NEG_INFINITY }
+    }
+}
+
+impl Width {
+    /// What it makes of a distance from the median.
+    fn of(self, distance: f64) -> f64 {
+        distance * if distance < 0.0 { self.below } else { self.above }
+    }
 }
 
 impl Fitted for FittedAuto {
@@ -146,12 +271,7 @@ impl Fitted for FittedAuto {
             part.fitted.predict(horizon, levels)
         };
         let said: Vec<Forecast> = self.parts.iter().map(say).collect::<Result<_, _>>()?;
-        let mut places: Vec<Vec<(usize, usize)>> = vec![Vec::new(); self.status.len()];
-        for (p, part) in self.parts.iter().enumerate() {
-            for (at, s) in part.members.iter().enumerate().filter(|(at, _)| part.fitted.status()[*at].is_usable()) {
-                places[*s].push((p, at));
-            }
-        }
+        let places = self.places();
         let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
         for s in (0..self.status.len()).filter(|s| self.status[*s].is_usable()) {
             let own = |candidate: usize| places[s].iter().find(|(p, _)| self.parts[*p].candidate == candidate);
@@ -162,23 +282,23 @@ impl Fitted for FittedAuto {
                 let band = forecast.quantile_mut(s, index);
                 match (&self.intervals[s], own(self.served[s].leader())) {
                     (Some(intervals), _) => {
-                        band.iter_mut()
-                            .enumerate()
-                            .for_each(|(step, q)| *q = mean[step] + intervals.offset(step, *level));
+                        for (step, q) in band.iter_mut().enumerate() {
+                            let median = intervals.offset(step, 0.5);
+                            *q = mean[step] + median + self.widths[s].of(intervals.offset(step, *level) - median);
+                        }
                     }
                     (None, Some((p, at))) => {
                         let (centre, edge) = (said[*p].mean(*at), said[*p].quantile(*at, index));
                         let around = mean.iter().zip(edge.iter().zip(centre));
-                        band.iter_mut().zip(around).for_each(|(q, (mean, (edge, centre)))| *q = mean + (edge - centre));
+                        band.iter_mut()
+                            .zip(around)
+                            .for_each(|(q, (mean, (edge, centre)))| *q = mean + self.widths[s].of(edge - centre));
                     }
                     (None, None) => {}
                 }
-                if self.non_negative[s] {
-                    band.iter_mut().for_each(|q| *q = q.max(0.0));
-                }
+                band.iter_mut().for_each(|q| *q = q.max(self.floor(s)));
             }
-            let floor = if self.non_negative[s] { 0.0 } else { f64::NEG_INFINITY };
-            forecast.mean_mut(s).iter_mut().zip(&mean).for_each(|(to, f)| *to = f.max(floor));
+            forecast.mean_mut(s).iter_mut().zip(&mean).for_each(|(to, f)| *to = f.max(self.floor(s)));
         }
         Ok(forecast)
     }

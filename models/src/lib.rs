@@ -12,6 +12,7 @@ pub mod conformal;
 pub mod detect;
 mod error;
 mod forecast;
+pub mod live;
 pub mod metrics;
 mod model;
 mod normal;
@@ -20,7 +21,7 @@ pub mod season;
 pub mod select;
 mod transform;
 
-pub use auto::{Auto, Choice, FittedAuto};
+pub use auto::{Auto, Choice, FittedAuto, Lived, Wish};
 pub use backtest::{Backtest, HeldOut, Origins, backtest};
 pub use error::{BacktestError, FitError, FitStatus, PredictError};
 pub use forecast::{Forecast, Horizon, Quantiles};

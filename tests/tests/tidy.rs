@@ -135,7 +135,7 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
 }
 
 /// The engine's modules with those that each may use; a stage knows only what is made on its left.
-const STAGES: [(&str, &[&str]); 16] = [
+const STAGES: [(&str, &[&str]); 17] = [
     ("bytes", &[]),
     ("clock", &[]),
     ("families", &[]),
@@ -146,10 +146,11 @@ const STAGES: [(&str, &[&str]); 16] = [
     ("config", &["telemetry"]),
     ("simulate", &["telemetry"]),
     ("issue", &["bytes"]),
-    ("store", &["bytes", "issue"]),
+    ("live", &["bytes"]),
+    ("store", &["bytes", "issue", "live"]),
     ("act", &["config", "issue", "telemetry"]),
-    ("pipeline", &["act", "clock", "families", "issue"]),
-    ("service", &["act", "clock", "config", "issue", "observe", "store", "telemetry", "worker"]),
+    ("pipeline", &["act", "clock", "families", "issue", "live"]),
+    ("service", &["act", "clock", "config", "issue", "live", "observe", "store", "telemetry", "worker"]),
     (
         "cli",
         &[
@@ -158,6 +159,7 @@ const STAGES: [(&str, &[&str]); 16] = [
             "config",
             "families",
             "issue",
+            "live",
             "observe",
             "pipeline",
             "service",

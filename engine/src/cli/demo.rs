@@ -11,10 +11,12 @@ use foreshadow_models::{BuildOptions, Panel, PanelSet, RawSeries};
 use self::analysis::{AnalysisError, Finding};
 use self::capacity::{RegionSum, Sizing};
 use self::terraform::Plan;
+use super::output::Output;
 use super::progress::Step;
 use super::{Exit, Failure, output};
 use crate::clock::{Clock, SystemClock};
 use crate::issue::Issue;
+use crate::live::Live;
 use crate::pipeline::{PipelineError, PipelineSettings, make_issue};
 use crate::simulate::{Fleet, FleetSpec};
 use crate::telemetry::{SeriesKey, TableSpec};
@@ -49,15 +51,6 @@ pub(super) struct Args {
     /// Table for people, or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-/// How the demo's answer is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people
-    Table,
-    /// One JSON object
-    Json,
 }
 
 /// Why the demo ended early.
@@ -121,7 +114,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let step = Step::new("issuing shadows for the next day and sizing every workload");
     let workloads = capacity::workloads(&fleet);
     let settings = PipelineSettings { seed: args.seed, ..PipelineSettings::default() };
-    let issue = make_issue(demand(&fleet), &workloads, &settings, now_ms).map_err(|e| fault(e.into()))?;
+    let issue =
+        make_issue(demand(&fleet), &workloads, &settings, &mut Live::default(), now_ms).map_err(|e| fault(e.into()))?;
     let (sizings, refused) = capacity::size(&fleet, &workloads, &issue);
     drop(step);
     let step = Step::new("asking terraform for a plan");

@@ -114,6 +114,12 @@ impl From<ServeError> for Failure {
     }
 }
 
+impl From<PipelineError> for Failure {
+    fn from(error: PipelineError) -> Self {
+        Self::fault(error)
+    }
+}
+
 impl From<FitError> for Failure {
     fn from(error: FitError) -> Self {
         Self::fault(error)

@@ -20,6 +20,15 @@ pub(super) enum Format {
     Csv,
 }
 
+/// How the demo's answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    Table,
+    /// One JSON object
+    Json,
+}
+
 /// Warnings printed before the rest is only counted.
 const WARNINGS: usize = 5;
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 use miette::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::settings::pipeline_settings;
 use crate::act::Workload;
 use crate::clock::{Clock, MovedClock, SystemClock};
 use crate::config::{Config, SourceConfig};
 use crate::issue::{Issue, Slot};
+use crate::live::Live;
 use crate::pipeline::{PipelineError, PipelineSettings, make_issue};
 use crate::service::{self, Handle, ServiceError, Settings};
 use crate::store::{RedbStore, Store, StoreError};
@@ -70,9 +72,10 @@ pub(super) fn run(config: &Config) -> Result<(), ServeError> {
             let clock = Arc::new(MovedClock::default());
             let handle = service::start(settings, store, clock.clone())?;
             clock.move_to(handle.issue().map_or(0, |last| last.cutoff_ms()));
-            let issue = road.issue(SystemClock.now_ms())?;
+            let mut live = handle.live()?;
+            let issue = road.issue(&mut live, SystemClock.now_ms())?;
             clock.move_to(issue.cutoff_ms());
-            handle.publish(issue)?;
+            handle.publish(issue, &live)?;
             announce(&handle);
             runtime.block_on(stop.wait());
             handle.shutdown();
@@ -94,17 +97,6 @@ pub(super) fn run(config: &Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-fn pipeline_settings(config: &Config) -> PipelineSettings {
-    PipelineSettings {
-        slot_ms: config.issue().slot_ms(),
-        horizon: config.forecast().horizon(),
-        quantiles: config.quantiles(),
-        lookback_steps: config.forecast().lookback_steps(),
-        models: config.forecast().models().to_vec(),
-        seed: config.forecast().seed(),
-    }
-}
-
 /// Tells scripts where to connect, one line, once both sockets take connections.
 fn announce(handle: &Handle) {
     let http = handle.http().map(|http| format!(" http={http}")).unwrap_or_default();
@@ -121,25 +113,31 @@ struct Road<'a> {
 }
 
 impl Road<'_> {
-    fn issue(&self, now_ms: i64) -> Result<Issue, ServeError> {
+    fn issue(&self, live: &mut Live, now_ms: i64) -> Result<Issue, ServeError> {
         let raw = self.source.read(now_ms)?;
-        Ok(make_issue(raw, self.workloads, &self.settings, now_ms)?)
+        Ok(make_issue(raw, self.workloads, &self.settings, live, now_ms)?)
+    }
+
+    /// Makes an issue and publishes it where it is the first of its slot: that one stays, so that an answer does not
+    /// change within it. A stored one of the future was made from other telemetry, or under a clock gone wild.
+    fn renew(&self, handle: &Handle, now_ms: i64) -> Result<(), ServeError> {
+        let mut live = handle.live()?;
+        let issue = self.issue(&mut live, now_ms)?;
+        let slot_is_new = |current: Arc<Issue>| {
+            let stored = current.slot().start_ms;
+            issue.slot().start_ms > stored || stored > now_ms
+        };
+        if handle.issue().is_none_or(slot_is_new) {
+            handle.publish(issue, &live)?;
+        }
+        Ok(())
     }
 
     /// Makes an issue now and at the start of every slot, until the other end of `end` is dropped.
     fn refresh(&self, handle: &Handle, end: std::sync::mpsc::Receiver<()>) {
         loop {
-            let now_ms = SystemClock.now_ms();
-            let refreshed = self.issue(now_ms).and_then(|issue| {
-                // One issue a slot: the first stays, so that an answer does not change within it. A stored one
-                // of the future was made from other telemetry, or under a clock gone wild.
-                let slot_is_new = |current: Arc<Issue>| {
-                    let stored = current.slot().start_ms;
-                    issue.slot().start_ms > stored || stored > now_ms
-                };
-                if handle.issue().is_none_or(slot_is_new) { Ok(handle.publish(issue)?) } else { Ok(()) }
-            });
-            let trouble = refreshed.err().map(|error| service::chain(&error));
+            let renewed = self.renew(handle, SystemClock.now_ms());
+            let trouble = renewed.err().map(|error| service::chain(&error));
             let failed = trouble.is_some();
             if let Some(trouble) = &trouble {
                 tracing::error!(error = trouble, "no new issue");

@@ -9,6 +9,7 @@ use super::progress::Step;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Override, Refusal};
 use crate::families;
+use crate::pipeline::PipelineSettings;
 use crate::telemetry::TimeUnit;
 
 /// Where telemetry comes from and how it is forecast.
@@ -116,6 +117,18 @@ impl Settings {
         .into_iter()
         .filter_map(|(flag, key, value)| Some(Override::flag(flag, key, value?)))
         .collect()
+    }
+}
+
+/// How the configuration has telemetry become an issue.
+pub(super) fn pipeline_settings(config: &Config) -> PipelineSettings {
+    PipelineSettings {
+        slot_ms: config.issue().slot_ms(),
+        horizon: config.forecast().horizon(),
+        quantiles: config.quantiles(),
+        lookback_steps: config.forecast().lookback_steps(),
+        models: config.forecast().models().to_vec(),
+        seed: config.forecast().seed(),
     }
 }
 

@@ -42,6 +42,9 @@ pub(super) struct Args {
     /// Workloads in each of the three regions
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..=5_000))]
     workloads: u16,
+    /// Days after which other users come to every workload, with habits of their own [default: never]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=366))]
+    turn_days: Option<u16>,
     /// Newest sample, in milliseconds since the epoch [default: now]
     #[arg(long, value_name = "MS")]
     end_ms: Option<i64>,
@@ -65,7 +68,13 @@ enum SimulateError {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let end_ms = args.end_ms.unwrap_or_else(|| SystemClock.now_ms());
     let step = Step::new("simulating the fleet");
-    let spec = FleetSpec { seed: args.seed, end_ms, days: args.days.into(), workloads: args.workloads.into() };
+    let spec = FleetSpec {
+        seed: args.seed,
+        end_ms,
+        days: args.days.into(),
+        workloads: args.workloads.into(),
+        turn_days: args.turn_days.map(Into::into),
+    };
     let kind = Kind::of(&args.out)
         .ok_or_else(|| Failure::new(Exit::Input, SimulateError::Ending { path: args.out.display().to_string() }))?;
     let fleet = Fleet::simulate(&spec);
@@ -161,7 +170,8 @@ mod tests {
     #[test]
     fn every_kind_of_table_reads_back_the_same() {
         let folder = tempfile::tempdir().unwrap();
-        let fleet = Fleet::simulate(&FleetSpec { seed: 1, end_ms: 1_700_481_600_000, days: 1, workloads: 1 });
+        let fleet =
+            Fleet::simulate(&FleetSpec { seed: 1, end_ms: 1_700_481_600_000, days: 1, workloads: 1, turn_days: None });
         let wanted: Vec<_> = fleet.samples().collect();
         for name in ["fleet.csv", "fleet.csv.gz", "fleet.parquet"] {
             let path = folder.path().join(name);

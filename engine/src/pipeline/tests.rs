@@ -20,10 +20,10 @@ fn settings() -> PipelineSettings {
 #[test]
 fn auto_judges_each_series_and_a_broken_neighbour_changes_no_bit() {
     let good = || vec![wave("a", 100.0), wave("b", 7.0)];
-    let alone = make_issue(good(), &[], &settings(), NOW).unwrap();
+    let alone = make_issue(good(), &[], &settings(), &mut Live::default(), NOW).unwrap();
     let mut with_broken = good();
     with_broken.insert(1, RawSeries { name: "ab".into(), times_ms: vec![0, HOUR], values: vec![f64::NAN; 2] });
-    let beside = make_issue(with_broken, &[], &settings(), NOW).unwrap();
+    let beside = make_issue(with_broken, &[], &settings(), &mut Live::default(), NOW).unwrap();
     assert_eq!(alone.shadows(), beside.shadows());
     assert_eq!((beside.missing().len(), beside.missing()[0].series.as_str()), (1, "ab"));
     let accuracy = alone.shadow("a").unwrap().accuracy().expect("three weeks are enough for folds");
@@ -36,11 +36,11 @@ fn a_series_takes_the_first_family_that_can_forecast_it() {
     short.times_ms.truncate(10);
     short.values.truncate(10);
     let named = PipelineSettings { models: vec!["snaive".into(), "naive".into()], ..settings() };
-    let issue = make_issue(vec![wave("long", 5.0), short.clone()], &[], &named, NOW).unwrap();
+    let issue = make_issue(vec![wave("long", 5.0), short.clone()], &[], &named, &mut Live::default(), NOW).unwrap();
     let model = |series: &str| issue.shadow(series).unwrap().model().to_string();
     assert_eq!((model("long"), model("short")), ("snaive24".into(), "naive".into()));
     let only = PipelineSettings { models: vec!["snaive".into()], ..settings() };
-    let issue = make_issue(vec![wave("long", 5.0), short], &[], &only, NOW).unwrap();
+    let issue = make_issue(vec![wave("long", 5.0), short], &[], &only, &mut Live::default(), NOW).unwrap();
     assert_eq!(issue.missing(), [Missing { series: "short".into(), reason: "too_short".into() }]);
 }
 
@@ -58,7 +58,8 @@ fn demand_is_built_from_utilisation_before_it_is_forecast() {
         step: 1,
     };
     let named = PipelineSettings { models: vec!["snaive".into()], ..settings() };
-    let issue = make_issue(vec![wave("util", 0.5)], std::slice::from_ref(&workload), &named, NOW).unwrap();
+    let issue = make_issue(vec![wave("util", 0.5)], std::slice::from_ref(&workload), &named, &mut Live::default(), NOW)
+        .unwrap();
     let built = issue.shadow(r#"foreshadow_demand{workload="web"}"#).unwrap();
     let utilisation = issue.shadow("util").unwrap();
     assert!((0..24).all(|step| (built.mean(step) - 200.0 * utilisation.mean(step)).abs() < 1e-3));
@@ -71,15 +72,18 @@ fn demand_is_built_from_utilisation_before_it_is_forecast() {
 #[test]
 fn nothing_usable_names_the_first_series_and_why() {
     let broken = RawSeries { name: "a".into(), times_ms: vec![0], values: vec![f64::INFINITY] };
-    let error = make_issue(vec![broken], &[], &settings(), NOW).unwrap_err().to_string();
+    let error = make_issue(vec![broken], &[], &settings(), &mut Live::default(), NOW).unwrap_err().to_string();
     assert_eq!(error, "none of 1 series can be forecast; the first, a: no finite value among 1 samples");
-    assert!(matches!(make_issue(Vec::new(), &[], &settings(), NOW), Err(PipelineError::NoSeries)));
+    assert!(matches!(
+        make_issue(Vec::new(), &[], &settings(), &mut Live::default(), NOW),
+        Err(PipelineError::NoSeries)
+    ));
 }
 
 #[test]
 fn a_series_of_the_future_is_left_out_and_moves_no_slot() {
     let mut future = wave("future", 5.0);
     future.times_ms.iter_mut().for_each(|time| *time += 3 * HOUR);
-    let issue = make_issue(vec![wave("a", 100.0), future], &[], &settings(), NOW).unwrap();
+    let issue = make_issue(vec![wave("a", 100.0), future], &[], &settings(), &mut Live::default(), NOW).unwrap();
     assert_eq!((issue.cutoff_ms(), issue.missing()[0].series.as_str()), (NOW - HOUR, "future"));
 }

@@ -6,6 +6,7 @@ use super::Settings;
 use crate::act::{Ask, Drivers, RecommendError, Recommendation, Workload, recommend};
 use crate::clock::Clock;
 use crate::issue::{Issue, Slot};
+use crate::live::Live;
 use crate::store::{Decision, LedgerWriter, Recorded, Store, StoreError};
 use crate::worker::{WorkError, Worker};
 
@@ -152,8 +153,12 @@ impl Engine {
         self.ledger.finish();
     }
 
-    pub(super) fn publish(&self, issue: Issue) -> Result<(), StoreError> {
-        self.store.publish(&issue)?;
+    pub(super) fn live(&self) -> Result<Live, StoreError> {
+        self.store.live()
+    }
+
+    pub(super) fn publish(&self, issue: Issue, live: &Live) -> Result<(), StoreError> {
+        self.store.publish(&issue, live)?;
         tracing::info!(issue = issue.id(), series = issue.shadows().len(), "issue published");
         let current = Current::new(issue, &self.workloads);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(current);

@@ -9,6 +9,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::*;
 use crate::clock::FixedClock;
 use crate::config::Demand;
+use crate::live::Live;
 use crate::pipeline::{PipelineSettings, make_issue};
 use crate::store::MemoryStore;
 
@@ -38,7 +39,7 @@ fn workload() -> Workload {
 
 fn issue_until(end_ms: i64) -> Issue {
     let settings = PipelineSettings { models: vec!["snaive".into()], ..PipelineSettings::default() };
-    make_issue(telemetry(end_ms), &[workload()], &settings, end_ms).unwrap()
+    make_issue(telemetry(end_ms), &[workload()], &settings, &mut Live::default(), end_ms).unwrap()
 }
 
 fn running(end_ms: i64, store: Arc<dyn Store>) -> Handle {
@@ -67,7 +68,7 @@ async fn an_issue_is_served_and_decisions_are_kept() {
     assert_eq!(client.recommend(asked()).await.unwrap_err().code(), Code::Unavailable);
     assert!(!client.health(pb::HealthRequest {}).await.unwrap().into_inner().ready);
 
-    handle.publish(issue_until(end_ms)).unwrap();
+    handle.publish(issue_until(end_ms), &Live::default()).unwrap();
     let health = client.health(pb::HealthRequest {}).await.unwrap().into_inner();
     assert!(health.ready && health.reason.is_empty() && health.series == 1, "{health:?}");
     let answer = client.recommend(asked()).await.unwrap().into_inner();
@@ -100,7 +101,7 @@ async fn an_issue_is_served_and_decisions_are_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_answered_says_why() {
     let handle = running(0, Arc::new(MemoryStore::default()));
-    handle.publish(issue_until(0)).unwrap();
+    handle.publish(issue_until(0), &Live::default()).unwrap();
     let mut client = client(&handle).await;
     let error = client.get_shadow(pb::GetShadowRequest { series: "nope".into() }).await.unwrap_err();
     assert!(error.code() == Code::NotFound && error.message().contains("nope, only of 1 others"), "{error}");
@@ -120,7 +121,7 @@ async fn what_cannot_be_answered_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missed_refresh_is_told_and_the_last_issue_is_served_after_a_restart() {
     let store = Arc::new(MemoryStore::default());
-    running(0, store.clone()).publish(issue_until(0)).unwrap();
+    running(0, store.clone()).publish(issue_until(0), &Live::default()).unwrap();
     for (now, stale) in [(59 * MINUTE, false), (60 * MINUTE, true)] {
         let handle = running(now, store.clone());
         assert_eq!(client(&handle).await.recommend(asked()).await.unwrap().into_inner().stale, stale);
@@ -142,7 +143,7 @@ async fn metrics_hold_the_present_moment_with_the_series_labels() {
     };
     let unready = get("/readyz").await;
     assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("the first fit is running"), "{unready}");
-    handle.publish(issue_until(0)).unwrap();
+    handle.publish(issue_until(0), &Live::default()).unwrap();
     assert!(get("/readyz").await.ends_with("ready\n") && get("/healthz").await.ends_with("ok\n"));
     let text = get("/metrics").await;
     let labels = r#"{horizon="0s",shadow_model="snaive288",shadow_of="requests",app="web"}"#;
@@ -179,7 +180,7 @@ fn a_taken_port_and_a_stale_socket_file_are_told_apart() {
 async fn a_full_queue_refuses_a_request_and_answers_the_next() {
     let settings = Settings { queue: 1, ..Settings::on_free_ports(vec![workload()]) };
     let handle = start(settings, Arc::new(MemoryStore::default()), Arc::new(FixedClock(0))).unwrap();
-    handle.publish(issue_until(0)).unwrap();
+    handle.publish(issue_until(0), &Live::default()).unwrap();
     let mut client = client(&handle).await;
     let engine = handle.engine.clone().unwrap();
     let (release, held) = std::sync::mpsc::channel::<()>();

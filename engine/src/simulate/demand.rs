@@ -35,6 +35,8 @@ pub(super) struct Demand {
     growth: f64,
     /// Whether the flash crowd comes here.
     crowd: bool,
+    /// The step from which other users come, and how they are.
+    turn: Option<(usize, Box<Demand>)>,
 }
 
 impl Demand {
@@ -59,7 +61,17 @@ impl Demand {
             weekend,
             growth: if short { draw.between(0.7, 1.3) } else { draw.between(-0.05, 0.15) },
             crowd: region == CROWDED_REGION && at % 5 == 1,
+            turn: None,
         }
+    }
+
+    /// Has users of another kind come from a step on, from another region: a customer is lost, a service is called by
+    /// machines where it was called by people, or the other way round.
+    pub(super) fn turn(&mut self, step: usize, draw: &mut Draw, region: usize, at: usize) {
+        let others = at + 1 + usize::from(self.users != Users::Jobs && draw.chance(0.5)) * (13 - (at + 1) % 7);
+        let mut to = Self::draw(draw, (region + 1) % REGIONS.len(), others);
+        to.level = self.level * draw.between(0.6, 1.6);
+        self.turn = Some((step, Box::new(to)));
     }
 
     /// One value a step: requests counted over the step, a second.
@@ -81,9 +93,10 @@ impl Demand {
                     days.push(draw.log_normal(1.0, 0.05));
                 }
                 let grown = (1.0 + self.growth).powf(step as f64 / (30.0 * STEPS_A_DAY as f64));
-                let usual = self.level * grown * f64::exp(regime + mood) * days[day] * self.activity(hours);
+                let now = self.turn.as_ref().filter(|(turn, _)| step >= *turn).map_or(self, |(_, to)| to);
+                let usual = now.level * grown * f64::exp(regime + mood) * days[day] * now.activity(hours);
                 let crowd = if self.crowd { flash_crowd((step as f64 - crowd_from) * STEP_HOURS) } else { 0.0 };
-                let rate = usual * (1.0 + crowd) + self.level * bursts.next(draw, self.users == Users::Jobs, hours);
+                let rate = usual * (1.0 + crowd) + now.level * bursts.next(draw, now.users == Users::Jobs, hours);
                 draw.poisson(rate * STEP_SECONDS) / STEP_SECONDS
             })
             .collect()

@@ -39,6 +39,18 @@ fn a_workload_does_not_depend_on_how_many_there_are() {
 }
 
 #[test]
+fn a_turn_changes_what_comes_after_it_and_nothing_before() {
+    let spec = |turn_days| FleetSpec { workloads: 3, turn_days, ..FleetSpec::new(1, END_MS) };
+    let (stays, turned) = (Fleet::simulate(&spec(None)), Fleet::simulate(&spec(Some(14))));
+    let turn = 14 * STEPS_A_DAY;
+    for at in 0..stays.workloads.len() {
+        let (before, after) = (metric(&stays, at, "requests_per_second"), metric(&turned, at, "requests_per_second"));
+        assert_eq!(&before[..turn], &after[..turn]);
+        assert_ne!(&before[turn..], &after[turn..]);
+    }
+}
+
+#[test]
 fn it_has_the_promised_size_and_labels_and_ends_now() {
     let fleet = Fleet::simulate(&FleetSpec::new(7, END_MS + 12_345));
     assert_eq!((fleet.workloads.len(), fleet.series.len()), (120, 480));

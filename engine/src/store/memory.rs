@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use foreshadow_models::live::Track;
+
 use super::{Decision, KEPT_ISSUES, Recorded, Store, StoreError};
 use crate::issue::Issue;
+use crate::live::Live;
 
 /// Issues and decisions in memory.
 #[derive(Debug, Default)]
@@ -15,6 +18,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Inner {
     issues: VecDeque<Issue>,
+    live: Live,
     decisions: BTreeMap<String, BTreeMap<i64, Decision>>,
 }
 
@@ -26,14 +30,23 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn publish(&self, issue: &Issue) -> Result<(), StoreError> {
+    fn publish(&self, issue: &Issue, live: &Live) -> Result<(), StoreError> {
         let mut inner = self.lock();
+        inner.live = live.clone();
         inner.issues.retain(|kept| kept.id() != issue.id());
         inner.issues.push_back(issue.clone());
         if inner.issues.len() > KEPT_ISSUES {
             inner.issues.pop_front();
         }
         Ok(())
+    }
+
+    fn live(&self) -> Result<Live, StoreError> {
+        Ok(self.lock().live.clone())
+    }
+
+    fn track(&self, series: &str) -> Result<Option<Track>, StoreError> {
+        Ok(self.lock().live.track(series).cloned())
     }
 
     fn latest_issue(&self) -> Result<Option<Issue>, StoreError> {

@@ -3,18 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use foreshadow_models::live::Track;
 use redb::{ReadableTable, TableDefinition, TableError};
 
 use super::file::File;
 use super::{Decision, KEPT_ISSUES, Recorded, Store, StoreError};
 use crate::bytes::{DecodeError, Reader, put_text};
 use crate::issue::Issue;
+use crate::live::{self, Live};
 
 /// Issues by the order they were written in: id and header.
 const ISSUES: TableDefinition<'_, u64, (&str, &[u8])> = TableDefinition::new("issues");
 
 /// Their shadows, in slabs of [`SLAB`].
 const SLABS: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("slabs");
+
+/// Tracks by series.
+const TRACKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tracks");
 
 /// Decisions by name and slot.
 const DECISIONS: TableDefinition<'_, (&str, i64), &[u8]> = TableDefinition::new("decisions");
@@ -70,12 +75,16 @@ impl RedbStore {
             Ok(None)
         })?;
         let decoded = parts.map(|(header, slabs)| Issue::decode(&header, slabs)).transpose();
-        decoded.map_err(|source| StoreError::Damaged { path: self.catalogue.path().into(), source })
+        decoded.map_err(|source| self.damaged(source))
+    }
+
+    fn damaged(&self, source: DecodeError) -> StoreError {
+        StoreError::Damaged { path: self.catalogue.path().into(), source }
     }
 }
 
 impl Store for RedbStore {
-    fn publish(&self, issue: &Issue) -> Result<(), StoreError> {
+    fn publish(&self, issue: &Issue, live: &Live) -> Result<(), StoreError> {
         let header = issue.header_bytes();
         self.catalogue.write(|transaction| {
             // An issue is written once a slot and may be large: a slower commit buys a start after a crash
@@ -99,8 +108,34 @@ impl Store for RedbStore {
             for (index, slab) in issue.slabs(SLAB).enumerate() {
                 slabs.insert((number, index as u32), slab.as_slice())?;
             }
+            let mut tracks = transaction.open_table(TRACKS)?;
+            tracks.retain(|series, _| live.track(series).is_some())?;
+            for (series, track) in live.iter() {
+                tracks.insert(series, live::encode(track).as_slice())?;
+            }
             Ok(())
         })
+    }
+
+    fn live(&self) -> Result<Live, StoreError> {
+        let read = self.catalogue.read(|transaction| {
+            let Some(tracks) = made(transaction.open_table(TRACKS))? else { return Ok(Vec::new()) };
+            let track =
+                |entry: Result<(redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
+                    entry.map(|(series, track)| (series.value().to_string(), live::decode(track.value())))
+                };
+            Ok(tracks.iter()?.map(track).collect::<Result<Vec<_>, _>>()?)
+        })?;
+        let decoded = read.into_iter().map(|(series, track)| track.map(|track| (series, track)));
+        decoded.collect::<Result<Live, _>>().map_err(|source| self.damaged(source))
+    }
+
+    fn track(&self, series: &str) -> Result<Option<Track>, StoreError> {
+        let read = self.catalogue.read(|transaction| {
+            let Some(tracks) = made(transaction.open_table(TRACKS))? else { return Ok(None) };
+            Ok(tracks.get(series)?.map(|track| live::decode(track.value())))
+        })?;
+        read.transpose().map_err(|source| self.damaged(source))
     }
 
     fn latest_issue(&self) -> Result<Option<Issue>, StoreError> {

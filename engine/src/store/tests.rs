@@ -2,6 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::issue::tests::{issue, shadow};
+use crate::live::tests::served;
 
 pub(super) fn decision(name: &str, slot_start_ms: i64, replicas: i64) -> Decision {
     Decision {
@@ -21,14 +22,17 @@ pub(super) fn numbered_issue(number: usize) -> Issue {
 
 /// What every store keeps, and how it answers.
 pub(super) fn keeps_its_promises(store: &dyn Store) {
+    assert_eq!(store.live().unwrap(), Live::default());
     assert!(store.latest_issue().unwrap().is_none() && store.latest_decision("a").unwrap().is_none());
     for number in 0..KEPT_ISSUES + 3 {
-        store.publish(&numbered_issue(number)).unwrap();
+        let live: Live = [(format!("s{number}"), served("ets", number as i64))].into_iter().collect();
+        store.publish(&numbered_issue(number), &live).unwrap();
+        assert_eq!((store.live().unwrap(), store.track("s0").unwrap().is_some()), (live, number == 0));
         assert_eq!(store.latest_issue().unwrap(), Some(numbered_issue(number)));
     }
     assert_eq!(store.issue(numbered_issue(2).id()).unwrap(), None);
     assert_eq!(store.issue(numbered_issue(3).id()).unwrap(), Some(numbered_issue(3)));
-    store.publish(&numbered_issue(3)).unwrap();
+    store.publish(&numbered_issue(3), &Live::default()).unwrap();
     assert_eq!(store.latest_issue().unwrap(), Some(numbered_issue(3)), "an issue published again is the latest");
 
     let (first, later, other) = (decision("a", -60, 3), decision("a", 60, 4), decision("a!", 900, 5));
@@ -58,8 +62,14 @@ struct Slow {
 }
 
 impl Store for Slow {
-    fn publish(&self, issue: &Issue) -> Result<(), StoreError> {
-        self.inner.publish(issue)
+    fn publish(&self, issue: &Issue, live: &Live) -> Result<(), StoreError> {
+        self.inner.publish(issue, live)
+    }
+    fn live(&self) -> Result<Live, StoreError> {
+        self.inner.live()
+    }
+    fn track(&self, series: &str) -> Result<Option<Track>, StoreError> {
+        self.inner.track(series)
     }
     fn latest_issue(&self) -> Result<Option<Issue>, StoreError> {
         self.inner.latest_issue()

@@ -17,7 +17,7 @@ const CLEARLY_BETTER: f64 = 0.9;
 
 /// The kinds of blend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The mean of the best three.
     Equal,
     /// The median of the best nine, weighted by inverse loss: one that errs wildly moves it little.
@@ -25,10 +25,10 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 2] = [Self::Equal, Self::Weighted];
+    pub(crate) const ALL: [Self; 2] = [Self::Equal, Self::Weighted];
 
     /// Its name in tables and reasons.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Equal => "ensemble_top3",
             Self::Weighted => "ensemble_weighted",

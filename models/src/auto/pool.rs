@@ -18,10 +18,29 @@ const MIN_PERIODS: usize = 6;
 /// The longest season that exponential smoothing takes part with, and the periods it is shown.
 const MAX_SMOOTHED: usize = 288;
 const SMOOTHED_PERIODS: usize = 8;
-/// Steps from which a series gets fewer folds, and is not taken apart by loess: that costs as much as all else.
+/// Steps from which a series gets fewer folds: its fits are dear and its errors steady.
 pub(super) const LONG: usize = 2_500;
 /// Steps that smoothing is shown at least, and without a season: older ones weigh nothing.
 const LEVEL_LOOKBACK: usize = 1_000;
+
+/// CPU time that a series' fits may take in one run, in nanoseconds: its dearest families are left out until they fit.
+const BUDGET_NS: usize = 60_000_000;
+
+/// CPU time of one fit for each step shown, in nanoseconds, in batches on one AVX2 core at 3 GHz; all are linear in the
+/// steps. They decide what a series can afford and are never measured as it runs: the same series gets the same families
+/// on every machine.
+mod cost {
+    pub(super) const MEDIAN: usize = 30;
+    pub(super) const LEVEL: usize = 130;
+    pub(super) const DAMPED_LEVEL: usize = 420;
+    pub(super) const THETA: usize = 100;
+    pub(super) const SMOOTHED: usize = 270;
+    pub(super) const DAMPED: usize = 1_000;
+    pub(super) const LOESS: usize = 1_000;
+    pub(super) const CARD: usize = 200;
+    pub(super) const RIDGE: usize = 270;
+    pub(super) const PROPHET: usize = 100;
+}
 
 /// A family and the series it is tried on.
 pub(super) struct Candidate {
@@ -31,15 +50,22 @@ pub(super) struct Candidate {
     pub lookback: usize,
     /// One of the naive families: the floor, which a series falls back on.
     pub floor: bool,
+    /// See [`cost`]; nothing for the floor.
+    step_ns: usize,
 }
 
 impl Candidate {
     fn floor(model: impl Model + 'static, members: Vec<usize>) -> Self {
-        Self { model: Box::new(model), members, lookback: usize::MAX, floor: true }
+        Self { model: Box::new(model), members, lookback: usize::MAX, floor: true, step_ns: 0 }
     }
 
-    fn learned(model: impl Model + 'static, members: Vec<usize>, lookback: usize) -> Self {
-        Self { model: Box::new(model), members, lookback, floor: false }
+    fn learned(model: impl Model + 'static, members: Vec<usize>, lookback: usize, step_ns: usize) -> Self {
+        Self { model: Box::new(model), members, lookback, floor: false, step_ns }
+    }
+
+    /// CPU time of one fit of a series of `length` steps, in nanoseconds.
+    fn fit_ns(&self, length: usize) -> usize {
+        self.step_ns * length.min(self.lookback)
     }
 }
 
@@ -59,8 +85,6 @@ pub(super) struct Seasons {
     pub smoothed: Vec<usize>,
     /// See [`Self::main`].
     main: usize,
-    /// Steps of the series.
-    length: usize,
 }
 
 impl Seasons {
@@ -74,7 +98,7 @@ impl Seasons {
         let shortest = |known: bool| confirmed.iter().filter(|steps| calendar.contains(steps) == known).min();
         let main = shortest(true).or(shortest(false)).or(tried.first()).copied().unwrap_or(1);
         let smoothed = Some(main).filter(|main| (2..=MAX_SMOOTHED).contains(main)).into_iter().collect();
-        Self { tried, confirmed, shown, folded, smoothed, main, length: values.len() }
+        Self { tried, confirmed, shown, folded, smoothed, main }
     }
 
     /// The season that folds keep in step with and errors are measured against: the shortest confirmed one of the
@@ -87,7 +111,7 @@ impl Seasons {
     fn decomposed(&self) -> Option<Vec<usize>> {
         let carried = |steps: &usize| (2..=MAX_SMOOTHED).contains(steps);
         let carried: Vec<usize> = self.shown.iter().copied().filter(carried).collect();
-        Some(carried).filter(|carried| !carried.is_empty() && self.length < LONG)
+        Some(carried).filter(|carried| !carried.is_empty())
     }
 
     /// The season that is smoothed and the next longer one that holds it whole, each 1 for none.
@@ -113,32 +137,54 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     }
     for (season, members) in grouped(seasons, |own| own.folded.clone()) {
         let lookback = SeasonalMedian::MOST_CYCLES * season;
-        pool.push(Candidate::learned(SeasonalMedian { season }, members, lookback));
+        pool.push(Candidate::learned(SeasonalMedian { season }, members, lookback, cost::MEDIAN));
     }
-    for trend in [Trend::None, Trend::Damped] {
-        pool.push(Candidate::learned(Ets::new(trend, 1), all.clone(), LEVEL_LOOKBACK));
+    for (trend, step_ns) in [(Trend::None, cost::LEVEL), (Trend::Damped, cost::DAMPED_LEVEL)] {
+        pool.push(Candidate::learned(Ets::new(trend, 1), all.clone(), LEVEL_LOOKBACK, step_ns));
     }
-    pool.push(Candidate::learned(Theta::dot(1), all.clone(), LEVEL_LOOKBACK));
+    pool.push(Candidate::learned(Theta::dot(1), all.clone(), LEVEL_LOOKBACK, cost::THETA));
     for (season, members) in grouped(seasons, |own| own.smoothed.clone()) {
         let lookback = (SMOOTHED_PERIODS * season).max(LEVEL_LOOKBACK);
-        pool.push(Candidate::learned(Theta::dot(season), members.clone(), lookback));
-        for trend in [Trend::None, Trend::Damped] {
-            pool.push(Candidate::learned(Ets::new(trend, season), members.clone(), lookback));
+        pool.push(Candidate::learned(Theta::dot(season), members.clone(), lookback, cost::THETA));
+        for (trend, step_ns) in [(Trend::None, cost::SMOOTHED), (Trend::Damped, cost::DAMPED)] {
+            pool.push(Candidate::learned(Ets::new(trend, season), members.clone(), lookback, step_ns));
         }
     }
     for (carried, members) in grouped(seasons, Seasons::decomposed) {
-        pool.push(Candidate::learned(Mstl::new(&carried), members, usize::MAX));
+        pool.push(Candidate::learned(Mstl::new(&carried), members, usize::MAX, cost::LOESS));
     }
     for ((season, longer), members) in grouped(seasons, |own| [own.paired()]) {
         let lookback = (SMOOTHED_PERIODS * season.max(longer)).max(LEVEL_LOOKBACK);
-        pool.push(Candidate::learned(Card::new(season, longer), members, lookback));
+        pool.push(Candidate::learned(Card::new(season, longer), members, lookback, cost::CARD));
     }
     for (season, members) in grouped(seasons, |own| own.folded.clone()) {
-        pool.push(Candidate::learned(LowRankRidge { season }, members, usize::MAX));
+        pool.push(Candidate::learned(LowRankRidge { season }, members, usize::MAX, cost::RIDGE));
     }
     let seasonal = (0..seasons.len()).filter(|&s| !seasons[s].folded.is_empty()).collect();
-    pool.push(Candidate::learned(Prophet, seasonal, usize::MAX));
+    pool.push(Candidate::learned(Prophet, seasonal, usize::MAX, cost::PROPHET));
     pool
+}
+
+/// Takes the dearest families away from each series that cannot afford all of them at every one of its `fits`. A series
+/// has `length` steps.
+pub(super) fn afford(pool: &mut [Candidate], length: impl Fn(usize) -> usize, fits: impl Fn(usize) -> usize) {
+    let series_count = pool[0].members.len();
+    let mut refused: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); pool.len()];
+    for s in 0..series_count {
+        let tried = (0..pool.len()).filter(|&c| pool[c].members.binary_search(&s).is_ok());
+        let mut costs: Vec<(usize, usize)> = tried.map(|c| (pool[c].fit_ns(length(s)), c)).collect();
+        costs.sort_unstable();
+        let mut total: usize = costs.iter().map(|(ns, _)| ns).sum();
+        while total * fits(s) > BUDGET_NS
+            && let Some((ns, candidate)) = costs.pop().filter(|(ns, _)| *ns > 0)
+        {
+            total -= ns;
+            refused[candidate].insert(s);
+        }
+    }
+    for (candidate, refused) in pool.iter_mut().zip(refused) {
+        candidate.members.retain(|s| !refused.contains(s));
+    }
 }
 
 /// The series of each key, keys rising.
@@ -153,4 +199,29 @@ fn grouped<K: Ord, Keys: IntoIterator<Item = K>>(
         }
     }
     members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_gives_up_its_dearest_families_first_and_no_neighbour_does() {
+        let wave = |day: usize, days: usize| -> Vec<f64> {
+            (0..day * days).map(|t| (t as f64 / day as f64 * std::f64::consts::TAU).sin()).collect()
+        };
+        let (short, long) = (wave(24, 40), wave(24, 400));
+        let lengths = [short.len(), long.len()];
+        let seasons = [Seasons::of(&short, &[24, 168]), Seasons::of(&long, &[24, 168])];
+        let mut pool = candidates(&seasons);
+        let before: Vec<Vec<usize>> = pool.iter().map(|c| c.members.clone()).collect();
+        afford(&mut pool, |s| lengths[s], |_| 15);
+        for (candidate, before) in pool.iter().zip(before) {
+            let dear = candidate.fit_ns(lengths[1]) > 2_000_000;
+            let kept: Vec<usize> = before.into_iter().filter(|s| *s == 0 || !dear).collect();
+            assert_eq!(candidate.members, kept, "{}", candidate.model.name());
+        }
+        let spent: usize = pool.iter().filter(|c| c.members.contains(&1)).map(|c| c.fit_ns(lengths[1])).sum();
+        assert!(15 * spent <= BUDGET_NS && pool.iter().any(|c| !c.members.contains(&1)));
+    }
 }

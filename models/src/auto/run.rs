@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::blend::{Blend, Kind, Losses, Rounds};
 use super::folds::{Folds, LEAST_SHOWN};
 use super::pool::{Candidate, Seasons};
-use super::{Choice, FittedAuto, Part};
+use super::{Choice, FittedAuto, Lived, Part, Wish};
 use crate::backtest::HeldOut;
 use crate::conformal::{Intervals, held_out_shares};
 use crate::metrics::seasonal_scale;
@@ -36,6 +36,8 @@ pub(super) struct Run<'a> {
     pub(super) pool: Vec<Candidate>,
     /// Newest picking folds that every candidate is tried on; on the others only those that have a chance.
     pub(super) screen: usize,
+    /// One a series where they are followed live.
+    pub(super) wishes: Option<&'a [Wish]>,
     pub(super) done: AtomicUsize,
     pub(super) progress: &'a (dyn Fn(usize, usize) + Sync),
 }
@@ -43,9 +45,11 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     pub(super) fn finish(self) -> Result<FittedAuto, BacktestError> {
         let losses = self.losses()?;
-        let picked: Vec<Blend> = losses.iter().map(|own| own.choose(NAIVE)).collect();
+        let pooled: Vec<Losses> = losses.iter().enumerate().map(|(s, own)| self.pooled(s, own)).collect();
+        let picked: Vec<Blend> = pooled.iter().enumerate().map(|(s, own)| self.pick(s, own)).collect();
+        let challengers: Vec<Vec<(String, Blend)>> = pooled.iter().map(|own| self.challengers(own)).collect();
         let held_out = self.residuals(&picked)?;
-        let Refit { status, served, parts } = self.refit(&picked)?;
+        let Refit { status, served, parts } = self.refit(&picked, &challengers)?;
         let mut choices = Vec::with_capacity(status.len());
         let mut intervals = Vec::with_capacity(status.len());
         for (s, own) in held_out.into_iter().enumerate() {
@@ -57,7 +61,46 @@ impl Run<'_> {
         }
         let non_negative = |s: usize| self.window.values(s).iter().all(|y| y.is_nan() || *y >= 0.0);
         let non_negative = (0..status.len()).map(non_negative).collect();
-        Ok(FittedAuto { status, choices, intervals, non_negative, served, parts })
+        let width = |s: usize| self.wishes.map(|wishes| wishes[s].width).unwrap_or_default();
+        let recommended = pooled.iter().map(|own| self.name(&own.choose(NAIVE))).collect();
+        let widths = (0..status.len()).map(width).collect();
+        Ok(FittedAuto { status, choices, intervals, non_negative, served, parts, widths, challengers, recommended })
+    }
+
+    /// Losses of the folds with what was lived since. A family that did worse than its folds promised is met with a
+    /// load they do not show: they count the less for it.
+    fn pooled(&self, s: usize, losses: &Losses) -> Losses {
+        let folds = self.folds[s].picking.len() as f64;
+        let lived = self.wishes.map_or(&[][..], |wishes| &wishes[s].lived);
+        let pool = |(candidate, loss): (usize, &Option<f64>)| {
+            let (promised, name) = ((*loss)?, self.pool[candidate].model.name());
+            let Some(Lived { error, horizons, .. }) = lived.iter().find(|lived| lived.name == name) else {
+                return Some(promised);
+            };
+            let kept = if *error > promised { folds * (promised / error).powi(2) } else { folds };
+            Some((kept * promised + horizons * error) / (kept + horizons))
+        };
+        Losses { singles: losses.singles.iter().enumerate().map(pool).collect(), blends: losses.blends }
+    }
+
+    /// What should serve a series: what it wishes for, where that can, else what its folds recommend.
+    fn pick(&self, s: usize, losses: &Losses) -> Blend {
+        let wish = self.wishes.and_then(|wishes| wishes[s].champion.as_deref());
+        let wished = wish.and_then(|wish| self.blends(losses).find(|blend| self.name(blend) == wish));
+        wished.unwrap_or_else(|| losses.choose(NAIVE))
+    }
+
+    /// What could serve a series that is followed.
+    fn challengers(&self, losses: &Losses) -> Vec<(String, Blend)> {
+        let followed = self.wishes.is_some();
+        self.blends(losses).filter(|_| followed).map(|blend| (self.name(&blend), blend)).collect()
+    }
+
+    /// Every family that was judged, and every kind of blend of them.
+    fn blends<'b>(&self, losses: &'b Losses) -> impl Iterator<Item = Blend> + 'b {
+        let judged = losses.singles.iter().enumerate().filter(|(_, loss)| loss.is_some());
+        let singles = judged.map(|(candidate, _)| Blend::single(candidate));
+        singles.chain(Kind::ALL.into_iter().filter_map(|kind| Blend::of(kind, &losses.singles)))
     }
 
     /// What every series' picking folds say of every candidate and of every kind of blend.
@@ -143,17 +186,19 @@ impl Run<'_> {
         Ok((0..picked.len()).into_par_iter().map(of_series).collect())
     }
 
-    /// Fits every part on the whole window. One that fails there leaves a blend; a series that loses all of them is
-    /// served by naive.
-    fn refit(&self, picked: &[Blend]) -> Result<Refit, BacktestError> {
+    /// Fits every part, and what could be one, on the whole window. One that fails there leaves a blend; a series that
+    /// loses all of them is served by naive.
+    fn refit(&self, picked: &[Blend], challengers: &[Vec<(String, Blend)>]) -> Result<Refit, BacktestError> {
         let fit = |candidate: usize, members: &[usize]| {
             let window = self.window.only(members).with_lookback(self.pool[candidate].lookback);
             let fitted = self.pool[candidate].model.fit(&window, self.seed);
             fitted.map_err(|source| BacktestError::Fit { origin: 0, source })
         };
+        let is_fitted =
+            |c: usize, s: usize| picked[s].holds(c) || challengers[s].iter().any(|(_, blend)| blend.holds(c));
         let fitted: Vec<_> = (0..self.pool.len())
             .into_par_iter()
-            .map(|c| (c, (0..picked.len()).filter(|&s| picked[s].holds(c)).collect::<Vec<_>>()))
+            .map(|c| (c, (0..picked.len()).filter(|&s| is_fitted(c, s)).collect::<Vec<_>>()))
             .filter(|(_, members)| !members.is_empty())
             .map(|(candidate, members)| Ok((candidate, fit(candidate, &members)?, members)))
             .collect::<Result<_, BacktestError>>()?;

@@ -1,21 +1,17 @@
 //! The report's plots: observed values, the shadow's band, what lay outside it, what comes next.
 
-use plotly::color::Rgba;
-use plotly::common::{DashType, Fill, Font, HoverInfo, Line, Marker, Mode, Orientation};
-use plotly::configuration::DisplayModeBar;
-use plotly::layout::{Axis, AxisType, BarMode, HoverMode, Legend, Margin, RangeMode};
-use plotly::{Bar, Configuration, Layout, Plot, Scatter};
+use plotly::common::{DashType, Marker, Mode};
+use plotly::layout::{Axis, BarMode};
+use plotly::{Bar, Plot, Scatter};
 
 use super::analysis::{Curve, Finding};
 use super::capacity::{RegionSum, Sizing};
+use crate::cli::plotting::{OBSERVED, SHADOW, band, configuration, framed, layout, line};
 use crate::issue::Shadow;
 
-const OBSERVED: &str = "#334155";
-const SHADOW: &str = "#2563eb";
 const ALARM: &str = "#dc2626";
 const CAPACITY: &str = "#0d9488";
 const MUTED: &str = "#cbd5e1";
-const HEIGHT: usize = 300;
 
 /// A series' newest days, the shadow of its last one, and the anomalies in it.
 pub(super) fn last_day(finding: &Finding) -> Plot {
@@ -77,40 +73,4 @@ pub(super) fn regions(sums: &[RegionSum]) -> Plot {
 
 fn time(curve: &Curve, step: usize) -> i64 {
     curve.start_ms + step as i64 * curve.step_ms
-}
-
-fn framed() -> Plot {
-    let mut plot = Plot::new();
-    plot.set_layout(layout(Axis::new().type_(AxisType::Date)));
-    plot.set_configuration(configuration());
-    plot
-}
-
-fn layout(x: Axis) -> Layout {
-    Layout::new()
-        .height(HEIGHT)
-        .margin(Margin::new().left(56).right(16).top(8).bottom(36))
-        .font(Font::new().family("system-ui, sans-serif").size(12).color(OBSERVED))
-        .hover_mode(HoverMode::XUnified)
-        .paper_background_color("rgba(0,0,0,0)")
-        .plot_background_color("rgba(0,0,0,0)")
-        .legend(Legend::new().orientation(Orientation::Horizontal).y(1.14).x(0.0))
-        .x_axis(x.grid_color("#eef2f7"))
-        .y_axis(Axis::new().grid_color("#eef2f7").zero_line(false).range_mode(RangeMode::Normal))
-}
-
-fn configuration() -> Configuration {
-    Configuration::new().responsive(true).display_logo(false).display_mode_bar(DisplayModeBar::False)
-}
-
-fn line(x: Vec<i64>, y: Vec<f64>, name: &str, colour: &'static str, dash: DashType) -> Box<Scatter<i64, f64>> {
-    Scatter::new(x, y).name(name).mode(Mode::Lines).line(Line::new().color(colour).width(1.6).dash(dash))
-}
-
-/// Two lines without ink and what lies between them.
-fn band(plot: &mut Plot, x: &[i64], low: &[f64], high: &[f64], name: &str) {
-    let edge = |y: &[f64]| Scatter::new(x.to_vec(), y.to_vec()).mode(Mode::Lines).line(Line::new().width(0.0));
-    plot.add_trace(edge(low).show_legend(false).hover_info(HoverInfo::Skip));
-    let fill = Rgba::new(37, 99, 235, 0.16);
-    plot.add_trace(edge(high).name(name).fill(Fill::ToNextY).fill_color(fill).hover_info(HoverInfo::Skip));
 }

@@ -11,6 +11,7 @@ use crate::act::Workload;
 use crate::clock::SystemClock;
 use crate::config::Listen;
 use crate::issue::Issue;
+use crate::live::Live;
 use crate::service::{self, Settings};
 use crate::store::MemoryStore;
 
@@ -42,7 +43,9 @@ fn made(folder: &Path, socket: &Path, hcl: &str, workloads: Vec<Workload>, issue
     let settings = Settings { grpc: Listen::Unix(socket.into()), http: None, ..Settings::on_free_ports(workloads) };
     let handle = service::start(settings, Arc::new(MemoryStore::default()), Arc::new(SystemClock))
         .map_err(|error| format!("the service did not start: {error}"))?;
-    handle.publish(issue.clone()).map_err(|error| format!("the issue could not be stored: {error}"))?;
+    handle
+        .publish(issue.clone(), &Live::default())
+        .map_err(|error| format!("the issue could not be stored: {error}"))?;
     let text = ask(&terraform, folder, provider.parent().unwrap_or(Path::new(".")), hcl);
     handle.shutdown();
     text

@@ -1,5 +1,6 @@
 use super::super::tests::{decision, keeps_its_promises, numbered_issue};
 use super::*;
+use crate::live::tests::served;
 
 fn opened(folder: &Path) -> RedbStore {
     RedbStore::open(folder).unwrap()
@@ -15,12 +16,14 @@ fn redb_keeps_its_promises() {
 fn what_was_written_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let store = opened(folder.path());
-    store.publish(&numbered_issue(1)).unwrap();
-    store.publish(&numbered_issue(2)).unwrap();
+    store.publish(&numbered_issue(1), &Live::default()).unwrap();
+    let live: Live = [("a".to_string(), served("ets", 5)), ("b".into(), served("naive", 6))].into_iter().collect();
+    store.publish(&numbered_issue(2), &live).unwrap();
     store.record(&[decision("a", 60, 4)]).unwrap();
     drop(store);
     let store = opened(folder.path());
     assert_eq!(store.latest_issue().unwrap(), Some(numbered_issue(2)));
+    assert_eq!(store.live().unwrap(), live);
     assert_eq!(store.issue(numbered_issue(1).id()).unwrap(), Some(numbered_issue(1)));
     assert_eq!(store.latest_decision("a").unwrap(), Some(decision("a", 60, 4)));
 }
@@ -72,7 +75,7 @@ fn an_issue_of_several_slabs_is_replaced_whole() {
         crate::issue::tests::issue((0..2 * SLAB + 5).map(shadow).collect(), 60_000)
     };
     for value in [1.0, 2.0, 1.0] {
-        store.publish(&many(value)).unwrap();
+        store.publish(&many(value), &Live::default()).unwrap();
         assert_eq!(store.latest_issue().unwrap(), Some(many(value)));
     }
     let slabs = store.catalogue.read(|transaction| Ok(transaction.open_table(SLABS)?.iter()?.count())).unwrap();

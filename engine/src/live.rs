@@ -1,0 +1,94 @@
+//! What is known live of every series: how families did since they were asked, and which of them serves.
+
+use std::collections::BTreeMap;
+
+use foreshadow_models::live::Track;
+
+use crate::bytes::DecodeError;
+
+/// First byte of every encoded track; what comes after depends on it.
+const FORMAT: u8 = 1;
+
+/// Tracks of series by their identity.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Live(BTreeMap<String, Track>);
+
+impl Live {
+    /// The track of a series, if it was ever served.
+    pub fn track(&self, series: &str) -> Option<&Track> {
+        self.0.get(series)
+    }
+
+    /// The track of a series, a new one where it has none.
+    pub fn track_mut(&mut self, series: &str) -> &mut Track {
+        if !self.0.contains_key(series) {
+            self.0.insert(series.into(), Track::default());
+        }
+        self.0.get_mut(series).expect("it was made above")
+    }
+
+    /// Drops the tracks of series that were last served before a time.
+    pub fn forget(&mut self, before_ms: i64) {
+        self.0.retain(|_, track| track.last_ms().is_some_and(|last| last >= before_ms));
+    }
+
+    /// Every series with its track, sorted.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Track)> {
+        self.0.iter().map(|(series, track)| (series.as_str(), track))
+    }
+}
+
+impl FromIterator<(String, Track)> for Live {
+    fn from_iter<T: IntoIterator<Item = (String, Track)>>(tracks: T) -> Self {
+        Self(tracks.into_iter().collect())
+    }
+}
+
+/// A track as bytes, read back equal by [`decode`].
+pub(crate) fn encode(track: &Track) -> Vec<u8> {
+    postcard::to_extend(track, vec![FORMAT]).expect("a vector takes every track")
+}
+
+/// A track from what [`encode`] wrote.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Track, DecodeError> {
+    let (&found, rest) = bytes.split_first().ok_or(DecodeError::Damaged)?;
+    if found != FORMAT {
+        return Err(DecodeError::Format { found, known: FORMAT });
+    }
+    postcard::from_bytes(rest).map_err(|_| DecodeError::Damaged)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use foreshadow_models::live::Said;
+
+    use super::*;
+
+    /// A track that was served by a family at a cutoff.
+    pub(crate) fn served(champion: &str, cutoff_ms: i64) -> Track {
+        let mut track = Track::default();
+        track.serve(Said {
+            cutoff_ms,
+            times_ms: vec![cutoff_ms + 1_000, cutoff_ms + 2_000],
+            champion: champion.into(),
+            recommended: champion.into(),
+            promised: Some(0.25),
+            values: vec![(champion.into(), vec![1.0, 1e300]), ("naive".into(), vec![0.1 + 0.2, -0.0])],
+            band: vec![(0.5, 1.5); 2],
+        });
+        track
+    }
+
+    #[test]
+    fn bytes_read_back_equal_and_damage_is_told() {
+        let mut track = served("ets", 5_000);
+        track.observe(6_000, 1_000, &[1.25]);
+        let bytes = encode(&track);
+        assert_eq!(decode(&bytes).unwrap(), track);
+        for cut in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..cut]), Err(DecodeError::Damaged), "{cut}");
+        }
+        let later = [&[9], &bytes[1..]].concat();
+        assert_eq!(decode(&later), Err(DecodeError::Format { found: 9, known: 1 }));
+    }
+}

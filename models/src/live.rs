@@ -1,0 +1,489 @@
+//! Live accuracy: what every family said of a series against what came, and when another takes over from the champion.
+//!
+//! A family is judged at leads spread evenly over the horizon, so that one that is good at the next step alone is not
+//! taken for one that is good at all of them. Of many challengers one is always lucky: as long as the champion errs as
+//! usual, nothing replaces it. Once it does not, the load has changed, and the family that errs clearly less takes over;
+//! the one that the folds recommend comes back as soon as it errs no more than that.
+//!
+//! Source: Angelopoulos, Candès and Tibshirani, *Conformal PID control for time series prediction*, NeurIPS 2023, 2.1,
+//! for the tracking of the bands.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::auto::Kind;
+use crate::{Horizon, Lived};
+
+/// Leads at which a forecast is judged.
+const LEADS: usize = 8;
+/// Forecasts that wait to be judged: as many in one horizon, so that each hour of the day takes part.
+const PENDING: usize = 4;
+/// How many times the usual error a champion in trouble errs, and horizons' worth of values that must say so.
+const TROUBLE: f64 = 1.5;
+const TOLD: f64 = 0.2;
+/// Horizons in which half of what is usual is forgotten, and how many times the usual an error counts for in it at most.
+const USUAL_HORIZONS: f64 = 8.0;
+const UNUSUAL: f64 = 3.0;
+/// Share of the champion's live error that a challenger's must lie below it.
+const CLEARLY: f64 = 0.2;
+/// Usual errors that one lead counts for at most: one wild value must not decide.
+const WILD: f64 = 8.0;
+/// Horizons in which half of a family's error is forgotten: when a load has changed, all were wrong on the first day.
+const HALF_HORIZONS: f64 = 0.25;
+/// How fast the bands follow what falls outside them, a lead.
+const WIDTH_RATE: f64 = 0.1;
+/// Share of the values that the outermost band leaves outside on each side.
+const OUTSIDE: f64 = 0.025;
+/// Bounds of the factors that the bands are widened by.
+const WIDTHS: std::ops::RangeInclusive<f64> = 0.5..=4.0;
+/// Changes of champion that are remembered.
+const REMEMBERED: usize = 16;
+/// Families that are followed at most.
+const FOLLOWED: usize = 24;
+
+/// What is known live of one series.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Track {
+    champion: Option<String>,
+    /// What the folds would have served last.
+    recommended: Option<String>,
+    /// Errors of what was served.
+    served: Served,
+    entrants: Vec<Entrant>,
+    pending: VecDeque<Probe>,
+    width: Width,
+    switches: VecDeque<Switch>,
+}
+
+/// A family that serves the series or would like to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Entrant {
+    name: String,
+    /// Decayed sum of its absolute errors, and of the leads behind it.
+    error: f64,
+    leads: f64,
+    /// Decayed horizons that they cover.
+    horizons: f64,
+    /// When it was last heard of.
+    heard_ms: i64,
+}
+
+/// Errors of what was served, whichever family served it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Served {
+    /// The usual one: it follows slowly from what the folds promised at first. 0 before the first lead.
+    usual: f64,
+    /// Horizons since the last change of champion.
+    horizons: f64,
+}
+
+impl Entrant {
+    /// Mean absolute error; `None` before the first lead.
+    fn mean(&self) -> Option<f64> {
+        (self.leads > 0.0).then(|| self.error / self.leads)
+    }
+}
+
+/// What every entrant said at one cutoff of the steps at its leads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Probe {
+    cutoff_ms: i64,
+    /// Times of its leads, rising; the judged ones are gone.
+    times_ms: VecDeque<i64>,
+    /// The champion, and the error that its folds promised.
+    champion: String,
+    promised: f64,
+    /// Horizons since the probe before it: what one error of it weighs.
+    weight: f64,
+    /// Decay of older errors with each of its leads.
+    decay: f64,
+    /// Ends of the outermost band as served, at each lead that is left.
+    band: VecDeque<(f64, f64)>,
+    /// Entrant, and its values at the leads that are left.
+    said: Vec<(usize, VecDeque<f64>)>,
+}
+
+/// What the bands of a series are widened by around its median, below and above.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Width {
+    /// Factor of what lies below the median.
+    pub below: f64,
+    /// Factor of what lies above it.
+    pub above: f64,
+}
+
+impl Default for Width {
+    fn default() -> Self {
+        Self { below: 1.0, above: 1.0 }
+    }
+}
+
+/// One change of champion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// Cutoff of the first forecast by the new one.
+    pub cutoff_ms: i64,
+    /// The champion before.
+    pub from: String,
+    /// The champion since.
+    pub to: String,
+    /// Why, as one clause.
+    pub reason: String,
+}
+
+/// Live accuracy of one family.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Mean absolute error at the leads judged so far, one of a quarter of a horizon ago weighing half; `None` before the
+    /// first.
+    pub error: Option<f64>,
+}
+
+/// What is to be judged of one forecast.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// Last step behind it.
+    pub cutoff_ms: i64,
+    /// Times of its [`leads`], rising.
+    pub times_ms: Vec<i64>,
+    /// The family that serves it, and the one that its folds recommend.
+    pub champion: String,
+    /// See above.
+    pub recommended: String,
+    /// The champion's mean absolute error on past folds; `None` where none could be had.
+    pub promised: Option<f64>,
+    /// Every family's values at [`leads`]; the champion's among them.
+    pub values: Vec<(String, Vec<f64>)>,
+    /// Ends of the outermost band at the leads.
+    pub band: Vec<(f64, f64)>,
+}
+
+/// The leads, in steps ahead from 0, at which forecasts of a horizon are judged: ends of equal parts of it.
+pub fn leads(horizon: Horizon) -> Vec<usize> {
+    let (steps, parts) = (horizon.steps(), horizon.steps().min(LEADS));
+    (1..=parts).map(|part| (part * steps).div_ceil(parts) - 1).collect()
+}
+
+impl Track {
+    /// The family that has served since the last change; `None` before the first forecast.
+    pub fn champion(&self) -> Option<&str> {
+        self.champion.as_deref()
+    }
+
+    /// The family that should serve next. `None` before the first forecast.
+    pub fn wish(&self) -> Option<&str> {
+        let champion = self.champion()?;
+        let mean = |name: &str| self.entrants.iter().find(|e| e.name == name).and_then(Entrant::mean);
+        let own = mean(champion).unwrap_or(f64::INFINITY);
+        // Which blend the folds recommend is a matter of chance from issue to issue.
+        let is_blend = |name: &str| Kind::ALL.iter().any(|kind| kind.name() == name);
+        let recommended = self.recommended.as_deref().filter(|name| !(is_blend(name) && is_blend(champion)));
+        let has_served = self.served.horizons >= TOLD;
+        if let Some(back) = recommended.filter(|name| has_served && mean(name).is_some_and(|error| error <= own)) {
+            return Some(back);
+        }
+        let known = self.entrants.iter().filter_map(|entrant| Some((entrant.name.as_str(), entrant.mean()?)));
+        let best = known.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, error)| *error <= (1.0 - CLEARLY) * own);
+        Some(best.filter(|_| self.trouble().is_some_and(|times| times > TROUBLE)).map_or(champion, |(name, _)| name))
+    }
+
+    /// How many times the usual error the champion errs; `None` before enough has come to tell.
+    pub fn trouble(&self) -> Option<f64> {
+        let own = self.entrants.iter().find(|entrant| Some(entrant.name.as_str()) == self.champion());
+        let error = own.filter(|own| own.horizons >= TOLD).and_then(Entrant::mean)?;
+        Some(if error > 0.0 { error / self.served.usual } else { 0.0 })
+    }
+
+    /// How every family did since it was asked.
+    pub fn lived(&self) -> Vec<Lived> {
+        let lived = |e: &Entrant| Some(Lived { name: e.name.clone(), error: e.mean()?, horizons: e.horizons });
+        self.entrants.iter().filter_map(lived).collect()
+    }
+
+    /// Cutoff of the last forecast that was noted; `None` before the first.
+    pub fn last_ms(&self) -> Option<i64> {
+        self.entrants.iter().map(|entrant| entrant.heard_ms).max()
+    }
+
+    /// What its bands should be widened by.
+    pub fn width(&self) -> Width {
+        self.width
+    }
+
+    /// The changes of champion, the oldest first, at most 16.
+    pub fn switches(&self) -> impl ExactSizeIterator<Item = &Switch> {
+        self.switches.iter()
+    }
+
+    /// Every family followed, the smallest live error first.
+    pub fn standings(&self) -> Vec<Standing<'_>> {
+        let mut all: Vec<Standing<'_>> =
+            self.entrants.iter().map(|e| Standing { name: &e.name, error: e.mean() }).collect();
+        let key = |s: &Standing<'_>| s.error.unwrap_or(f64::INFINITY);
+        all.sort_by(|a, b| key(a).total_cmp(&key(b)));
+        all
+    }
+
+    /// Judges every forecast by what came since. `values` are the series from `start_ms` on, a step apart; NaN, or a
+    /// time before them, is a step that was not observed. Times after them have not come.
+    pub fn observe(&mut self, start_ms: i64, step_ms: i64, values: &[f64]) {
+        for at in 0..self.pending.len() {
+            while let Some(&time_ms) = self.pending[at].times_ms.front() {
+                let step = (time_ms - start_ms).div_euclid(step_ms);
+                if step >= values.len() as i64 {
+                    break;
+                }
+                let actual = usize::try_from(step).map_or(f64::NAN, |step| values[step]);
+                self.judge(at, actual);
+            }
+        }
+        self.pending.retain(|probe| !probe.times_ms.is_empty());
+    }
+
+    /// Judges the next lead of one probe.
+    fn judge(&mut self, at: usize, actual: f64) {
+        let probe = &mut self.pending[at];
+        probe.times_ms.pop_front();
+        let band = probe.band.pop_front();
+        let said: Vec<(usize, f64)> =
+            probe.said.iter_mut().filter_map(|(entrant, values)| Some((*entrant, values.pop_front()?))).collect();
+        if !actual.is_finite() {
+            return;
+        }
+        let promised = probe.promised;
+        for (entrant, value) in &said {
+            let (entrant, error) = (&mut self.entrants[*entrant], (actual - value).abs().min(WILD * promised));
+            entrant.error = probe.decay * entrant.error + error;
+            entrant.leads = probe.decay * entrant.leads + 1.0;
+            entrant.horizons = probe.decay * entrant.horizons + probe.weight;
+            if probe.champion == entrant.name {
+                let Served { usual, horizons } = &mut self.served;
+                *usual = match *usual {
+                    0.0 if promised.is_finite() => promised,
+                    0.0 => error,
+                    usual => usual,
+                };
+                let forgotten = 1.0 - 0.5_f64.powf(probe.weight / USUAL_HORIZONS);
+                *usual += forgotten * (error.min(UNUSUAL * *usual) - *usual);
+                *horizons += probe.weight;
+            }
+        }
+        if let Some((low, high)) = band {
+            let follow = |width: &mut f64, is_outside: bool| {
+                let missed = f64::from(u8::from(is_outside));
+                *width = (*width * (WIDTH_RATE * (missed - OUTSIDE)).exp()).clamp(*WIDTHS.start(), *WIDTHS.end());
+            };
+            follow(&mut self.width.below, actual < low);
+            follow(&mut self.width.above, actual > high);
+        }
+    }
+
+    /// Takes note of a forecast that is served, to judge it later. A champion other than the last is a switch.
+    pub fn serve(&mut self, said: Said) {
+        let before = self.champion.replace(said.champion.clone());
+        if let Some(from) = before.filter(|before| *before != said.champion) {
+            let reason = self.reason(&from, &said);
+            self.switches.push_back(Switch { cutoff_ms: said.cutoff_ms, from, to: said.champion.clone(), reason });
+            if self.switches.len() > REMEMBERED {
+                self.switches.pop_front();
+            }
+            self.served.horizons = 0.0;
+        }
+        self.recommended = Some(said.recommended.clone());
+        self.ask(said);
+    }
+
+    fn reason(&self, from: &str, said: &Said) -> String {
+        let mean = |name: &str| self.entrants.iter().find(|e| e.name == name).and_then(Entrant::mean);
+        match (mean(from), mean(&said.champion), self.trouble()) {
+            _ if said.values.iter().all(|(name, _)| name != from) => format!("{from} could not be fitted"),
+            (Some(old), Some(new), _) if said.champion == said.recommended && new <= old => {
+                format!("the folds recommend it, and it errs by {new:.4} lately against {old:.4}")
+            }
+            (Some(old), Some(new), Some(times)) => {
+                format!("{from} errs {times:.1} times as much as usual, {old:.4} lately against {new:.4}")
+            }
+            _ => format!("the folds no longer recommend {from}"),
+        }
+    }
+
+    /// Lets a forecast wait to be judged, unless the one before it is too near.
+    fn ask(&mut self, said: Said) {
+        let Some(horizon_ms) = said.times_ms.last().map(|last| last - said.cutoff_ms) else { return };
+        // A clock set back makes what waits meaningless.
+        self.pending.retain(|probe| probe.cutoff_ms < said.cutoff_ms);
+        let nearest = horizon_ms / PENDING as i64;
+        let since = self.pending.back().map_or(nearest, |last| said.cutoff_ms - last.cutoff_ms);
+        if since < nearest {
+            return;
+        }
+        let part = (since as f64 / horizon_ms as f64).min(1.0) / said.times_ms.len() as f64;
+        let sound = |values: &[f64]| values.len() == said.times_ms.len() && values.iter().all(|v| v.is_finite());
+        let mut heard = Vec::with_capacity(said.values.len());
+        for (name, values) in said.values.iter().filter(|(_, values)| sound(values)) {
+            heard.push((self.entrant(name, said.cutoff_ms), VecDeque::from(values.clone())));
+        }
+        self.pending.push_back(Probe {
+            cutoff_ms: said.cutoff_ms,
+            times_ms: said.times_ms.into(),
+            champion: said.champion,
+            promised: said.promised.unwrap_or(f64::INFINITY).max(f64::MIN_POSITIVE),
+            weight: part,
+            decay: 0.5_f64.powf(part / HALF_HORIZONS),
+            band: said.band.into(),
+            said: heard,
+        });
+    }
+
+    /// Place of a family, made where it is new in place of the one not heard of for longest.
+    fn entrant(&mut self, name: &str, cutoff_ms: i64) -> usize {
+        if let Some(at) = self.entrants.iter().position(|entrant| entrant.name == name) {
+            self.entrants[at].heard_ms = cutoff_ms;
+            return at;
+        }
+        let new = Entrant { name: name.into(), error: 0.0, leads: 0.0, horizons: 0.0, heard_ms: cutoff_ms };
+        let waits = |at: usize| self.pending.iter().any(|probe| probe.said.iter().any(|(entrant, _)| *entrant == at));
+        let idle = (0..self.entrants.len()).filter(|at| !waits(*at)).min_by_key(|at| self.entrants[*at].heard_ms);
+        match idle.filter(|_| self.entrants.len() >= FOLLOWED) {
+            Some(at) => {
+                self.entrants[at] = new;
+                at
+            }
+            None => {
+                self.entrants.push(new);
+                self.entrants.len() - 1
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    /// Serves a forecast every six hours of a day ahead for `days`, by hourly values that are always 10; each family
+    /// says what it says of the day served.
+    fn run(
+        track: &mut Track,
+        days: std::ops::Range<i64>,
+        says: &dyn Fn(i64) -> Vec<(&'static str, f64)>,
+        promised: f64,
+    ) {
+        let leads = leads(Horizon::new(24).unwrap());
+        for quarter in 4 * days.start..4 * days.end {
+            let cutoff = 6 * quarter;
+            track.observe(0, HOUR, &vec![10.0; cutoff as usize + 1]);
+            let said = says(quarter / 4);
+            let champion = track.wish().unwrap_or(said[0].0).to_string();
+            track.serve(Said {
+                cutoff_ms: cutoff * HOUR,
+                times_ms: leads.iter().map(|lead| (cutoff + *lead as i64 + 1) * HOUR).collect(),
+                champion,
+                recommended: said[0].0.into(),
+                promised: Some(promised),
+                values: said.iter().map(|(name, value)| ((*name).to_string(), vec![*value; leads.len()])).collect(),
+                band: vec![(8.0, 12.0); leads.len()],
+            });
+        }
+    }
+
+    #[test]
+    fn leads_are_spread_over_the_horizon_and_end_with_it() {
+        assert_eq!(leads(Horizon::new(24).unwrap()), [2, 5, 8, 11, 14, 17, 20, 23]);
+        assert_eq!(leads(Horizon::new(3).unwrap()), [0, 1, 2]);
+        assert_eq!(leads(Horizon::new(288).unwrap()).last(), Some(&287));
+    }
+
+    #[test]
+    fn a_champion_in_trouble_is_replaced_and_comes_back_when_it_is_as_good() {
+        let mut track = Track::default();
+        // From the tenth to the twentieth day the champion errs by five times what is usual.
+        let says = |day: i64| vec![("weekly", if (10..20).contains(&day) { 15.0 } else { 11.0 }), ("daily", 12.0)];
+        run(&mut track, 0..10, &says, 1.0);
+        assert_eq!((track.champion(), track.switches().len()), (Some("weekly"), 0));
+        run(&mut track, 10..20, &says, 1.0);
+        let switch = track.switches().next().unwrap();
+        assert_eq!((switch.from.as_str(), switch.to.as_str()), ("weekly", "daily"));
+        assert!(switch.reason.contains("times as much as usual"), "{}", switch.reason);
+        assert!(switch.cutoff_ms <= 10 * 24 * HOUR + 30 * HOUR, "as soon as a whole horizon said so");
+        assert_eq!(track.switches().len(), 1, "it stays");
+        assert_eq!((track.standings()[0].name, track.standings()[0].error), ("daily", Some(2.0)));
+        run(&mut track, 20..30, &says, 1.0);
+        assert_eq!((track.champion(), track.switches().len()), (Some("weekly"), 2));
+        assert!(track.switches().last().unwrap().reason.contains("the folds recommend it"));
+    }
+
+    #[test]
+    fn luck_and_one_wild_value_replace_nothing() {
+        let mut track = Track::default();
+        run(&mut track, 0..60, &|_| vec![("a", 11.0), ("b", 10.5)], 1.0);
+        assert_eq!(track.switches().len(), 0, "it errs as usual, however good another is");
+        let mut track = Track::default();
+        run(&mut track, 0..5, &|_| vec![("a", 11.0), ("b", 12.0)], 1.0);
+        let mut wild = vec![10.0; 24 * 5 + 1];
+        *wild.last_mut().unwrap() = 1e30;
+        track.observe(0, HOUR, &wild);
+        run(&mut track, 6..9, &|_| vec![("a", 11.0), ("b", 12.0)], 1.0);
+        assert_eq!(track.switches().len(), 0);
+        assert!(track.standings().iter().all(|standing| standing.error.unwrap().is_finite()));
+    }
+
+    #[test]
+    fn a_champion_that_cannot_serve_is_a_switch_with_that_reason() {
+        let mut track = Track::default();
+        let serve = |track: &mut Track, at: i64, champion: &str| {
+            track.serve(Said {
+                cutoff_ms: at * HOUR,
+                times_ms: vec![(at + 1) * HOUR],
+                champion: champion.into(),
+                recommended: champion.into(),
+                promised: None,
+                values: vec![(champion.into(), vec![1.0])],
+                band: vec![(0.0, 2.0)],
+            });
+        };
+        serve(&mut track, 1, "ets");
+        serve(&mut track, 2, "naive");
+        assert_eq!(track.switches().next().unwrap().reason, "ets could not be fitted");
+        for at in 3..100 {
+            serve(&mut track, at, if at % 2 == 0 { "ets" } else { "naive" });
+        }
+        assert_eq!(track.switches().len(), REMEMBERED);
+    }
+
+    #[test]
+    fn bands_follow_what_falls_outside_on_their_own_side() {
+        let mut track = Track::default();
+        let leads = 8;
+        for at in 0..40 {
+            track.observe(0, HOUR, &vec![20.0; 24 * at as usize + 1]);
+            track.serve(Said {
+                cutoff_ms: 24 * at * HOUR,
+                times_ms: (1..=leads).map(|lead| (24 * at + 3 * lead) * HOUR).collect(),
+                champion: "a".into(),
+                recommended: "a".into(),
+                promised: Some(1.0),
+                values: vec![("a".into(), vec![10.0; 8])],
+                band: vec![(8.0, 12.0); 8],
+            });
+        }
+        assert_eq!(track.width().above, *WIDTHS.end(), "always above");
+        assert!(track.width().below < 1.0 && track.width().below >= *WIDTHS.start(), "never below");
+    }
+
+    #[test]
+    fn gaps_say_nothing_and_a_clock_set_back_asks_anew() {
+        let mut track = Track::default();
+        run(&mut track, 0..3, &|_| vec![("a", 11.0)], 1.0);
+        let before = track.standings()[0].error;
+        track.observe(0, HOUR, &[f64::NAN; 24 * 4]);
+        assert_eq!(track.standings()[0].error, before);
+        run(&mut track, 1..2, &|_| vec![("a", 11.0)], 1.0);
+        assert!(track.pending.iter().all(|probe| probe.cutoff_ms < 2 * 24 * HOUR));
+    }
+}
