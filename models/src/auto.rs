@@ -117,6 +117,9 @@ impl Model for Auto {
             Err(BacktestError::Predict { source: PredictError::Kernel { family, series_count, source }, .. }) => {
                 Err(FitError::Kernel { family, series_count, source })
             }
+            Err(BacktestError::Predict { source: PredictError::Input { family, name, series, at_ms }, .. }) => {
+                Err(FitError::Input { family, name, series, at_ms })
+            }
         }
     }
 }
