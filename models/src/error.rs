@@ -19,7 +19,7 @@ pub enum FitError {
         source: KernelError,
     },
     /// A family that was to be judged by its forecasts could not make one: [`PredictError::Input`].
-    #[error("{name} of series {series} is unknown at {at_ms} ms, which {family} was to forecast")]
+    #[error("{name} of series {series} is unknown or out of range at {at_ms} ms, which {family} was to forecast")]
     Input {
         /// The family's name.
         family: String,
@@ -27,7 +27,7 @@ pub enum FitError {
         name: String,
         /// The series' index in the window that was judged.
         series: usize,
-        /// The first step at which it is unknown, milliseconds since the epoch.
+        /// The first step at which it is of no use, milliseconds since the epoch.
         at_ms: i64,
     },
 }
@@ -47,9 +47,9 @@ pub enum PredictError {
         #[source]
         source: KernelError,
     },
-    /// Something known beside the series that the forecast needs, such as a regressor, is unknown at a step to
-    /// forecast: give its future, or forecast fewer steps. Nothing is guessed.
-    #[error("{name} of series {series} is unknown at {at_ms} ms, which {family} was to forecast")]
+    /// Something known beside the series that the forecast needs, such as a regressor, is unknown or out of range at a
+    /// step to forecast: give its future, or forecast fewer steps. Nothing is guessed.
+    #[error("{name} of series {series} is unknown or out of range at {at_ms} ms, which {family} was to forecast")]
     Input {
         /// The family's name.
         family: String,
@@ -57,7 +57,7 @@ pub enum PredictError {
         name: String,
         /// The series' index in the window that was fitted.
         series: usize,
-        /// The first step at which it is unknown, milliseconds since the epoch.
+        /// The first step at which it is of no use, milliseconds since the epoch.
         at_ms: i64,
     },
 }
@@ -106,7 +106,7 @@ pub enum FitStatus {
     /// The optimiser stopped at its cap, or its numbers left the range they can hold.
     NotConverged,
     /// Something given beside the series cannot be used with it: a regressor or a capacity is unknown or out of
-    /// range at an observed step.
+    /// range at an observed step, or at one of those ahead that it was asked to be known for.
     Input {
         /// The regressor's name, `capacity` or `floor`.
         name: String,

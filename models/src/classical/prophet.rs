@@ -15,6 +15,7 @@
 
 mod bent;
 mod config;
+mod countries;
 mod features;
 mod fit;
 mod inputs;
@@ -31,6 +32,9 @@ use features::Features;
 pub use inputs::{Known, Track};
 
 /// Prophet with its defaults: trend changepoints, and the seasons that the data are long enough for.
+///
+/// Days, weeks and years are those of UTC: where clocks are put forward, a day that people live by the clock moves by
+/// an hour, and the fit follows over the next weeks' data.
 #[derive(Clone, Copy, Debug)]
 pub struct Prophet;
 
@@ -57,13 +61,25 @@ impl Model for Prophet {
 /// Prophet with settings of the caller's; made by [`ProphetConfig::build`].
 #[derive(Clone, Debug)]
 pub struct CustomProphet {
-    name: String,
+    config: Arc<ProphetConfig>,
     settings: Arc<Settings>,
 }
 
+impl Default for CustomProphet {
+    /// The same as [`Prophet`].
+    fn default() -> Self {
+        ProphetConfig::default().build().expect("the defaults are in range")
+    }
+}
+
 impl CustomProphet {
-    fn new(name: String, settings: Settings) -> Self {
-        Self { name, settings: Arc::new(settings) }
+    fn new(config: ProphetConfig, settings: Settings) -> Self {
+        Self { config: Arc::new(config), settings: Arc::new(settings) }
+    }
+
+    /// What it was made from: to be made anew with something changed, such as regressors.
+    pub fn config(&self) -> &ProphetConfig {
+        &self.config
     }
 
     /// [`Model::fit`] with the parameters in reach.
@@ -71,13 +87,13 @@ impl CustomProphet {
     /// # Errors
     /// As [`Model::fit`].
     pub fn learn(&self, window: &Window<'_>) -> Result<FittedProphet, FitError> {
-        learn(&self.name, &self.settings, window)
+        learn(&self.config.name, &self.settings, window)
     }
 }
 
 impl Model for CustomProphet {
     fn name(&self) -> String {
-        self.name.clone()
+        self.config.name.clone()
     }
 
     /// Series that share length, start, holidays and regressors share one matrix. A series that lacks a regressor

@@ -12,14 +12,13 @@ use foreshadow_kernels::shrink::{Moments, Prior, shrink};
 use rayon::prelude::*;
 
 use super::config::Growth;
+use super::features::FURTHEST;
 use super::fit::{Candidate, Fit, Found, Group, NOISE_FLOOR, NOISE_SCALE, TREND_PRECISION};
 use super::logistic;
 use crate::FitStatus;
 
 /// Tangents taken; ten are usual.
 const ROUND_CAP: usize = 400;
-/// Tangents taken of an S-curve: far below its capacity its rate and its middle are one, and more would not part them.
-const CURVE_ROUND_CAP: usize = 100;
 /// Dampings tried about one tangent, each four times the last.
 const TRY_CAP: usize = 24;
 const LEAST_DAMPING: f64 = 1e-4;
@@ -30,9 +29,11 @@ const TOLERANCE: f64 = 1e-13;
 /// perfectly, as far at a time as a tangent is that exact: it is stopped.
 const NO_NOISE: f64 = 1e-8;
 const NO_NOISE_ROUNDS: usize = 40;
+/// The range of a series beside its floor: less, and the digits that tell its values apart are lost below it.
+const DIGITS_LEFT: f64 = 1e-10;
 /// So little in so many rounds is won where data leave parameters open, such as the share of a season far longer
 /// than they are: the point is as likely as the optimum, and Stan stops nats before it.
-const CREEP: f64 = 1e-3;
+const CREEP: f64 = 0.02;
 const CREEP_ROUNDS: usize = 50;
 
 pub(super) fn fit(group: &Group<'_>, candidates: &[Candidate]) -> Result<Vec<Fit>, KernelError> {
@@ -48,6 +49,10 @@ pub(super) fn fit(group: &Group<'_>, candidates: &[Candidate]) -> Result<Vec<Fit
             Err(why) => return Ok((one.series, why, None)),
         };
         Ok(match problem.solve()? {
+            Some(end) if !problem.tells(&end) => {
+                let at_ms = group.window.start_ms(one.series);
+                (one.series, FitStatus::Input { name: "capacity".into(), at_ms }, None)
+            }
             Some(end) => group.finish(one, problem.found(end)),
             None => (one.series, FitStatus::NotConverged, None),
         })
@@ -75,7 +80,7 @@ struct Problem<'a> {
 /// The curve about a point, with its residuals.
 struct Curve {
     trend: Vec<f64>,
-    /// Derivative of the trend by its line.
+    /// Derivative of the trend by its line; empty where they are one.
     steepness: Vec<f64>,
     /// What the trend is multiplied by.
     factor: Vec<f64>,
@@ -95,23 +100,17 @@ impl<'a> Problem<'a> {
         let values = &group.window.values(one.series)[..group.shape.steps];
         let seen: Vec<usize> = (0..values.len()).filter(|&t| !values[t].is_nan()).collect();
         let mut y: Vec<f64> = seen.iter().map(|&t| values[t]).collect();
-        let mut capacity = Vec::new();
-        if let Growth::Logistic { capacity: above, floor } = &settings.growth {
-            let name = group.window.name(one.series);
-            for (y, &t) in y.iter_mut().zip(&seen) {
-                let at_ms = group.window.start_ms(one.series) + t as i64 * group.window.step_ms();
-                let (cap, floor) = logistic::bounds(above, floor.as_ref(), name, at_ms)
-                    .map_err(|name| FitStatus::Input { name: name.into(), at_ms })?;
-                *y -= floor;
-                capacity.push(cap - floor);
-            }
-        }
+        let mut capacity = above_floor(group, one, &seen, &mut y)?;
         let most = y.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
         let y_scale = if most == 0.0 { 1.0 } else { most };
         if !y_scale.is_finite() {
             return Err(FitStatus::NotConverged);
         }
         y.iter_mut().chain(&mut capacity).for_each(|value| *value /= y_scale);
+        if capacity.iter().any(|capacity| *capacity >= FURTHEST) {
+            let at_ms = group.window.start_ms(one.series);
+            return Err(FitStatus::Input { name: "capacity".into(), at_ms });
+        }
         let width = features.columns();
         let columns = if seen.len() == values.len() {
             Cow::Borrowed(all)
@@ -120,9 +119,11 @@ impl<'a> Problem<'a> {
         };
         let row = |&knot: &u32| seen.binary_search(&(knot as usize)).expect("changepoints are observed steps");
         let lead = if settings.growth == Growth::Flat { 1 } else { 2 };
-        let precisions = [TREND_PRECISION; 2][..lead].iter().chain(&features.precisions);
+        // An S-curve's prior of its middle is no prior of its line: `objective` has it.
+        let level = if capacity.is_empty() { TREND_PRECISION } else { 0.0 };
+        let trend = [level, TREND_PRECISION].into_iter().take(lead);
         let prior = Prior {
-            precisions: precisions.copied().collect(),
+            precisions: trend.chain(features.precisions.iter().copied()).collect(),
             laplace_scale: settings.changepoint_scale,
             noise_scale: NOISE_SCALE,
             noise_floor: NOISE_FLOOR,
@@ -131,14 +132,15 @@ impl<'a> Problem<'a> {
         let time = seen.iter().map(|&t| time[t]).collect();
         Ok(Self { y, y_scale, time, columns, multiplies: &features.multiplies, capacity, knots, lead, prior })
     }
+
     /// From each start, and the better end; `None` where no search ended.
     fn solve(&self) -> Result<Option<End>, KernelError> {
         let mut best: Option<End> = None;
-        for (m, k) in self.starts() {
+        for (level, rate) in self.starts() {
             let mut start = vec![0.0; self.prior.precisions.len() + self.knots.len()];
-            start[0] = m;
+            start[0] = level;
             if self.lead == 2 {
-                start[1] = k;
+                start[1] = rate;
             }
             if let Some(end) = self.descend(start)? {
                 if best.as_ref().is_none_or(|best| end.value < best.value) {
@@ -149,14 +151,22 @@ impl<'a> Problem<'a> {
         Ok(best)
     }
 
-    /// Level and rate: Prophet's own start, through the first and the last observation, and for a line the mean.
+    /// Whether an S-curve's bounds suit the series: where they are so far from it, or so wrong, that the noise is wider
+    /// than the series' whole range, a curve between them says less than a constant would. Its priors are to blame: they
+    /// leave no curve flat enough for its first steps.
+    fn tells(&self, end: &End) -> bool {
+        let (low, high) = self.y.iter().fold((f64::MAX, f64::MIN), |(low, high), y| (low.min(*y), high.max(*y)));
+        self.capacity.is_empty() || end.variance.sqrt() <= high - low
+    }
+
+    /// Level and rate of the line: Prophet's own start, through the first and the last observation, and for a line the
+    /// mean.
     fn starts(&self) -> Vec<(f64, f64)> {
         let last = self.y.len() - 1;
         let span = self.time[last] - self.time[0];
         let mean = self.y.iter().sum::<f64>() / self.y.len() as f64;
         if !self.capacity.is_empty() {
-            let ends = [0, last].map(|t| (self.y[t], self.capacity[t]));
-            return logistic::starts(ends, span);
+            return logistic::starts(&self.y, &self.capacity, span);
         }
         if self.lead == 1 {
             return vec![(mean, 0.0)];
@@ -170,8 +180,11 @@ impl<'a> Problem<'a> {
         let mut curve = self.curve(&x);
         let (mut value, mut variance) = self.objective(&x, curve.square);
         let (mut damping, mut small, mut before) = (0.0, 0, f64::INFINITY);
-        for round in 0..if self.capacity.is_empty() { ROUND_CAP } else { CURVE_ROUND_CAP } {
-            let (gram, cross) = self.normal_equations(&x, &curve);
+        for round in 0..ROUND_CAP {
+            let (mut gram, mut cross) = self.normal_equations(&curve);
+            if !self.capacity.is_empty() {
+                logistic::add_middle(&mut gram, &mut cross, (x[0], x[1]), variance * TREND_PRECISION);
+            }
             let moments = [Moments { count: self.y.len(), square: curve.square }];
             let slack = TOLERANCE * (self.y.len() as f64 + value.abs());
             let (mut gain, mut sound) = (None, false);
@@ -226,13 +239,11 @@ impl<'a> Problem<'a> {
         (end, curve)
     }
 
-    /// The line of the trend at every row: `m + k t` with its bends, or of an S-curve `k (t - m)` with its bends,
-    /// which is what Prophet's offsets `gamma` come to.
+    /// The line of the trend at every row, with its bends: of an S-curve too, which is what Prophet's offsets `gamma`
+    /// come to.
     fn line(&self, x: &[f64]) -> Vec<f64> {
-        let (m, k) = (x[0], if self.lead == 2 { x[1] } else { 0.0 });
-        let origin = if self.capacity.is_empty() { m } else { -k * m };
         let bends = &x[self.prior.precisions.len()..];
-        let (mut level, mut rate, mut next) = (origin, k, 0);
+        let (mut level, mut rate, mut next) = (x[0], if self.lead == 2 { x[1] } else { 0.0 }, 0);
         let of = |&now: &f64| {
             while next < bends.len() && now >= self.time[self.knots[next]] {
                 rate += bends[next];
@@ -277,7 +288,10 @@ impl<'a> Problem<'a> {
         let Prior { precisions, laplace_scale, noise_scale, noise_floor } = &self.prior;
         let best = 2.0 * square / (count + (count * count + 4.0 * square / (noise_scale * noise_scale)).sqrt());
         let variance = best.max(noise_floor * noise_floor);
-        let normal: f64 = precisions.iter().zip(x).map(|(precision, x)| precision * x * x / 2.0).sum();
+        let mut normal: f64 = precisions.iter().zip(x).map(|(precision, x)| precision * x * x / 2.0).sum();
+        if !self.capacity.is_empty() {
+            normal += TREND_PRECISION * logistic::middle(x[0], x[1]).powi(2) / 2.0;
+        }
         let laplace: f64 = x[precisions.len()..].iter().map(|x| x.abs() / laplace_scale).sum();
         let noise = variance / (2.0 * noise_scale * noise_scale);
         (count * variance.ln() / 2.0 + square / (2.0 * variance) + normal + laplace + noise, variance)
@@ -285,8 +299,8 @@ impl<'a> Problem<'a> {
 
     /// The tangent's Gram and its products with the residuals. Rows go by fours, and bends that have not begun
     /// are left out.
-    fn normal_equations(&self, x: &[f64], curve: &Curve) -> (Vec<f64>, Vec<f64>) {
-        let (dense, order) = (self.prior.precisions.len(), x.len());
+    fn normal_equations(&self, curve: &Curve) -> (Vec<f64>, Vec<f64>) {
+        let (dense, order) = (self.prior.precisions.len(), self.prior.precisions.len() + self.knots.len());
         let (mut gram, mut cross) = (vec![0.0; order * order], vec![0.0; order]);
         let mut rows = vec![vec![0.0; order]; 4];
         let mut begun = 0;
@@ -297,7 +311,7 @@ impl<'a> Problem<'a> {
             }
             let width = dense + begun;
             for (row, t) in rows.iter_mut().zip(start..start + 4) {
-                if t < end { self.tangent(x, curve, t, &mut row[..width]) } else { row[..width].fill(0.0) }
+                if t < end { self.tangent(curve, t, &mut row[..width]) } else { row[..width].fill(0.0) }
             }
             let [a, b, c, d] = [0, 1, 2, 3].map(|i| &rows[i][..width]);
             for i in 0..width {
@@ -321,18 +335,12 @@ impl<'a> Problem<'a> {
     }
 
     /// Derivatives of the curve at a row by every parameter.
-    fn tangent(&self, x: &[f64], curve: &Curve, t: usize, row: &mut [f64]) {
+    fn tangent(&self, curve: &Curve, t: usize, row: &mut [f64]) {
         let now = self.time[t];
-        let mut by_line = curve.factor[t];
-        if self.capacity.is_empty() {
-            row[0] = by_line;
-            if self.lead == 2 {
-                row[1] = by_line * now;
-            }
-        } else {
-            by_line *= curve.steepness[t];
-            row[0] = -x[1] * by_line;
-            row[1] = (now - x[0]) * by_line;
+        let by_line = curve.factor[t] * curve.steepness.get(t).copied().unwrap_or(1.0);
+        row[0] = by_line;
+        if self.lead == 2 {
+            row[1] = by_line * now;
         }
         let dense = self.prior.precisions.len();
         let columns = &self.columns[t * self.multiplies.len()..];
@@ -347,10 +355,31 @@ impl<'a> Problem<'a> {
     fn found(&self, end: End) -> Found {
         let (dense, delta) = end.x.split_at(self.prior.precisions.len());
         let rate = if self.lead == 2 { dense[1] } else { 0.0 };
-        let smooth = [dense[0], rate].into_iter().chain(dense[self.lead..].iter().copied()).collect();
+        let m = if self.capacity.is_empty() { dense[0] } else { logistic::middle(dense[0], rate) };
+        let smooth = [m, rate].into_iter().chain(dense[self.lead..].iter().copied()).collect();
         let (delta, sigma) = (delta.to_vec(), end.variance.sqrt());
         Found { smooth, delta, sigma, y_scale: self.y_scale, converged: true }
     }
+}
+
+/// Takes the floor from the observed values of an S-curve, and returns the capacity above it; else nothing.
+fn above_floor(group: &Group<'_>, one: &Candidate, seen: &[usize], y: &mut [f64]) -> Result<Vec<f64>, FitStatus> {
+    let Growth::Logistic { capacity: above, floor } = &group.settings.growth else { return Ok(Vec::new()) };
+    let lacking = |name: &str, at_ms| FitStatus::Input { name: name.into(), at_ms };
+    let (name, start_ms) = (group.window.name(one.series), group.window.start_ms(one.series));
+    let (low, high) = y.iter().fold((f64::MAX, f64::MIN), |(low, high), y| (low.min(*y), high.max(*y)));
+    let furthest = (high - low) / DIGITS_LEFT;
+    let mut capacity = Vec::with_capacity(y.len());
+    for (y, &t) in y.iter_mut().zip(seen) {
+        let at_ms = start_ms + t as i64 * group.window.step_ms();
+        let (cap, floor) = logistic::bounds(above, floor.as_ref(), name, at_ms).map_err(|name| lacking(name, at_ms))?;
+        if floor.abs() > furthest {
+            return Err(lacking("floor", at_ms));
+        }
+        *y -= floor;
+        capacity.push(cap - floor);
+    }
+    Ok(capacity)
 }
 
 /// A Gram whose diagonal is larger by a share of itself.

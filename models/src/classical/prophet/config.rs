@@ -3,6 +3,7 @@
 use holidays_rs::Country;
 
 use super::CustomProphet;
+use super::countries::COUNTRIES;
 use super::features::{DAY_MS, SeasonSetting, When};
 use super::inputs::Known;
 
@@ -26,7 +27,8 @@ pub enum Growth {
     Flat,
     /// An S-curve between a floor and a capacity, whose rate changes at the changepoints.
     Logistic {
-        /// What the trend saturates at, in the series' unit; above the floor at every step.
+        /// What the trend saturates at, in the series' unit; above the floor at every step. Where it and the floor leave
+        /// no curve that is nearer to a series than its own range, the series has [`crate::FitStatus::Input`].
         capacity: Known,
         /// Where it starts from, in the series' unit; zero where there is none.
         floor: Option<Known>,
@@ -41,11 +43,12 @@ pub enum Builtin {
     Automatic,
     /// Never.
     Off,
-    /// Always, with so many waves.
+    /// Always, with so many waves; a series shorter than its period is refused as for a [`Season`].
     Order(usize),
 }
 
-/// A season of the caller's.
+/// A season of the caller's. A series that does not hold one whole period of it is [`crate::FitStatus::TooShort`]:
+/// what it never saw of a period would be guessed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Season {
     /// Its name; `yearly`, `weekly` and `daily` take the place of the built-in ones.
@@ -60,7 +63,8 @@ pub struct Season {
     pub mode: Option<Mode>,
 }
 
-/// A holiday of the caller's, with an effect of its own for each day about it.
+/// A holiday of the caller's, with an effect of its own for each day about it. Days are those of UTC, as are the
+/// phases of seasons: they have 24 hours each, clocks that are put back or forward and leap seconds notwithstanding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Holiday {
     /// Its name; several entries of one name share their effects.
@@ -131,22 +135,26 @@ pub struct ProphetConfig {
     pub season_prior_scale: f64,
     /// Holidays of the caller's.
     pub holidays: Vec<Holiday>,
-    /// English name of a country whose national holidays join them, such as `Germany`;
-    /// [`ProphetConfig::countries`] lists them. A holiday that moves off
-    /// a weekend is on the day it is kept; forecasts know those of ten years after the data.
-    pub country: Option<String>,
+    /// Countries whose national holidays join them, by two letters (ISO 3166) or English names, such as `DE` or
+    /// `Germany`: [`ProphetConfig::known_countries`] lists them. A holiday that moves off a weekend is on the day it is
+    /// kept; forecasts know those of ten years after the data. Countries that name a holiday alike share its effect.
+    pub countries: Vec<String>,
     /// How holidays join the trend; the configuration's mode where `None`.
     pub holiday_mode: Option<Mode>,
     /// Standard deviation of the prior of holidays and regressors that have none of their own.
     pub holiday_prior_scale: f64,
     /// What else moves the series.
     pub regressors: Vec<Regressor>,
+    /// Steps ahead for which regressors, capacity and floor must be known: a series that lacks one of them is refused
+    /// by its status, [`crate::FitStatus::Input`], and spoils no other's forecast. Further ahead a lack of any series
+    /// is [`crate::PredictError::Input`].
+    pub ahead_steps: usize,
 }
 
 impl Default for ProphetConfig {
     fn default() -> Self {
         Self {
-            name: "prophet_custom".into(),
+            name: "prophet".into(),
             growth: Growth::Linear,
             changepoint_count: 25,
             changepoint_range: 0.8,
@@ -158,10 +166,11 @@ impl Default for ProphetConfig {
             seasons: Vec::new(),
             season_prior_scale: 10.0,
             holidays: Vec::new(),
-            country: None,
+            countries: Vec::new(),
             holiday_mode: None,
             holiday_prior_scale: 10.0,
             regressors: Vec::new(),
+            ahead_steps: 0,
         }
     }
 }
@@ -192,7 +201,7 @@ pub enum ProphetConfigError {
         /// The holiday.
         name: String,
     },
-    /// [`ProphetConfig::countries`] lists those that are known.
+    /// [`ProphetConfig::known_countries`] lists those that are.
     #[error("no holidays are known for country {name:?}")]
     UnknownCountry {
         /// What was asked for.
@@ -209,11 +218,12 @@ pub(super) struct Settings {
     pub(super) changepoint_scale: f64,
     pub(super) seasons: Vec<SeasonSetting>,
     pub(super) holidays: Vec<HolidaySetting>,
-    pub(super) country: Option<Country>,
-    /// Of the country's holidays.
+    pub(super) countries: Vec<Country>,
+    /// Of the countries' holidays.
     pub(super) holiday_precision: f64,
     pub(super) holidays_multiply: bool,
     pub(super) regressors: Vec<RegressorSetting>,
+    pub(super) ahead_steps: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -239,9 +249,10 @@ pub(super) struct RegressorSetting {
 /// at most (`set_auto_seasonalities`), in its order.
 const BUILTIN: [(&str, f64, usize, f64, f64); 3] =
     [("yearly", 365.25, 10, 730.0, f64::INFINITY), ("weekly", 7.0, 3, 14.0, 7.0), ("daily", 1.0, 4, 2.0, 1.0)];
-/// Seasons, holidays and regressors reach no further than this: more waves than steps tell nothing apart.
+/// Seasons and bends reach no further than this: more than there are steps tell nothing apart.
 const MOST_SEASONS: usize = 60;
-const MOST_WAVES: usize = 1_000;
+const MOST_WAVES: usize = 500;
+const MOST_CHANGEPOINTS: usize = 500;
 
 impl Settings {
     /// Prophet's defaults.
@@ -250,14 +261,14 @@ impl Settings {
     }
 
     pub(super) fn has_calendar(&self) -> bool {
-        !self.holidays.is_empty() || self.country.is_some() || !self.regressors.is_empty()
+        !self.holidays.is_empty() || !self.countries.is_empty() || !self.regressors.is_empty()
     }
 }
 
 impl ProphetConfig {
-    /// The countries whose holidays are known, by their English names.
-    pub fn countries() -> impl Iterator<Item = &'static str> {
-        Country::ALL.iter().map(|country| country.name())
+    /// The countries whose holidays are known: their two letters and their English names.
+    pub fn known_countries() -> impl Iterator<Item = (&'static str, &'static str)> {
+        COUNTRIES.iter().map(|(letters, country)| (*letters, country.name()))
     }
 
     /// Checks the settings.
@@ -266,7 +277,7 @@ impl ProphetConfig {
     /// [`ProphetConfigError`] with the first setting that cannot be used.
     pub fn build(self) -> Result<CustomProphet, ProphetConfigError> {
         let settings = self.check()?;
-        Ok(CustomProphet::new(self.name, settings))
+        Ok(CustomProphet::new(self, settings))
     }
 
     fn check(&self) -> Result<Settings, ProphetConfigError> {
@@ -275,16 +286,9 @@ impl ProphetConfig {
         if !(range > 0.0 && range <= 1.0) {
             return Err(ProphetConfigError::OutOfRange { setting, value: range, needed: "in (0, 1]" });
         }
-        let country = match &self.country {
-            None => None,
-            Some(name) => Some(
-                *Country::ALL
-                    .iter()
-                    .find(|country| country.name().eq_ignore_ascii_case(name))
-                    .ok_or_else(|| ProphetConfigError::UnknownCountry { name: name.clone() })?,
-            ),
-        };
+        within("changepoint_count", self.changepoint_count, 0..=MOST_CHANGEPOINTS, "at most 500")?;
         self.check_names()?;
+        self.check_bounds()?;
         Ok(Settings {
             growth: self.growth.clone(),
             changepoint_count: self.changepoint_count,
@@ -292,11 +296,29 @@ impl ProphetConfig {
             changepoint_scale: positive("changepoint_prior_scale", self.changepoint_prior_scale)?,
             seasons: self.check_seasons()?,
             holidays: self.check_holidays()?,
-            country,
+            countries: self.countries.iter().map(|name| country(name)).collect::<Result<_, _>>()?,
             holiday_precision: precision("holiday_prior_scale", self.holiday_prior_scale)?,
             holidays_multiply: self.holiday_mode.unwrap_or(self.mode) == Mode::Multiplicative,
             regressors: self.check_regressors()?,
+            ahead_steps: self.ahead_steps,
         })
+    }
+
+    /// What is always the same can be checked before there are data.
+    fn check_bounds(&self) -> Result<(), ProphetConfigError> {
+        let Growth::Logistic { capacity, floor } = &self.growth else { return Ok(()) };
+        finite("capacity", capacity)?;
+        let floor = match floor {
+            Some(floor) => finite("floor", floor)?,
+            None => Some(0.0),
+        };
+        match (capacity, floor) {
+            (Known::Constant(capacity), Some(floor)) if *capacity <= floor => {
+                let (setting, value) = ("capacity".into(), *capacity);
+                Err(ProphetConfigError::OutOfRange { setting, value, needed: "above the floor" })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Seasons and regressors are each alone in their name; holidays may repeat theirs.
@@ -318,7 +340,7 @@ impl ProphetConfig {
         let mut seasons = Vec::new();
         for season in &self.seasons {
             let of = |setting: &str| format!("{setting} of season {}", season.name);
-            within(&of("order"), season.order, 1..=MOST_WAVES, "from 1 to 1000")?;
+            within(&of("order"), season.order, 1..=MOST_WAVES, "from 1 to 500")?;
             seasons.push(SeasonSetting {
                 name: season.name.clone(),
                 period_days: positive(&of("period_days"), season.period_days)?,
@@ -338,10 +360,12 @@ impl ProphetConfig {
                 Builtin::Automatic => (usual, When::Observed { span_ms: span * DAY_MS, apart_ms: apart * DAY_MS }),
                 Builtin::Order(order) => (order, When::Always),
             };
-            within(&format!("order of {name}"), order, 1..=MOST_WAVES, "from 1 to 1000")?;
+            within(&format!("order of {name}"), order, 1..=MOST_WAVES, "from 1 to 500")?;
             let multiplies = self.mode == Mode::Multiplicative;
             seasons.push(SeasonSetting { name: name.into(), period_days, order, precision, multiplies, when });
         }
+        let waves = seasons.iter().map(|season| season.order).sum();
+        within("the order of all seasons together", waves, 0..=MOST_WAVES, "at most 500")?;
         Ok(seasons)
     }
 
@@ -369,6 +393,7 @@ impl ProphetConfig {
     fn check_regressors(&self) -> Result<Vec<RegressorSetting>, ProphetConfigError> {
         let check = |regressor: &Regressor| {
             let scale = regressor.prior_scale.unwrap_or(self.holiday_prior_scale);
+            finite(&format!("regressor {}", regressor.name), &regressor.known)?;
             Ok(RegressorSetting {
                 name: regressor.name.clone(),
                 known: regressor.known.clone(),
@@ -382,10 +407,29 @@ impl ProphetConfig {
 }
 
 fn positive(setting: &str, value: f64) -> Result<f64, ProphetConfigError> {
-    if value > 1e-9 && value < 1e9 {
+    if value > 1e-6 && value < 1e6 {
         return Ok(value);
     }
-    Err(ProphetConfigError::OutOfRange { setting: setting.into(), value, needed: "between 1e-9 and 1e9" })
+    Err(ProphetConfigError::OutOfRange { setting: setting.into(), value, needed: "between 1e-6 and 1e6" })
+}
+
+/// The value of what is always the same, which must be a number; `None` of what is not.
+fn finite(setting: &str, known: &Known) -> Result<Option<f64>, ProphetConfigError> {
+    match known {
+        Known::Constant(value) if !value.is_finite() => {
+            Err(ProphetConfigError::OutOfRange { setting: setting.into(), value: *value, needed: "a finite number" })
+        }
+        Known::Constant(value) => Ok(Some(*value)),
+        Known::Shared(_) | Known::PerSeries(_) => Ok(None),
+    }
+}
+
+fn country(name: &str) -> Result<Country, ProphetConfigError> {
+    let is_meant = |(letters, country): &&(&str, Country)| {
+        letters.eq_ignore_ascii_case(name) || country.name().eq_ignore_ascii_case(name)
+    };
+    let unknown = || ProphetConfigError::UnknownCountry { name: name.into() };
+    COUNTRIES.iter().find(is_meant).map(|(_, country)| *country).ok_or_else(unknown)
 }
 
 fn precision(setting: &str, scale: f64) -> Result<f64, ProphetConfigError> {

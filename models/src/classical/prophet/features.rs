@@ -9,6 +9,9 @@ use super::config::{RegressorSetting, Settings, Standardise};
 use crate::FitStatus;
 
 pub(super) const DAY_MS: f64 = 86_400_000.0;
+/// A regressor's value, once standardised, and a capacity, scaled, lie nearer to zero than this: their products with
+/// coefficients stay far inside f64's range.
+pub(super) const FURTHEST: f64 = 1e100;
 /// Years after the data for which a country's holidays are reckoned.
 const YEARS_AHEAD: i32 = 10;
 
@@ -47,6 +50,13 @@ impl Seasons {
         };
         let bits = settings.seasons.iter().enumerate().map(|(i, season)| u64::from(has(season.when)) << i);
         Self(bits.sum())
+    }
+
+    /// Steps that the longest season that was asked for needs: one period of it, which is as much as tells its phases
+    /// apart from a trend.
+    pub(super) fn needed_steps(settings: &Settings, step_ms: f64) -> usize {
+        let asked = settings.seasons.iter().filter(|season| matches!(season.when, When::Always));
+        asked.map(|season| (season.period_days * DAY_MS / step_ms).ceil() as usize).max().unwrap_or(0)
     }
 
     fn settings(self, settings: &Settings) -> impl Iterator<Item = &SeasonSetting> {
@@ -174,14 +184,16 @@ impl Features {
         &self.names
     }
 
-    /// The columns after the waves at a time; the index of a regressor where it is unknown.
+    /// The columns after the waves at a time; the index of a regressor where it is unknown, or so far from what was
+    /// observed that it is out of range.
     pub(super) fn calendar(&self, settings: &Settings, series: &str, time_ms: i64) -> Result<Vec<f64>, usize> {
         let day = time_ms.div_euclid(DAY_MS as i64);
         let on = |column: &DayColumn| f64::from(column.days.binary_search(&day).is_ok());
         let mut row: Vec<f64> = self.days.iter().map(on).collect();
         for regressor in &self.regressors {
             let value = settings.regressors[regressor.index].known.at(series, time_ms).ok_or(regressor.index)?;
-            row.push((value - regressor.mean) / regressor.deviation);
+            let value = (value - regressor.mean) / regressor.deviation;
+            row.push(if value.abs() < FURTHEST { value } else { return Err(regressor.index) });
         }
         Ok(row)
     }
@@ -201,7 +213,7 @@ impl Features {
 
 /// The effects of holidays that have a step in the grid, by name and then by day about it.
 fn day_columns(settings: &Settings, grid: &Grid<'_>) -> Vec<DayColumn> {
-    if grid.steps == 0 || settings.holidays.is_empty() && settings.country.is_none() {
+    if grid.steps == 0 || settings.holidays.is_empty() && settings.countries.is_empty() {
         return Vec::new();
     }
     let day_of = |time_ms: i64| time_ms.div_euclid(DAY_MS as i64);
@@ -217,7 +229,7 @@ fn day_columns(settings: &Settings, grid: &Grid<'_>) -> Vec<DayColumn> {
             }
         }
     }
-    if let Some(country) = settings.country {
+    for country in settings.countries.iter().copied() {
         let year = |day| Date::from_days_from_epoch(day).year;
         for year in year(first)..=year(last).saturating_add(YEARS_AHEAD) {
             for (date, name) in Calendar::new(country).holidays_in(year) {
@@ -243,6 +255,9 @@ fn standardise(regressor: &RegressorSetting, grid: &Grid<'_>) -> Result<(f64, f6
     let values = grid.observed().map(read).collect::<Result<Vec<f64>, _>>()?;
     let one_value = values.windows(2).all(|pair| pair[0] == pair[1]);
     let binary = values.iter().all(|value| *value == 0.0 || *value == 1.0);
+    if let Some(far) = grid.observed().zip(&values).find(|(_, value)| value.abs() >= FURTHEST) {
+        return Err(lacking(grid.time(far.0)));
+    }
     if one_value
         || regressor.standardise == Standardise::No
         || binary && regressor.standardise == Standardise::Automatic
@@ -253,6 +268,5 @@ fn standardise(regressor: &RegressorSetting, grid: &Grid<'_>) -> Result<(f64, f6
     let mean = values.iter().map(|value| value / count).sum::<f64>();
     let square = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>();
     let deviation = (square / (count - 1.0)).sqrt();
-    // Values beyond 1e154 have no square: what cannot be standardised cannot be used.
     if deviation.is_finite() && deviation > 0.0 { Ok((mean, deviation)) } else { Err(lacking(grid.start_ms)) }
 }

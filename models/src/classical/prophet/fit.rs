@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::config::{Growth, Settings};
 use super::features::{self, Features, Grid, Seasons};
-use super::{FittedProphet, Learned, Trend, bent, straight};
+use super::{FittedProphet, Learned, Trend, bent, logistic, straight};
 use crate::{FitStatus, Window};
 
 /// Precision of `k` and `m`, whose prior is normal with a deviation of 5.
@@ -17,6 +17,9 @@ pub(super) const TREND_PRECISION: f64 = 1.0 / 25.0;
 pub(super) const NOISE_SCALE: f64 = 0.5;
 /// Noise of a count of 1e12 that is told to its last digit: less is rounding.
 pub(super) const NOISE_FLOOR: f64 = 1e-12;
+/// Scale up to which whatever goes on, a trend or a regressor's effect ([`features::FURTHEST`]), stays in f64's range.
+const MOST_SCALE: f64 = 1e300;
+const MOST_DRIVEN_SCALE: f64 = 1e200;
 
 /// What series must share to share their columns: grid steps, seasons, the number of changepoints and, where
 /// columns know the calendar, that.
@@ -72,7 +75,8 @@ impl Group<'_> {
     /// A series with its parameters: `m`, `k`, the columns' coefficients; the bends; the noise.
     pub(super) fn finish(&self, one: &Candidate, found: Found) -> Fit {
         let numbers = || found.smooth.iter().chain(&found.delta).chain([&found.sigma, &found.y_scale]);
-        if !found.converged || numbers().any(|number| !number.is_finite()) {
+        let most_scale = if self.settings.regressors.is_empty() { MOST_SCALE } else { MOST_DRIVEN_SCALE };
+        if !found.converged || numbers().any(|number| !number.is_finite()) || found.y_scale > most_scale {
             return (one.series, FitStatus::NotConverged, None);
         }
         let learned = Learned {
@@ -179,6 +183,11 @@ fn examine(window: &Window<'_>, settings: &Settings, s: usize) -> Result<(Shape,
         _ if values.iter().all(|v| v.is_nan() || *v == values[0]) => return Err(FitStatus::Constant),
         _ => {}
     }
+    let needed = Seasons::needed_steps(settings, window.step_ms() as f64);
+    if steps < needed {
+        return Err(FitStatus::TooShort { observed, needed });
+    }
+    check_ahead(window, settings, s)?;
     let knots = match settings.growth {
         Growth::Flat => Vec::new(),
         _ => changepoints(settings, &missing, observed),
@@ -192,6 +201,22 @@ fn examine(window: &Window<'_>, settings: &Settings, s: usize) -> Result<(Shape,
         settings.has_calendar().then(|| Calendar { start_ms: window.start_ms(s), series: alone.then_some(s) });
     let shape = Shape { steps, seasons, knots: knots.len(), calendar };
     Ok((shape, Candidate { series: s, layout: Layout { missing, knots }, observed }))
+}
+
+/// Whether all that is known beside a series reaches as far ahead as was asked for.
+fn check_ahead(window: &Window<'_>, settings: &Settings, s: usize) -> Result<(), FitStatus> {
+    let (name, steps) = (window.name(s), window.values(s).len());
+    for step in steps..steps + settings.ahead_steps {
+        let at_ms = window.start_ms(s) + step as i64 * window.step_ms();
+        let lacking = |name: &str| FitStatus::Input { name: name.into(), at_ms };
+        if let Some(lost) = settings.regressors.iter().find(|regressor| regressor.known.at(name, at_ms).is_none()) {
+            return Err(lacking(&lost.name));
+        }
+        if let Growth::Logistic { capacity, floor } = &settings.growth {
+            logistic::bounds(capacity, floor.as_ref(), name, at_ms).map_err(lacking)?;
+        }
+    }
+    Ok(())
 }
 
 /// The steps of Prophet's changepoints: even places, halves to even, among the first 80 % of the observed

@@ -66,7 +66,11 @@ fn point(
     let mut point = learned.point(step, waves, &calendar);
     if let (Trend::Logistic, Growth::Logistic { capacity, floor }) = (learned.trend, &settings.growth) {
         let (capacity, floor) = logistic::bounds(capacity, floor.as_ref(), name, at_ms).map_err(unknown)?;
-        point.bounds = Some(((capacity - floor) / learned.y_scale, floor));
+        let scaled = (capacity - floor) / learned.y_scale;
+        if scaled >= features::FURTHEST {
+            return Err(unknown("capacity"));
+        }
+        point.bounds = Some((scaled, floor));
     }
     Ok(point)
 }

@@ -315,7 +315,7 @@ fn holidays_of_a_country() {
         step_ms: DAY,
         start_ms: NEW_YEAR_2019,
         values: many(800, value),
-        config: ProphetConfig { country: Some("germany".into()), ..ProphetConfig::default() },
+        config: ProphetConfig { countries: vec!["germany".into()], ..ProphetConfig::default() },
         columns,
         bounds: None,
         peer: Peer { objective: -3_271.286_771_651_39, ahead: [109.282_218_36, 109.749_831_62, 109.078_610_6] },
