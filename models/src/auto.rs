@@ -11,6 +11,7 @@ mod run;
 use std::sync::atomic::AtomicUsize;
 
 use crate::backtest::HeldOut;
+use crate::classical::CustomProphet;
 use crate::conformal::Intervals;
 use crate::{
     BacktestError, Chosen, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window,
@@ -24,10 +25,11 @@ use run::Run;
 const SCREEN: usize = 2;
 
 /// Picks a family for each series by rolling-origin loss over `horizon`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Auto {
     horizon: Horizon,
     screen: usize,
+    prophet: CustomProphet,
 }
 
 /// What was picked for one series, and how it did.
@@ -70,13 +72,19 @@ struct Part {
 impl Auto {
     /// Picks for forecasts of `horizon` steps.
     pub fn new(horizon: Horizon) -> Self {
-        Self { horizon, screen: SCREEN }
+        Self { horizon, screen: SCREEN, prophet: CustomProphet::default() }
     }
 
     /// The same with every family tried on every fold, the hopeless too: what the screen is measured against.
     #[must_use]
     pub fn unscreened(self) -> Self {
         Self { screen: usize::MAX, ..self }
+    }
+
+    /// The same with a Prophet of the caller's in place of the one by default.
+    #[must_use]
+    pub fn with_prophet(self, prophet: CustomProphet) -> Self {
+        Self { prophet, ..self }
     }
 
     /// Picks, calibrates and fits every series of the window. `progress` hears how many batches are done,
@@ -93,7 +101,7 @@ impl Auto {
         let seasons = pool::seasons(window);
         let folds: Vec<Folds> =
             (0..window.series_count()).map(|s| self.folds(window.values(s).len(), &seasons[s])).collect();
-        let pool = pool::candidates(&seasons);
+        let pool = pool::candidates(&seasons, &self.prophet);
         let (horizon, screen, done) = (self.horizon, self.screen, AtomicUsize::new(0));
         let run = Run { window, horizon, seed, seasons, folds, pool, screen, done, progress };
         run.finish()
