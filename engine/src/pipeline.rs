@@ -1,7 +1,7 @@
 //! The road from telemetry to an issue, and the only file that names every stage:
 //! telemetry → panels → demand → fit → select → issue → store.
 
-use foreshadow_models::classical::SeasonalNaive;
+use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
 use foreshadow_models::{
     Auto, BacktestError, BuildOptions, FitError, Fitted, HeldOut, Horizon, Model, Origins, Panel, PanelSet,
     PredictError, Quantiles, RawSeries, backtest,
@@ -28,6 +28,8 @@ pub struct PipelineSettings {
     pub lookback_steps: usize,
     /// Families by name, in the order of preference: a series takes the first that can forecast it.
     pub models: Vec<String>,
+    /// How the family `prophet` is fitted.
+    pub prophet: CustomProphet,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -40,6 +42,7 @@ impl Default for PipelineSettings {
             quantiles: Quantiles::standard(),
             lookback_steps: BuildOptions::default().lookback_steps,
             models: vec!["auto".into()],
+            prophet: CustomProphet::default(),
             seed: 1,
         }
     }
@@ -185,12 +188,13 @@ struct Judged {
 fn fit(name: &str, panel: &Panel, settings: &PipelineSettings) -> Result<Judged, PipelineError> {
     let window = panel.window();
     if name == "auto" {
-        let fitted = Auto::new(settings.horizon).run(&window, settings.seed, &|_, _| ())?;
+        let auto = Auto::new(settings.horizon).with_prophet(settings.prophet.clone());
+        let fitted = auto.run(&window, settings.seed, &|_, _| ())?;
         let held_out = |series| fitted.choice(series).held_out.as_ref().map(accuracy);
         let held_out = (0..panel.series_count()).map(held_out).collect();
         return Ok(Judged { family: name.into(), fitted: Box::new(fitted), held_out });
     }
-    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon);
+    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon, &settings.prophet);
     let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
     let held_out = judge(&*family, panel, settings)?;
     Ok(Judged { family: family.name(), fitted: family.fit(&window, settings.seed)?, held_out })

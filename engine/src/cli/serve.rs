@@ -101,6 +101,7 @@ fn pipeline_settings(config: &Config) -> PipelineSettings {
         quantiles: config.quantiles(),
         lookback_steps: config.forecast().lookback_steps(),
         models: config.forecast().models().to_vec(),
+        prophet: config.prophet().clone(),
         seed: config.forecast().seed(),
     }
 }

@@ -77,7 +77,7 @@ impl Settings {
         overrides.extend_from_slice(further);
         let config = Config::load(self.config.as_deref(), &overrides)?;
         for name in config.forecast().models() {
-            if families::family(name, 1, config.forecast().horizon()).is_none() {
+            if families::family(name, 1, config.forecast().horizon(), config.prophet()).is_none() {
                 let refusal = Refusal::new("forecast.models", name, format!("known families are {}", families::KNOWN));
                 let place = if self.models.is_empty() { "the configuration" } else { "--models" };
                 return Err(ConfigError::Invalid { refusal, place: place.into() }.into());
