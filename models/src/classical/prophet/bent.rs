@@ -29,6 +29,9 @@ const TOLERANCE: f64 = 1e-13;
 /// perfectly, as far at a time as a tangent is that exact: it is stopped.
 const NO_NOISE: f64 = 1e-8;
 const NO_NOISE_ROUNDS: usize = 40;
+/// The range of a series beside its distance from the floor of its S-curve: below it the priors, which are on the scale
+/// of that distance, hold nothing back.
+const NARROWEST: f64 = 1e-6;
 /// The range of a series beside its floor: less, and the digits that tell its values apart are lost below it.
 const DIGITS_LEFT: f64 = 1e-10;
 /// So little in so many rounds is won where data leave parameters open, such as the share of a season far longer
@@ -142,10 +145,10 @@ impl<'a> Problem<'a> {
             if self.lead == 2 {
                 start[1] = rate;
             }
-            if let Some(end) = self.descend(start)? {
-                if best.as_ref().is_none_or(|best| end.value < best.value) {
-                    best = Some(end);
-                }
+            if let Some(end) = self.descend(start)?
+                && best.as_ref().is_none_or(|best| end.value < best.value)
+            {
+                best = Some(end);
             }
         }
         Ok(best)
@@ -368,12 +371,12 @@ fn above_floor(group: &Group<'_>, one: &Candidate, seen: &[usize], y: &mut [f64]
     let lacking = |name: &str, at_ms| FitStatus::Input { name: name.into(), at_ms };
     let (name, start_ms) = (group.window.name(one.series), group.window.start_ms(one.series));
     let (low, high) = y.iter().fold((f64::MAX, f64::MIN), |(low, high), y| (low.min(*y), high.max(*y)));
-    let furthest = (high - low) / DIGITS_LEFT;
+    let range = high - low;
     let mut capacity = Vec::with_capacity(y.len());
     for (y, &t) in y.iter_mut().zip(seen) {
         let at_ms = start_ms + t as i64 * group.window.step_ms();
         let (cap, floor) = logistic::bounds(above, floor.as_ref(), name, at_ms).map_err(|name| lacking(name, at_ms))?;
-        if floor.abs() > furthest {
+        if (*y - floor).abs() > range / NARROWEST || floor.abs() > range / DIGITS_LEFT {
             return Err(lacking("floor", at_ms));
         }
         *y -= floor;
