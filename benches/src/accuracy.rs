@@ -22,7 +22,7 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     let (panel, train) = m4_split(context)?;
     let horizon = Horizon::new(HORIZON).expect("48 is not zero");
     let (auto, naive) = (Auto::new(horizon), SeasonalNaive { season: SEASON });
-    let whole = auto.unscreened();
+    let whole = auto.clone().unscreened();
     let models: [&dyn Model; 3] = [&auto, &naive, &whole];
     let levels = Quantiles::standard();
     let test = backtest(&panel.window(), &models, Origins::at(train.clone()), horizon, &levels, 0, &|_, _| ());

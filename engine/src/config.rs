@@ -1,15 +1,17 @@
 //! Settings: one TOML file, then the environment, then flags; each is checked once, before anything opens.
 //!
 //! A later layer wins. `FORESHADOW_SERVE_GRPC` sets `serve.grpc`, and so on for every key outside
-//! `[[workload]]`.
+//! lists of tables such as `[[workload]]`.
 
 use std::path::Path;
 
 use foreshadow_models::Quantiles;
+use foreshadow_models::classical::CustomProphet;
 use serde::Deserialize;
 
 mod error;
 mod forecast;
+mod prophet;
 mod serve;
 mod source;
 mod workload;
@@ -27,10 +29,11 @@ pub const DEFAULT: &str = include_str!("config/default.toml");
 const ENV_PREFIX: &str = "FORESHADOW_";
 
 /// Sections that the environment may set, as they are spelled there.
-const ENV_SECTIONS: [(&str, &[&str]); 6] = [
+const ENV_SECTIONS: [(&str, &[&str]); 7] = [
     ("SOURCE_FILE_", &["source", "file"]),
     ("SOURCE_PROMETHEUS_", &["source", "prometheus"]),
     ("FORECAST_", &["forecast"]),
+    ("PROPHET_", &["prophet"]),
     ("ISSUE_", &["issue"]),
     ("STORE_", &["store"]),
     ("SERVE_", &["serve"]),
@@ -41,6 +44,7 @@ const ENV_SECTIONS: [(&str, &[&str]); 6] = [
 pub struct Config {
     source: Option<SourceConfig>,
     forecast: ForecastConfig,
+    prophet: CustomProphet,
     issue: IssueConfig,
     store: StoreConfig,
     serve: ServeConfig,
@@ -82,6 +86,7 @@ impl Override {
 struct RawConfig {
     source: Option<source::RawSource>,
     forecast: forecast::RawForecast,
+    prophet: prophet::RawProphet,
     issue: serve::RawIssue,
     store: serve::RawStore,
     serve: serve::RawServe,
@@ -143,6 +148,11 @@ impl Config {
         &self.forecast
     }
 
+    /// How the family `prophet` is fitted.
+    pub fn prophet(&self) -> &CustomProphet {
+        &self.prophet
+    }
+
     /// How often an issue is made.
     pub fn issue(&self) -> &IssueConfig {
         &self.issue
@@ -191,6 +201,7 @@ impl TryFrom<RawConfig> for Config {
         Ok(Self {
             source,
             forecast: raw.forecast.try_into().map_err(|r: Refusal| r.within("forecast"))?,
+            prophet: raw.prophet.try_into().map_err(|r: Refusal| r.within("prophet"))?,
             issue: raw.issue.try_into().map_err(|r: Refusal| r.within("issue"))?,
             store: raw.store.try_into().map_err(|r: Refusal| r.within("store"))?,
             serve: raw.serve.try_into().map_err(|r: Refusal| r.within("serve"))?,

@@ -2,7 +2,7 @@
 
 use foreshadow_kernels::Trend;
 use foreshadow_models::classical::{
-    Arima, AutoEts, Card, Ces, Delta, Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, Rho, SeasonalMedian,
+    Arima, AutoEts, Card, Ces, CustomProphet, Delta, Drift, Ets, LowRankRidge, Mstl, Naive, Rho, SeasonalMedian,
     SeasonalNaive, Theta,
 };
 use foreshadow_models::{Auto, Horizon, Model};
@@ -21,8 +21,8 @@ const LONGEST_ETS_SEASON: usize = 1_440;
 const LONGEST_TRIED_SEASON: usize = 288;
 
 /// The family of a name. `season`, in steps, is what a seasonal family without a number takes; `horizon` is
-/// what `auto` picks for.
-pub fn family(name: &str, season: usize, horizon: Horizon) -> Option<Box<dyn Model>> {
+/// what `auto` picks for; `prophet` is the Prophet of the settings.
+pub fn family(name: &str, season: usize, horizon: Horizon, prophet: &CustomProphet) -> Option<Box<dyn Model>> {
     let (word, listed) = name.split_at(name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len()));
     let given = |steps: &str| steps.parse().ok().filter(|steps| (1..=LONGEST_SEASON).contains(steps));
     let given: Vec<usize> =
@@ -42,10 +42,10 @@ pub fn family(name: &str, season: usize, horizon: Horizon) -> Option<Box<dyn Mod
     };
     let any = LONGEST_SEASON;
     Some(match (word, given.as_slice()) {
-        ("auto", []) => Box::new(Auto::new(horizon)),
+        ("auto", []) => Box::new(Auto::new(horizon).with_prophet(prophet.clone())),
         ("naive", []) => Box::new(Naive),
         ("drift", []) => Box::new(Drift),
-        ("prophet", []) => Box::new(Prophet),
+        ("prophet", []) => Box::new(prophet.clone()),
         ("snaive", given) => Box::new(SeasonalNaive { season: up_to(any, given)? }),
         ("smedian", given) => Box::new(SeasonalMedian { season: up_to(any, given)? }),
         ("ridge", given) => Box::new(LowRankRidge { season: up_to(any, given)? }),
@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_name_is_a_family_or_nothing() {
-        let named = |name| family(name, 24, Horizon::new(1).unwrap()).map(|model| model.name());
+        let of = |name, season| family(name, season, Horizon::new(1).unwrap(), &CustomProphet::default());
+        let named = |name| of(name, 24).map(|model| model.name());
         for (name, family_name) in [
             ("auto", "auto"),
             ("naive", "naive"),
@@ -137,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(named(name).as_deref(), Some(family_name));
         }
-        let at_half_minutes = |name| family(name, 2_880, Horizon::new(1).unwrap()).unwrap().name();
+        let at_half_minutes = |name| of(name, 2_880).unwrap().name();
         assert_eq!(at_half_minutes("ets_ana"), "ets_ann", "a day of half minutes is too long a season");
         assert_eq!(at_half_minutes("autoets"), "autoets");
         assert_eq!(at_half_minutes("mstl"), "autoets", "it carries neither the day nor the week");

@@ -1,7 +1,7 @@
 //! The road from telemetry to an issue, and the only file that names every stage:
 //! telemetry → panels → demand → judge what was said → fit → select → issue → store.
 
-use foreshadow_models::classical::SeasonalNaive;
+use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
 use foreshadow_models::{
     Auto, BacktestError, BuildOptions, FitError, Fitted, FittedAuto, Forecast, HeldOut, Horizon, Model, Origins, Panel,
     PanelSet, PredictError, Quantiles, RawSeries, Wish, backtest,
@@ -32,6 +32,8 @@ pub struct PipelineSettings {
     pub lookback_steps: usize,
     /// Families by name, in the order of preference: a series takes the first that can forecast it.
     pub models: Vec<String>,
+    /// How the family `prophet` is fitted.
+    pub prophet: CustomProphet,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -44,6 +46,7 @@ impl Default for PipelineSettings {
             quantiles: Quantiles::standard(),
             lookback_steps: BuildOptions::default().lookback_steps,
             models: vec!["auto".into()],
+            prophet: CustomProphet::default(),
             seed: 1,
         }
     }
@@ -202,7 +205,7 @@ fn fit(name: &str, panel: &Panel, settings: &PipelineSettings, live: &mut Live) 
         let held_out = (0..panel.series_count()).map(held_out).collect();
         return Ok(Judged { family: name.into(), fitted: Box::new(fitted), held_out, forecast });
     }
-    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon);
+    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon, &settings.prophet);
     let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
     let held_out = judge(&*family, panel, settings)?;
     let fitted = family.fit(&window, settings.seed)?;
@@ -223,7 +226,8 @@ pub fn follow(
         Wish { champion: track.wish().map(Into::into), width: track.width(), lived: track.lived() }
     };
     let wishes: Vec<Wish> = (0..panel.series_count()).map(wish).collect();
-    let fitted = Auto::new(settings.horizon).follow(&window, settings.seed, &wishes, &|_, _| ())?;
+    let auto = Auto::new(settings.horizon).with_prophet(settings.prophet.clone());
+    let fitted = auto.follow(&window, settings.seed, &wishes, &|_, _| ())?;
     let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
     for (series, said) in fitted.said(&window, &forecast)?.into_iter().enumerate() {
         if let Some(said) = said {

@@ -11,6 +11,7 @@ mod run;
 use std::sync::atomic::AtomicUsize;
 
 use crate::backtest::HeldOut;
+use crate::classical::CustomProphet;
 use crate::conformal::Intervals;
 use crate::live::{Said, Width, leads};
 use crate::{
@@ -26,10 +27,11 @@ use run::Run;
 const SCREEN: usize = 2;
 
 /// Picks a family for each series by rolling-origin loss over `horizon`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Auto {
     horizon: Horizon,
     screen: usize,
+    prophet: CustomProphet,
 }
 
 /// What is known live of a series before its next forecast; see [`crate::live::Track`].
@@ -99,7 +101,7 @@ struct Part {
 impl Auto {
     /// Picks for forecasts of `horizon` steps.
     pub fn new(horizon: Horizon) -> Self {
-        Self { horizon, screen: SCREEN }
+        Self { horizon, screen: SCREEN, prophet: CustomProphet::default() }
     }
 
     /// The same with every family tried on every fold, the hopeless and the dear too: what the screen and the budget
@@ -107,6 +109,12 @@ impl Auto {
     #[must_use]
     pub fn unscreened(self) -> Self {
         Self { screen: usize::MAX, ..self }
+    }
+
+    /// The same with a Prophet of the caller's in place of the one by default.
+    #[must_use]
+    pub fn with_prophet(self, prophet: CustomProphet) -> Self {
+        Self { prophet, ..self }
     }
 
     /// Picks, calibrates and fits every series of the window. `progress` hears how many batches are done,
@@ -148,7 +156,7 @@ impl Auto {
         let seasons = pool::seasons(window);
         let folds: Vec<Folds> =
             (0..window.series_count()).map(|s| self.folds(window.values(s).len(), &seasons[s])).collect();
-        let mut pool = pool::candidates(&seasons);
+        let mut pool = pool::candidates(&seasons, &self.prophet);
         if self.screen < usize::MAX {
             let fits = |s: usize| folds[s].picking.len() + folds[s].calibrating.len() + 1;
             pool::afford(&mut pool, |s| window.values(s).len(), fits);
@@ -178,6 +186,9 @@ impl Model for Auto {
             Err(BacktestError::Fit { source, .. }) => Err(source),
             Err(BacktestError::Predict { source: PredictError::Kernel { family, series_count, source }, .. }) => {
                 Err(FitError::Kernel { family, series_count, source })
+            }
+            Err(BacktestError::Predict { source: PredictError::Input { family, name, series, at_ms }, .. }) => {
+                Err(FitError::Input { family, name, series, at_ms })
             }
         }
     }

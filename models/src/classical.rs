@@ -17,7 +17,10 @@ pub use ces::{Ces, CesParameters, FittedCes};
 pub use ets::{AutoEts, Ets, EtsParameters, FittedAutoEts, FittedEts};
 pub use mstl::{FittedMstl, Mstl};
 pub use naive::{Drift, Naive, SeasonalNaive};
-pub use prophet::{FittedProphet, Parameters, Prophet};
+pub use prophet::{
+    Builtin, CustomProphet, FittedProphet, Growth, Holiday, Known, Mode, Parameters, Prophet, ProphetConfig,
+    ProphetConfigError, Regressor, Season, Standardise, Track,
+};
 pub use ridge::LowRankRidge;
 pub use seasonal_median::SeasonalMedian;
 pub use theta::{FittedTheta, Theta, ThetaParameters, ThetaSeason};

@@ -18,6 +18,18 @@ pub enum FitError {
         #[source]
         source: KernelError,
     },
+    /// A family that was to be judged by its forecasts could not make one: [`PredictError::Input`].
+    #[error("{name} of series {series} is unknown or out of range at {at_ms} ms, which {family} was to forecast")]
+    Input {
+        /// The family's name.
+        family: String,
+        /// The regressor's name, `capacity` or `floor`.
+        name: String,
+        /// The series' index in the window that was judged.
+        series: usize,
+        /// The first step at which it is of no use, milliseconds since the epoch.
+        at_ms: i64,
+    },
 }
 
 /// Why a fitted model could not forecast.
@@ -34,6 +46,19 @@ pub enum PredictError {
         /// What the kernel said.
         #[source]
         source: KernelError,
+    },
+    /// Something known beside the series that the forecast needs, such as a regressor, is unknown or out of range at a
+    /// step to forecast: give its future, or forecast fewer steps. Nothing is guessed.
+    #[error("{name} of series {series} is unknown or out of range at {at_ms} ms, which {family} was to forecast")]
+    Input {
+        /// The family's name.
+        family: String,
+        /// The regressor's name, `capacity` or `floor`.
+        name: String,
+        /// The series' index in the window that was fitted.
+        series: usize,
+        /// The first step at which it is of no use, milliseconds since the epoch.
+        at_ms: i64,
     },
 }
 
@@ -80,6 +105,14 @@ pub enum FitStatus {
     },
     /// The optimiser stopped at its cap, or its numbers left the range they can hold.
     NotConverged,
+    /// Something given beside the series cannot be used with it: a regressor or a capacity is unknown or out of
+    /// range at an observed step, or at one of those ahead that it was asked to be known for.
+    Input {
+        /// The regressor's name, `capacity` or `floor`.
+        name: String,
+        /// The first step at which it is of no use, milliseconds since the epoch.
+        at_ms: i64,
+    },
 }
 
 impl FitStatus {
@@ -97,6 +130,7 @@ impl FitStatus {
             Self::NoData => "no_data",
             Self::TooShort { .. } => "too_short",
             Self::NotConverged => "not_converged",
+            Self::Input { .. } => "bad_input",
         }
     }
 }

@@ -300,6 +300,8 @@ fn a_setting_that_cannot_be_used_is_named_with_its_line() {
         ("[forecast]\nhorizon_steps = 0", ["f.toml line 2: `forecast.horizon_steps` is 0", "from 1 to 20000"]),
         ("[serve]\ngrpc = '0.0.0.0:7460'", ["line 2: `serve.grpc` is \"0.0.0.0:7460\"", "127.0.0.1:PORT"]),
         ("[forecast]\nmodels = ['oracle']", ["`forecast.models` is \"oracle\"", "known families are"]),
+        ("[prophet]\nseasonality = 3", ["f.toml line 2: unknown field `seasonality`", "foreshadow config"]),
+        ("[prophet]\nholidays = ['XX']", ["f.toml line 2: `prophet.holidays` is \"XX\"", "countries are known as AD"]),
         ("", ["`source` is not set", "--input FILE"]),
     ] {
         let config = written(&folder, "f.toml", text);

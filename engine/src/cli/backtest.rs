@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     for panel in &panels.panels {
         let season = args.mase_season.map_or_else(|| panel.steps_in(DAY_MS), |season| season as usize);
         let horizon = config.forecast().horizon();
-        let model = families::family(name, season, horizon).expect("the settings were checked");
+        let model = families::family(name, season, horizon, config.prophet()).expect("the settings were checked");
         let origins = match &splits {
             Some(splits) => Origins::at((0..panel.series_count()).map(|s| train_steps(panel, s, splits)).collect()),
             None => Origins::rolling(&panel.window(), horizon, args.origins.into(), horizon_steps),

@@ -97,9 +97,13 @@ fn cutoff(text: &str) -> Result<i64, Failure> {
 fn forecast(panel: &Panel, name: &str, config: &Config) -> Result<PanelForecast, Failure> {
     let (window, seed, horizon) = (panel.window(), config.forecast().seed(), config.forecast().horizon());
     let step = Step::new(format!("forecasting {} series by {name}", panel.series_count()));
-    let model = families::family(name, panel.steps_in(DAY_MS), horizon).expect("the settings were checked");
+    let season = panel.steps_in(DAY_MS);
+    let model = families::family(name, season, horizon, config.prophet()).expect("the settings were checked");
     let fitted: Box<dyn Fitted> = match name {
-        "auto" => Box::new(Auto::new(horizon).run(&window, seed, &|done, total| step.set(done, total))?),
+        "auto" => {
+            let auto = Auto::new(horizon).with_prophet(config.prophet().clone());
+            Box::new(auto.run(&window, seed, &|done, total| step.set(done, total))?)
+        }
         _ => model.fit(&window, seed)?,
     };
     let forecast = fitted.predict(horizon, &config.quantiles())?;

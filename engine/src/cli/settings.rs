@@ -78,7 +78,7 @@ impl Settings {
         overrides.extend_from_slice(further);
         let config = Config::load(self.config.as_deref(), &overrides)?;
         for name in config.forecast().models() {
-            if families::family(name, 1, config.forecast().horizon()).is_none() {
+            if families::family(name, 1, config.forecast().horizon(), config.prophet()).is_none() {
                 let refusal = Refusal::new("forecast.models", name, format!("known families are {}", families::KNOWN));
                 let place = if self.models.is_empty() { "the configuration" } else { "--models" };
                 return Err(ConfigError::Invalid { refusal, place: place.into() }.into());
@@ -128,6 +128,7 @@ pub(super) fn pipeline_settings(config: &Config) -> PipelineSettings {
         quantiles: config.quantiles(),
         lookback_steps: config.forecast().lookback_steps(),
         models: config.forecast().models().to_vec(),
+        prophet: config.prophet().clone(),
         seed: config.forecast().seed(),
     }
 }

@@ -1,3 +1,5 @@
+use foreshadow_models::classical::{Builtin, Growth, Holiday, Known, Mode, ProphetConfig, Season};
+
 use super::*;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -29,6 +31,9 @@ fn every_key_is_documented() {
         ("[source.file]", "[source.file]\npath = 'a'\nno_such_key = 1"),
         ("[source.prometheus]", "[source.prometheus]\nno_such_key = 1"),
         ("[forecast]", "[forecast]\nno_such_key = 1"),
+        ("[prophet]", "[prophet]\nno_such_key = 1"),
+        ("[[prophet.season]]", "[[prophet.season]]\nno_such_key = 1"),
+        ("[[prophet.holiday]]", "[[prophet.holiday]]\nno_such_key = 1"),
         ("[issue]", "[issue]\nno_such_key = 1"),
         ("[store]", "[store]\nno_such_key = 1"),
         ("[serve]", "[serve]\nno_such_key = 1"),
@@ -37,7 +42,7 @@ fn every_key_is_documented() {
         let message = toml::from_str::<RawConfig>(table).unwrap_err().message().to_string();
         let (_, expected) = message.split_once("expected").unwrap_or_else(|| panic!("{message}"));
         for key in expected.split('`').skip(1).step_by(2) {
-            let documented = DEFAULT.contains(&format!("{key} = ")) || DEFAULT.contains(&format!("source.{key}]"));
+            let documented = DEFAULT.contains(&format!("{key} = ")) || DEFAULT.contains(&format!(".{key}]"));
             assert!(documented, "{section} {key}");
         }
     }
@@ -46,6 +51,8 @@ fn every_key_is_documented() {
 #[test]
 fn a_refusal_names_place_key_and_way_out() {
     let workload = "[[workload]]\nname = 'a'\ndemand = 'x'\nunit_capacity = 1\nmax = 5\n";
+    let season = "[[prophet.season]]\nname = 'a'\nperiod = '30d 12h'\n";
+    let holiday = "[[prophet.holiday]]\nname = 'a'\n";
     for (text, said) in [
         ("[forecast]\nhorizon = 3", "foreshadow.toml line 2: unknown field `horizon`"),
         ("[forecast]\n\nhorizon_steps = 0", "foreshadow.toml line 3: `forecast.horizon_steps` is 0"),
@@ -65,6 +72,24 @@ fn a_refusal_names_place_key_and_way_out() {
         (&format!("{workload}\n{workload}"), "line 8: `workload[1].name` is \"a\""),
         (&format!("{workload}utilisation = 'u'"), "line 3: `workload[0].demand` is \"x\""),
         (&format!("{workload}min = 6"), "line 5: `workload[0].max` is 5"),
+        ("[prophet]\nregressors = 1", "foreshadow.toml line 2: unknown field `regressors`"),
+        ("[prophet]\ngrowth = 'cubic'", "line 2: `prophet.growth` is \"cubic\""),
+        ("[prophet]\ngrowth = 'logistic'", "line 1: `prophet.capacity` is not set"),
+        ("[prophet]\ngrowth = 'logistic'\ncapacity = nan", "line 3: `prophet.capacity` is NaN"),
+        ("[prophet]\ngrowth = 'logistic'\ncapacity = 5\nfloor = 7", "line 3: `prophet.capacity` is 5.0"),
+        ("[prophet]\ncapacity = 5", "line 2: `prophet.capacity` is 5.0"),
+        ("[prophet]\nchangepoint_range = inf", "line 2: `prophet.changepoint_range` is inf"),
+        ("[prophet]\n\nyearly = 'on'", "line 3: `prophet.yearly` is \"on\""),
+        ("[prophet]\ndaily = 0", "line 2: `prophet.daily` is 0"),
+        ("[prophet]\nholidays = ['US', 'Atlantis']", "line 2: `prophet.holidays` is \"Atlantis\""),
+        (&format!("{season}order = 0"), "line 4: `prophet.season[0].order` is 0"),
+        (&format!("{season}order = 3\n{season}order = 3"), "line 6: `prophet.season[1].name` is \"a\""),
+        (&format!("{season}order = 3\nmode = 'both'"), "line 5: `prophet.season[0].mode` is \"both\""),
+        ("[[prophet.season]]\nname = 'a'\nperiod = '7'\norder = 3", "line 3: `prophet.season[0].period` is \"7\""),
+        ("[[prophet.season]]\nname = 'a'\nperiod = '7d'", "missing field `order`"),
+        (&format!("{holiday}dates = ['2026-02-30']"), "line 3: `prophet.holiday[0].dates` is \"2026-02-30\""),
+        (&format!("{holiday}dates = []\nlower_window = 1"), "line 4: `prophet.holiday[0].lower_window` is 1"),
+        (&format!("{season}order = 300\n[prophet]\nyearly = 300"), "`prophet` is refused: the order of all seasons"),
         ("forecast = [", "line 1: "),
     ] {
         let error = parse(text).unwrap_err();
@@ -108,6 +133,42 @@ fn a_bad_override_is_named_by_its_origin() {
         let error = Config::from_toml("", "f", &[Override::from_env(name, value).unwrap()]).unwrap_err();
         assert!(error.to_string().starts_with(said), "{error}");
     }
+}
+
+#[test]
+fn prophet_is_what_its_table_says() {
+    let usual = parse("").unwrap();
+    assert_eq!(usual.prophet().config(), &ProphetConfig::default());
+    let text = "[prophet]\ngrowth = 'logistic'\ncapacity = 90\nfloor = 10\nseasonality_mode = 'multiplicative'\n\
+                changepoints = 10\nyearly = 'off'\ndaily = 6\nholidays = ['us', 'Germany']\n\
+                [[prophet.season]]\nname = 'month'\nperiod = '30d 12h'\norder = 5\nmode = 'additive'\n\
+                [[prophet.holiday]]\nname = 'sale'\ndates = ['1970-01-02']\nlower_window = -1\nupper_window = 2\n";
+    let growth = Override::from_env("FORESHADOW_PROPHET_CAPACITY", "95").unwrap();
+    let config = Config::from_toml(text, "f", &[growth]).unwrap();
+    let expected = ProphetConfig {
+        growth: Growth::Logistic { capacity: Known::Constant(95.0), floor: Some(Known::Constant(10.0)) },
+        mode: Mode::Multiplicative,
+        changepoint_count: 10,
+        yearly: Builtin::Off,
+        daily: Builtin::Order(6),
+        countries: vec!["us".into(), "Germany".into()],
+        seasons: vec![Season {
+            name: "month".into(),
+            period_days: 30.5,
+            order: 5,
+            prior_scale: None,
+            mode: Some(Mode::Additive),
+        }],
+        holidays: vec![Holiday {
+            name: "sale".into(),
+            dates_ms: vec![86_400_000],
+            days_before: 1,
+            days_after: 2,
+            prior_scale: None,
+        }],
+        ..ProphetConfig::default()
+    };
+    assert_eq!(config.prophet().config(), &expected);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use foreshadow_kernels::Trend;
 use rayon::prelude::*;
 
-use crate::classical::{Card, Drift, Ets, LowRankRidge, Mstl, Naive, Prophet, SeasonalMedian, SeasonalNaive, Theta};
+use crate::classical::{
+    Card, CustomProphet, Drift, Ets, LowRankRidge, Mstl, Naive, SeasonalMedian, SeasonalNaive, Theta,
+};
 use crate::season::{calendar, detect};
 use crate::{Model, Window};
 
@@ -129,7 +131,7 @@ pub(super) fn seasons(window: &Window<'_>) -> Vec<Seasons> {
 }
 
 /// Every candidate, from simple to complex; the first is [`Naive`] on every series.
-pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
+pub(super) fn candidates(seasons: &[Seasons], prophet: &CustomProphet) -> Vec<Candidate> {
     let all: Vec<usize> = (0..seasons.len()).collect();
     let mut pool = vec![Candidate::floor(Naive, all.clone()), Candidate::floor(Drift, all.clone())];
     for (season, members) in grouped(seasons, |own| own.tried.clone()) {
@@ -161,7 +163,7 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
         pool.push(Candidate::learned(LowRankRidge { season }, members, usize::MAX, cost::RIDGE));
     }
     let seasonal = (0..seasons.len()).filter(|&s| !seasons[s].folded.is_empty()).collect();
-    pool.push(Candidate::learned(Prophet, seasonal, usize::MAX, cost::PROPHET));
+    pool.push(Candidate::learned(prophet.clone(), seasonal, usize::MAX, cost::PROPHET));
     pool
 }
 
@@ -213,7 +215,7 @@ mod tests {
         let (short, long) = (wave(24, 40), wave(24, 400));
         let lengths = [short.len(), long.len()];
         let seasons = [Seasons::of(&short, &[24, 168]), Seasons::of(&long, &[24, 168])];
-        let mut pool = candidates(&seasons);
+        let mut pool = candidates(&seasons, &CustomProphet::default());
         let before: Vec<Vec<usize>> = pool.iter().map(|c| c.members.clone()).collect();
         afford(&mut pool, |s| lengths[s], |_| 15);
         for (candidate, before) in pool.iter().zip(before) {

@@ -1,25 +1,40 @@
-//! Prophet's model: a trend that may bend at 25 places, and daily, weekly and yearly waves.
+//! Prophet's model: a trend that may bend at 25 places, and daily, weekly and yearly waves; by choice also seasons,
+//! holidays and regressors of the caller's, effects that multiply the trend, flat trends and S-curves.
 //!
-//! The objective is the one that `prophet` 1.5.0 gives to Stan by default (`prophet.stan`; additive, linear
+//! The objective is the one that `prophet` 1.5.0 gives to Stan (`prophet.stan`); with its defaults (additive, linear
 //! growth): `y` divided by its largest magnitude, time by the span of its observations,
 //!
 //! `T ln s + RSS / (2 s^2) + (k^2 + m^2) / 50 + sum |delta| / 0.05 + sum beta^2 / 200 + 2 s^2`.
 //!
 //! Stan's search stops short of its minimum; here it is found by active signs and linear solves
-//! ([`foreshadow_kernels::shrink`]). Waves are reckoned from each series' own start, which turns each pair of
+//! ([`foreshadow_kernels::shrink`]), about one tangent after another where the model is not linear ([`bent`]).
+//! Waves are reckoned from each series' own start, which turns each pair of
 //! `beta` and changes nothing else (their prior is round), so that series of one length share one matrix
 //! wherever they begin; [`Parameters`] turns them back to Prophet's, which count from 1970.
 //! Source: Taylor and Letham, "Forecasting at scale", The American Statistician 72(1), 2018.
 
+mod bent;
+mod config;
+mod countries;
+mod features;
 mod fit;
-mod seasons;
+mod inputs;
+mod logistic;
+mod predict;
+mod straight;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
-use seasons::Seasons;
+use config::Settings;
+pub use config::{Builtin, Growth, Holiday, Mode, ProphetConfig, ProphetConfigError, Regressor, Season, Standardise};
+use features::Features;
+pub use inputs::{Known, Track};
 
 /// Prophet with its defaults: trend changepoints, and the seasons that the data are long enough for.
+///
+/// Days, weeks and years are those of UTC: where clocks are put forward, a day that people live by the clock moves by
+/// an hour, and the fit follows over the next weeks' data.
 #[derive(Clone, Copy, Debug)]
 pub struct Prophet;
 
@@ -29,11 +44,7 @@ impl Prophet {
     /// # Errors
     /// As [`Model::fit`].
     pub fn learn(&self, window: &Window<'_>) -> Result<FittedProphet, FitError> {
-        fit::fit(window).map_err(|source| FitError::Kernel {
-            family: self.name(),
-            series_count: window.series_count(),
-            source,
-        })
+        learn(&self.name(), &Arc::new(Settings::plain()), window)
     }
 }
 
@@ -47,23 +58,87 @@ impl Model for Prophet {
     }
 }
 
+/// Prophet with settings of the caller's; made by [`ProphetConfig::build`].
+#[derive(Clone, Debug)]
+pub struct CustomProphet {
+    config: Arc<ProphetConfig>,
+    settings: Arc<Settings>,
+}
+
+impl Default for CustomProphet {
+    /// The same as [`Prophet`].
+    fn default() -> Self {
+        ProphetConfig::default().build().expect("the defaults are in range")
+    }
+}
+
+impl CustomProphet {
+    fn new(config: ProphetConfig, settings: Settings) -> Self {
+        Self { config: Arc::new(config), settings: Arc::new(settings) }
+    }
+
+    /// What it was made from: to be made anew with something changed, such as regressors.
+    pub fn config(&self) -> &ProphetConfig {
+        &self.config
+    }
+
+    /// [`Model::fit`] with the parameters in reach.
+    ///
+    /// # Errors
+    /// As [`Model::fit`].
+    pub fn learn(&self, window: &Window<'_>) -> Result<FittedProphet, FitError> {
+        learn(&self.config.name, &self.settings, window)
+    }
+}
+
+impl Model for CustomProphet {
+    fn name(&self) -> String {
+        self.config.name.clone()
+    }
+
+    /// Series that share length, start, holidays and regressors share one matrix. A series that lacks a regressor
+    /// or a capacity at an observed step has [`FitStatus::Input`].
+    fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
+        Ok(Box::new(self.learn(window)?))
+    }
+}
+
+fn learn(family: &str, settings: &Arc<Settings>, window: &Window<'_>) -> Result<FittedProphet, FitError> {
+    let mut fitted = fit::fit(window, settings).map_err(|source| FitError::Kernel {
+        family: family.into(),
+        series_count: window.series_count(),
+        source,
+    })?;
+    fitted.family = family.into();
+    Ok(fitted)
+}
+
 /// One series' parameters as Prophet names, orders and scales them.
 #[derive(Clone, Debug)]
 pub struct Parameters {
-    /// Growth over the observed span, before the first changepoint.
+    /// Growth over the observed span, before the first changepoint; of an S-curve the rate of its line.
     pub k: f64,
-    /// Level at the first observation.
+    /// Level at the first observation; of an S-curve the time at which it would be half-way up.
     pub m: f64,
-    /// Changes of the growth.
+    /// Changes of the growth; none under a flat trend.
     pub delta: Vec<f64>,
-    /// Sine and cosine of each wave of the year, the week, the day; phases count from 1970.
+    /// Sine and cosine of each wave of each season (the caller's, the year, the week, the day; phases count from
+    /// 1970), then holidays that have a step in the window, then regressors: [`FittedProphet::effects`] names them.
     pub beta: Vec<f64>,
     /// Standard deviation of the noise.
     pub sigma: f64,
-    /// What `y` was divided by.
+    /// What `y`, less any floor, was divided by.
     pub y_scale: f64,
     /// Times of the changepoints, the observed span being `[0, 1]`.
     pub changepoints: Vec<f64>,
+}
+
+/// Kinds of trend that a series can have learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trend {
+    Linear,
+    Flat,
+    Logistic,
 }
 
 /// What one series left behind, scaled; times count from its first observation.
@@ -74,9 +149,10 @@ struct Learned {
     window_steps: usize,
     /// First observation, milliseconds since the epoch.
     start_ms: i64,
-    seasons: Seasons,
+    features: Arc<Features>,
+    trend: Trend,
     y_scale: f64,
-    /// `m`, `k`, then the waves' coefficients.
+    /// `m`, `k`, then the columns' coefficients.
     smooth: Vec<f64>,
     delta: Vec<f64>,
     /// Steps of the changepoints.
@@ -86,6 +162,10 @@ struct Learned {
 
 /// Prophet, fitted.
 pub struct FittedProphet {
+    family: String,
+    settings: Arc<Settings>,
+    /// The series' names, where anything goes by them; else empty.
+    names: Vec<String>,
     step_ms: i64,
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
@@ -100,31 +180,17 @@ impl FittedProphet {
             k: learned.smooth[1],
             m: learned.smooth[0],
             delta: learned.delta.clone(),
-            beta: learned.seasons.since_epoch(&learned.smooth[2..], learned.start_ms),
+            beta: learned.features.since_epoch(&learned.smooth[2..], learned.start_ms),
             sigma: learned.sigma,
             y_scale: learned.y_scale,
             changepoints: learned.knots.iter().map(time).collect(),
         })
     }
-}
 
-impl Learned {
-    /// Mean and standard deviation, in the series' unit, of a step counted from the first observation.
-    ///
-    /// Prophet draws future changepoints at the rate of the past ones, with Laplace sizes of the mean
-    /// `|delta|`. A bend of size `d` at `u` moves time `t` by `d (t - u)`, so that a Poisson rate `S` and the
-    /// Laplace variance `2 mean^2` add up to `2 S mean^2 (t - 1)^3 / 3`.
-    fn at(&self, step: usize, waves: &[f64]) -> (f64, f64) {
-        let unit = self.span_steps as f64;
-        let time = step as f64 / unit;
-        let bend = |(&knot, delta): (&u32, &f64)| delta * (time - f64::from(knot) / unit).max(0.0);
-        let trend = self.smooth[0] + self.smooth[1] * time + self.knots.iter().zip(&self.delta).map(bend).sum::<f64>();
-        let seasonal: f64 = self.smooth[2..].iter().zip(waves).map(|(beta, wave)| beta * wave).sum();
-        let rate = self.delta.len() as f64;
-        let size = self.delta.iter().map(|delta| delta.abs()).sum::<f64>() / rate.max(1.0);
-        let beyond = (time - 1.0).max(0.0);
-        let variance = self.sigma * self.sigma + 2.0 / 3.0 * rate * size * size * beyond * beyond * beyond;
-        (self.y_scale * (trend + seasonal), self.y_scale * variance.sqrt())
+    /// What each of [`Parameters::beta`] stands for, such as `weekly sine 1`, `Easter Monday`, `sale +1` (the day
+    /// after it) or a regressor's name; `None` where the series has no usable fit.
+    pub fn effects(&self, series: usize) -> Option<&[String]> {
+        Some(self.learned[series].as_ref()?.features.names())
     }
 }
 
@@ -133,20 +199,11 @@ impl Fitted for FittedProphet {
         &self.status
     }
 
+    /// # Errors
+    /// [`PredictError::Input`] when a regressor, a capacity or a floor of any usable series is unknown at one of the
+    /// steps.
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
-        let mut forecast = Forecast::empty(self.learned.len(), horizon, quantiles.clone());
-        let mut waves: BTreeMap<(Seasons, usize), Vec<Vec<f64>>> = BTreeMap::new(); // windows of one length share
-        for (s, learned) in self.learned.iter().enumerate() {
-            let Some(learned) = learned else { continue };
-            let steps = learned.window_steps..learned.window_steps + horizon.steps();
-            let waves = waves.entry((learned.seasons, learned.window_steps)).or_insert_with(|| {
-                steps.clone().map(|step| learned.seasons.waves(step as f64 * self.step_ms as f64)).collect()
-            });
-            let (mean, spread): (Vec<f64>, Vec<f64>) =
-                steps.zip(waves.iter()).map(|(step, waves)| learned.at(step, waves)).unzip();
-            forecast.set_normal(s, &mean, |step| spread[step]);
-        }
-        Ok(forecast)
+        predict::predict(self, horizon, quantiles)
     }
 }
 

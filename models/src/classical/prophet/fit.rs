@@ -1,47 +1,116 @@
-//! The fit of a window: series that share a design go together, a chunk of them at a time.
+//! The fit of a window: series that share their columns go together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use foreshadow_kernels::KernelError;
-use foreshadow_kernels::products::{Design, Layout, masked_cross, masked_gram, take_fitted};
-use foreshadow_kernels::shrink::{Moments, Prior, Shrunk, shrink};
+use foreshadow_kernels::products::Layout;
 use rayon::prelude::*;
 
-use super::seasons::Seasons;
-use super::{FittedProphet, Learned};
+use super::config::{Growth, Settings};
+use super::features::{self, Features, Grid, Seasons};
+use super::{FittedProphet, Learned, Trend, bent, logistic, straight};
 use crate::{FitStatus, Window};
 
-/// Series of a chunk: their values stay in the second-level cache, and one Gram serves many.
-const CHUNK: usize = 64;
-const CHANGEPOINTS: usize = 25;
-const CHANGEPOINT_RANGE: f64 = 0.8;
 /// Precision of `k` and `m`, whose prior is normal with a deviation of 5.
-const TREND_PRECISION: f64 = 1.0 / 25.0;
-/// Precision of `beta`, whose prior is normal with a deviation of 10.
-const WAVE_PRECISION: f64 = 1.0 / 100.0;
-const CHANGEPOINT_SCALE: f64 = 0.05;
-const NOISE_SCALE: f64 = 0.5;
+pub(super) const TREND_PRECISION: f64 = 1.0 / 25.0;
+pub(super) const NOISE_SCALE: f64 = 0.5;
 /// Noise of a count of 1e12 that is told to its last digit: less is rounding.
-const NOISE_FLOOR: f64 = 1e-12;
+pub(super) const NOISE_FLOOR: f64 = 1e-12;
+/// Scale up to which whatever goes on, a trend or a regressor's effect ([`features::FURTHEST`]), stays in f64's range.
+const MOST_SCALE: f64 = 1e300;
+const MOST_DRIVEN_SCALE: f64 = 1e200;
 
-/// What series must share to share a design: grid steps, seasons, and the number of changepoints.
+/// What series must share to share their columns: grid steps, seasons, the number of changepoints and, where
+/// columns know the calendar, that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Shape {
-    steps: usize,
+pub(super) struct Shape {
+    pub(super) steps: usize,
     seasons: Seasons,
-    knots: usize,
+    pub(super) knots: usize,
+    calendar: Option<Calendar>,
+}
+
+/// Where a grid begins, and the series itself if its regressors are its own or its gaps change their mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Calendar {
+    start_ms: i64,
+    series: Option<usize>,
 }
 
 /// A series that can be fitted.
-struct Candidate {
-    series: usize,
-    layout: Layout,
-    observed: usize,
+pub(super) struct Candidate {
+    pub(super) series: usize,
+    pub(super) layout: Layout,
+    pub(super) observed: usize,
 }
 
-pub(super) fn fit(window: &Window<'_>) -> Result<FittedProphet, KernelError> {
+pub(super) type Fit = (usize, FitStatus, Option<Learned>);
+
+/// The series of one shape, and their columns.
+pub(super) struct Group<'a> {
+    pub(super) window: &'a Window<'a>,
+    pub(super) settings: &'a Settings,
+    pub(super) shape: Shape,
+    pub(super) features: Arc<Features>,
+    /// Waves of every step.
+    waves: &'a [Vec<f64>],
+    /// Columns after them, of every step; nothing where there are none.
+    calendar: Vec<Vec<f64>>,
+}
+
+impl Group<'_> {
+    /// One of the columns beside the trend, at a step.
+    pub(super) fn value(&self, step: usize, column: usize) -> f64 {
+        let waves = 2 * self.features.periods.len();
+        if column < waves { self.waves[step][column] } else { self.calendar[step][column - waves] }
+    }
+
+    /// Time of every step, the span being one.
+    pub(super) fn time(&self) -> Vec<f64> {
+        let span = (self.shape.steps - 1) as f64;
+        (0..self.shape.steps).map(|t| t as f64 / span).collect()
+    }
+
+    /// A series with its parameters: `m`, `k`, the columns' coefficients; the bends; the noise.
+    pub(super) fn finish(&self, one: &Candidate, found: Found) -> Fit {
+        let numbers = || found.smooth.iter().chain(&found.delta).chain([&found.sigma, &found.y_scale]);
+        let most_scale = if self.settings.regressors.is_empty() { MOST_SCALE } else { MOST_DRIVEN_SCALE };
+        if !found.converged || numbers().any(|number| !number.is_finite()) || found.y_scale > most_scale {
+            return (one.series, FitStatus::NotConverged, None);
+        }
+        let learned = Learned {
+            span_steps: self.shape.steps - 1,
+            window_steps: self.window.values(one.series).len(),
+            start_ms: self.window.start_ms(one.series),
+            features: Arc::clone(&self.features),
+            trend: match self.settings.growth {
+                Growth::Linear => Trend::Linear,
+                Growth::Flat => Trend::Flat,
+                Growth::Logistic { .. } => Trend::Logistic,
+            },
+            y_scale: found.y_scale,
+            smooth: found.smooth,
+            delta: found.delta,
+            knots: one.layout.knots.clone(),
+            sigma: found.sigma,
+        };
+        (one.series, FitStatus::Fitted, Some(learned))
+    }
+}
+
+/// Where a fit ended, in the scaled unit.
+pub(super) struct Found {
+    pub(super) smooth: Vec<f64>,
+    pub(super) delta: Vec<f64>,
+    pub(super) sigma: f64,
+    pub(super) y_scale: f64,
+    pub(super) converged: bool,
+}
+
+pub(super) fn fit(window: &Window<'_>, settings: &Arc<Settings>) -> Result<FittedProphet, KernelError> {
     let sorted: Vec<Result<(Shape, Candidate), FitStatus>> =
-        (0..window.series_count()).into_par_iter().map(|s| examine(window, s)).collect();
+        (0..window.series_count()).into_par_iter().map(|s| examine(window, settings, s)).collect();
     let mut status = Vec::with_capacity(sorted.len());
     let mut learned: Vec<Option<Learned>> = Vec::with_capacity(sorted.len());
     let mut shapes: BTreeMap<Shape, Vec<Candidate>> = BTreeMap::new();
@@ -58,21 +127,51 @@ pub(super) fn fit(window: &Window<'_>) -> Result<FittedProphet, KernelError> {
             }
         }
     }
-    let waves = Waves::new(window, shapes.keys());
-    let fits = shapes.par_iter().map(|(shape, candidates)| {
-        let design = waves.design(shape);
-        let chunks = candidates.par_chunks(CHUNK).map(|chunk| fit_chunk(window, shape, &design, chunk));
-        chunks.collect::<Result<Vec<_>, _>>()
-    });
-    for (s, why, fit) in fits.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().flatten() {
+    let waves = Waves::new(window, settings, shapes.keys());
+    let fits = shapes.par_iter().map(|(shape, candidates)| fit_group(window, settings, &waves, *shape, candidates));
+    for (s, why, fit) in fits.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
         status[s] = why;
         learned[s] = fit;
     }
-    Ok(FittedProphet { step_ms: window.step_ms(), status, learned })
+    let by_name = settings.has_calendar() || matches!(settings.growth, Growth::Logistic { .. });
+    let names = (0..if by_name { window.series_count() } else { 0 }).map(|s| window.name(s).to_string()).collect();
+    let (settings, step_ms) = (Arc::clone(settings), window.step_ms());
+    Ok(FittedProphet { family: String::new(), settings, names, step_ms, status, learned })
+}
+
+fn fit_group(
+    window: &Window<'_>,
+    settings: &Settings,
+    waves: &Waves,
+    shape: Shape,
+    candidates: &[Candidate],
+) -> Result<Vec<Fit>, KernelError> {
+    let (shared, waves) = waves.of(shape.seasons);
+    let mut group = Group { window, settings, shape, features: Arc::clone(shared), waves, calendar: Vec::new() };
+    if let Some(calendar) = shape.calendar {
+        let one = &candidates[0];
+        let (series, step_ms) = (window.name(one.series), window.step_ms());
+        let missing: &[u32] = if calendar.series.is_some() { &one.layout.missing } else { &[] };
+        let grid = Grid { series, start_ms: calendar.start_ms, step_ms, steps: shape.steps, missing };
+        match Features::new(settings, shape.seasons, &grid) {
+            Ok(features) => group.features = Arc::new(features),
+            Err(why) => return Ok(candidates.iter().map(|one| (one.series, why.clone(), None)).collect()),
+        }
+        let columns = group.features.columns() - 2 * group.features.periods.len();
+        // Where a regressor is unknown the step is unobserved, and whatever stands there is masked.
+        let row =
+            |step| group.features.calendar(settings, series, grid.time(step)).unwrap_or_else(|_| vec![0.0; columns]);
+        group.calendar = (0..shape.steps).map(row).collect();
+    }
+    if settings.growth == Growth::Linear && !group.features.multiplies.contains(&true) {
+        straight::fit(&group, candidates)
+    } else {
+        bent::fit(&group, candidates)
+    }
 }
 
 /// Tells the series that can be fitted, with its rows and changepoints, from those that cannot.
-fn examine(window: &Window<'_>, s: usize) -> Result<(Shape, Candidate), FitStatus> {
+fn examine(window: &Window<'_>, settings: &Settings, s: usize) -> Result<(Shape, Candidate), FitStatus> {
     let values = window.values(s);
     let steps = values.iter().rposition(|v| !v.is_nan()).map_or(0, |last| last + 1);
     let values = &values[..steps];
@@ -84,18 +183,47 @@ fn examine(window: &Window<'_>, s: usize) -> Result<(Shape, Candidate), FitStatu
         _ if values.iter().all(|v| v.is_nan() || *v == values[0]) => return Err(FitStatus::Constant),
         _ => {}
     }
-    let knots = changepoints(&missing, observed);
+    let needed = Seasons::needed_steps(settings, window.step_ms() as f64);
+    if steps < needed {
+        return Err(FitStatus::TooShort { observed, needed });
+    }
+    check_ahead(window, settings, s)?;
+    let knots = match settings.growth {
+        Growth::Flat => Vec::new(),
+        _ => changepoints(settings, &missing, observed),
+    };
     let step_ms = window.step_ms() as f64;
-    let seasons = Seasons::of((steps - 1) as f64 * step_ms, closest(values, &missing) as f64 * step_ms);
-    let shape = Shape { steps, seasons, knots: knots.len() };
+    let closest_ms = closest(values, &missing) as f64 * step_ms;
+    let seasons = Seasons::of(settings, (steps - 1) as f64 * step_ms, closest_ms);
+    let alone = settings.regressors.iter().any(|regressor| regressor.known.is_per_series())
+        || !settings.regressors.is_empty() && !missing.is_empty();
+    let calendar =
+        settings.has_calendar().then(|| Calendar { start_ms: window.start_ms(s), series: alone.then_some(s) });
+    let shape = Shape { steps, seasons, knots: knots.len(), calendar };
     Ok((shape, Candidate { series: s, layout: Layout { missing, knots }, observed }))
+}
+
+/// Whether all that is known beside a series reaches as far ahead as was asked for.
+fn check_ahead(window: &Window<'_>, settings: &Settings, s: usize) -> Result<(), FitStatus> {
+    let (name, steps) = (window.name(s), window.values(s).len());
+    for step in steps..steps + settings.ahead_steps {
+        let at_ms = window.start_ms(s) + step as i64 * window.step_ms();
+        let lacking = |name: &str| FitStatus::Input { name: name.into(), at_ms };
+        if let Some(lost) = settings.regressors.iter().find(|regressor| regressor.known.at(name, at_ms).is_none()) {
+            return Err(lacking(&lost.name));
+        }
+        if let Growth::Logistic { capacity, floor } = &settings.growth {
+            logistic::bounds(capacity, floor.as_ref(), name, at_ms).map_err(lacking)?;
+        }
+    }
+    Ok(())
 }
 
 /// The steps of Prophet's changepoints: even places, halves to even, among the first 80 % of the observed
 /// rows, the first row left out (`set_changepoints`).
-fn changepoints(missing: &[u32], observed: usize) -> Vec<u32> {
-    let history = (observed as f64 * CHANGEPOINT_RANGE).floor() as usize;
-    let count = CHANGEPOINTS.min(history.saturating_sub(1));
+fn changepoints(settings: &Settings, missing: &[u32], observed: usize) -> Vec<u32> {
+    let history = (observed as f64 * settings.changepoint_range).floor() as usize;
+    let count = settings.changepoint_count.min(history.saturating_sub(1));
     let apart = history.saturating_sub(1) as f64 / count.max(1) as f64;
     let mut passed = 0; // missing steps before the row
     let mut step_of = |row: u32| {
@@ -118,11 +246,11 @@ fn closest(values: &[f64], missing: &[u32]) -> usize {
 
 /// The waves of every step of the longest series, reckoned once.
 struct Waves {
-    seasons: Vec<(Seasons, Vec<Vec<f64>>)>,
+    seasons: Vec<(Seasons, Arc<Features>, Vec<Vec<f64>>)>,
 }
 
 impl Waves {
-    fn new<'a>(window: &Window<'_>, shapes: impl Iterator<Item = &'a Shape>) -> Self {
+    fn new<'a>(window: &Window<'_>, settings: &Settings, shapes: impl Iterator<Item = &'a Shape>) -> Self {
         let mut longest: BTreeMap<Seasons, usize> = BTreeMap::new();
         for shape in shapes {
             let steps = longest.entry(shape.seasons).or_default();
@@ -130,115 +258,19 @@ impl Waves {
         }
         let step_ms = window.step_ms() as f64;
         let rows = |(seasons, steps): (Seasons, usize)| {
-            (seasons, (0..steps).into_par_iter().map(|t| seasons.waves(t as f64 * step_ms)).collect())
+            let features = Features::of_waves(settings, seasons);
+            let row = |t| features::waves(&features.periods, t as f64 * step_ms);
+            let rows = (0..steps).into_par_iter().map(row).collect();
+            (seasons, Arc::new(features), rows)
         };
         Self { seasons: longest.into_iter().map(rows).collect() }
     }
 
-    fn design(&self, shape: &Shape) -> Design {
-        let (_, rows) =
-            self.seasons.iter().find(|(seasons, _)| *seasons == shape.seasons).expect("new saw every shape");
-        let span = (shape.steps - 1) as f64;
-        let time = (0..shape.steps).map(|t| t as f64 / span).collect();
-        Design::new(time, shape.seasons.columns(), |t, column| rows[t][column])
+    fn of(&self, seasons: Seasons) -> (&Arc<Features>, &[Vec<f64>]) {
+        let (_, features, rows) =
+            self.seasons.iter().find(|(known, ..)| *known == seasons).expect("new saw every shape");
+        (features, rows)
     }
-}
-
-type Fit = (usize, FitStatus, Option<Learned>);
-
-/// Two rounds: the second, about the first one's result, gives back the digits that a large level and
-/// sum of squares took.
-fn fit_chunk(
-    window: &Window<'_>,
-    shape: &Shape,
-    design: &Design,
-    chunk: &[Candidate],
-) -> Result<Vec<Fit>, KernelError> {
-    let prior = Prior {
-        precisions: (0..design.columns()).map(|i| if i < 2 { TREND_PRECISION } else { WAVE_PRECISION }).collect(),
-        laplace_scale: CHANGEPOINT_SCALE,
-        noise_scale: NOISE_SCALE,
-        noise_floor: NOISE_FLOOR,
-    };
-    let order = design.columns() + shape.knots;
-    let (layouts, layout_of) = layouts(chunk);
-    let mut start = vec![0.0; chunk.len() * order];
-    let mut y = vec![0.0; chunk.len() * shape.steps];
-    let mut scales = Vec::with_capacity(chunk.len());
-    for ((one, y), start) in chunk.iter().zip(y.chunks_exact_mut(shape.steps)).zip(start.chunks_exact_mut(order)) {
-        let (scale, mean) = scale_and_centre(&window.values(one.series)[..shape.steps], one.observed, y);
-        scales.push(scale);
-        start[0] = mean;
-    }
-    let grams = masked_gram(design, &layouts)?;
-    let round = |y: &[f64], start: &[f64]| {
-        let square = |y: &[f64]| y.iter().filter(|v| !v.is_nan()).map(|v| v * v).sum();
-        let each = chunk.iter().zip(y.chunks_exact(shape.steps));
-        let moments: Vec<_> = each.map(|(one, y)| Moments { count: one.observed, square: square(y) }).collect();
-        let cross = masked_cross(design, &layouts, &layout_of, y)?;
-        shrink(&prior, &grams, &layout_of, &moments, &cross, start)
-    };
-    let first = round(&y, &start)?;
-    let moved: Vec<f64> = first.x.iter().zip(&start).map(|(x, start)| x - start).collect();
-    take_fitted(design, &layouts, &layout_of, &moved, &mut y)?;
-    let second = round(&y, &first.x)?;
-    Ok((0..chunk.len()).map(|at| finish(window, shape, &chunk[at], scales[at], &second, at)).collect())
-}
-
-/// The chunk's distinct layouts, and which one each series has; only the full one is looked for, since
-/// two series hardly ever miss the same steps.
-fn layouts(chunk: &[Candidate]) -> (Vec<Layout>, Vec<usize>) {
-    let mut layouts: Vec<Layout> = Vec::new();
-    let mut full = None;
-    let mut layout_of = Vec::with_capacity(chunk.len());
-    for one in chunk {
-        let known = if one.layout.missing.is_empty() { full } else { None };
-        let index = known.unwrap_or(layouts.len());
-        if index == layouts.len() {
-            layouts.push(one.layout.clone());
-        }
-        if one.layout.missing.is_empty() {
-            full = Some(index);
-        }
-        layout_of.push(index);
-    }
-    (layouts, layout_of)
-}
-
-/// Writes `values / scale - mean` and returns both: Prophet's `absmax` scale, and the mean after it.
-fn scale_and_centre(values: &[f64], observed: usize, scaled: &mut [f64]) -> (f64, f64) {
-    let scale = values.iter().fold(0.0, |most: f64, v| most.max(v.abs())); // `max` passes over a NaN
-    let mut sum = 0.0;
-    for (scaled, value) in scaled.iter_mut().zip(values) {
-        *scaled = value / scale;
-        sum += if scaled.is_nan() { 0.0 } else { *scaled };
-    }
-    let mean = sum / observed as f64;
-    for scaled in scaled {
-        *scaled -= mean;
-    }
-    (scale, mean)
-}
-
-fn finish(window: &Window<'_>, shape: &Shape, one: &Candidate, y_scale: f64, fit: &Shrunk, at: usize) -> Fit {
-    let smooth = 2 + shape.seasons.columns();
-    let x = &fit.x[at * (smooth + shape.knots)..][..smooth + shape.knots];
-    let finite = y_scale.is_finite() && fit.noise[at].is_finite() && x.iter().all(|x| x.is_finite());
-    if !finite || !fit.converged[at] {
-        return (one.series, FitStatus::NotConverged, None);
-    }
-    let learned = Learned {
-        span_steps: shape.steps - 1,
-        window_steps: window.values(one.series).len(),
-        start_ms: window.start_ms(one.series),
-        seasons: shape.seasons,
-        y_scale,
-        smooth: x[..smooth].to_vec(),
-        delta: x[smooth..].to_vec(),
-        knots: one.layout.knots.clone(),
-        sigma: fit.noise[at],
-    };
-    (one.series, FitStatus::Fitted, Some(learned))
 }
 
 /// A series that never changes: its value, and no width.
@@ -248,7 +280,8 @@ fn constant(window: &Window<'_>, s: usize) -> Learned {
         span_steps: values.len(),
         window_steps: values.len(),
         start_ms: window.start_ms(s),
-        seasons: Seasons::of(0.0, 0.0),
+        features: Arc::new(Features::none()),
+        trend: Trend::Flat,
         y_scale: 1.0,
         smooth: vec![values[0], 0.0],
         delta: Vec::new(),

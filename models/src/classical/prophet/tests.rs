@@ -6,6 +6,9 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::Panel;
 
+mod custom;
+mod limits;
+
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 /// 2021-03-05 07:00 UTC, no multiple of a day or a week.
@@ -247,7 +250,7 @@ fn the_interval_has_the_spread_of_prophets_simulated_bends() {
         }
         sum += moved * moved;
     }
-    let (_, spread) = learned.at(335 + ahead, &[0.0; 8]);
+    let (_, spread) = learned.normal(&learned.point(335 + ahead, &[0.0; 8], &[]));
     let drawn = learned.y_scale * (learned.sigma.powi(2) + sum / f64::from(paths)).sqrt();
     // The sample variance of 40,000 draws is good to 2 %, its root to 1 %.
     assert!((spread / drawn - 1.0).abs() < 0.02, "{spread} against {drawn}");
