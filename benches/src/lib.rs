@@ -27,6 +27,7 @@ pub mod score;
 pub mod switch;
 pub mod telemetry;
 pub mod theta;
+pub mod update;
 
 pub use context::{BenchError, Context, Scale};
 pub use figures::Figures;

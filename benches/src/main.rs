@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use foreshadow_benches::{
     BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, demo, ets, m4, mstl, plot, prophet,
-    provider, score, switch, telemetry, theta,
+    provider, score, switch, telemetry, theta, update,
 };
 use miette::IntoDiagnostic;
 
@@ -33,7 +33,7 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 13] = [
+const AREAS: [(&str, Area); 14] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
     ("autoets", autoets::figures),
@@ -41,6 +41,7 @@ const AREAS: [(&str, Area); 13] = [
     ("theta", theta::figures),
     ("mstl", mstl::figures),
     ("score", score::figures),
+    ("update", update::figures),
     ("m4", m4::run),
     ("provider", provider::figures),
     ("demo", demo::run),

@@ -273,6 +273,10 @@ impl Fitted for FittedAuto {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "auto"
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let none = Quantiles::new(Vec::new()).expect("no level is out of order");
         // A series without folds to calibrate on has the bands of the family that leads.

@@ -247,6 +247,10 @@ mod tests {
     struct FittedLying(Vec<FitStatus>);
 
     impl crate::Fitted for FittedLying {
+        fn family(&self) -> &'static str {
+            "lying"
+        }
+
         fn status(&self) -> &[FitStatus] {
             &self.0
         }

@@ -16,11 +16,14 @@ pub use card::{Card, CardSeasons, Delta, FittedCard, Rho};
 pub use ces::{Ces, CesParameters, FittedCes};
 pub use ets::{AutoEts, Ets, EtsParameters, FittedAutoEts, FittedEts};
 pub use mstl::{FittedMstl, Mstl};
+pub(crate) use naive::FittedNaive;
 pub use naive::{Drift, Naive, SeasonalNaive};
 pub use prophet::{
     Builtin, CustomProphet, FittedProphet, Growth, Holiday, Known, Mode, Parameters, Prophet, ProphetConfig,
     ProphetConfigError, Regressor, Season, Standardise, Track,
 };
+pub(crate) use ridge::FittedRidge;
 pub use ridge::LowRankRidge;
+pub(crate) use seasonal_median::FittedSeasonalMedian;
 pub use seasonal_median::SeasonalMedian;
 pub use theta::{FittedTheta, Theta, ThetaParameters, ThetaSeason};

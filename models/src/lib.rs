@@ -3,6 +3,8 @@
 //! Every family takes a whole [`Window`] and fits all its series in one batch. Nothing here knows a
 //! clock, a disk, a network or an async runtime: each function depends on its arguments alone.
 
+mod append;
+pub mod artifact;
 pub mod auto;
 pub mod backtest;
 #[cfg(test)]
@@ -21,6 +23,7 @@ pub mod season;
 pub mod select;
 mod transform;
 
+pub use append::AppendError;
 pub use auto::{Auto, Choice, FittedAuto, Lived, Wish};
 pub use backtest::{Backtest, HeldOut, Origins, backtest};
 pub use error::{BacktestError, FitError, FitStatus, PredictError};

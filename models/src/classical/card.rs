@@ -201,6 +201,10 @@ impl Fitted for FittedCard {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "card"
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let curves: Vec<_> =
             self.learned.par_iter().map(|own| own.as_ref().map(|own| own.forecast(horizon.steps()))).collect();

@@ -199,6 +199,10 @@ impl Fitted for FittedProphet {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "prophet"
+    }
+
     /// # Errors
     /// [`PredictError::Input`] when a regressor, a capacity or a floor of any usable series is unknown at one of the
     /// steps.

@@ -5,17 +5,27 @@
 //! arXiv:2605.07222. Ours keeps two factors, lets three beliefs about the next level compete by
 //! leave-one-out error, repeats what the factors leave over, and fades the last hours' deviation.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use self::fold::{Fold, RANK};
 use self::level::Level;
 use self::remainder::{Fade, Repeat};
+use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod fold;
 mod level;
 mod loo;
 mod remainder;
+impl Whole for FittedRidge {
+    fn is_whole(&self) -> bool {
+        self.season > 1 && each_is_whole(&self.status, &self.learned, |own| own.is_whole(self.season))
+    }
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -55,6 +65,7 @@ impl Model for LowRankRidge {
 }
 
 /// What one series left behind. All but `unit` and `bounds` is in the series' own scale.
+#[derive(Clone, Serialize, Deserialize)]
 struct Learned {
     unit: Unit,
     bounds: (f64, f64),
@@ -68,7 +79,7 @@ struct Learned {
 }
 
 /// The middle and half the range of a series: what its values are measured in while it is fitted.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Unit {
     middle: f64,
     size: f64,
@@ -153,6 +164,15 @@ fn range(values: &[f64]) -> (f64, f64) {
 }
 
 impl Learned {
+    /// Whether it may have been learned, with a season of so many steps.
+    fn is_whole(&self, season: usize) -> bool {
+        let parts = self.shapes.iter().chain([&self.fade.correction, &self.variance]);
+        let shaped = season > 1 && self.levels.len() == RANK && parts.clone().all(|part| part.len() == season);
+        let learned = shaped && self.repeat.is_whole(season) && self.levels.iter().all(Level::is_whole);
+        let bounded = self.bounds.0 <= self.bounds.1 && self.unit.middle.is_finite() && self.unit.size.is_finite();
+        learned && bounded && self.path(1).iter().chain(&self.variance).all(|v| v.is_finite())
+    }
+
     fn is_constant(&self) -> bool {
         self.unit.size == 0.0
     }
@@ -192,7 +212,8 @@ impl Learned {
     }
 }
 
-struct FittedRidge {
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct FittedRidge {
     season: usize,
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
@@ -201,6 +222,14 @@ struct FittedRidge {
 impl Fitted for FittedRidge {
     fn status(&self) -> &[FitStatus] {
         &self.status
+    }
+
+    fn family(&self) -> &'static str {
+        "ridge"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::Ridge(Cow::Borrowed(self))))
     }
 
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {

@@ -4,8 +4,12 @@
 //! Source: the window averages of Hyndman and Athanasopoulos, *Forecasting: Principles and Practice*, 3rd ed., 5.2 and 12,
 //! with the median for the mean.
 
-use rayon::prelude::*;
+use std::borrow::Cow;
 
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 /// Repeats the median of the latest cycles.
@@ -23,12 +27,14 @@ impl SeasonalMedian {
 }
 
 /// The median cycle of one series, the next step's place first, and how far values lay from it.
+#[derive(Clone, Serialize, Deserialize)]
 struct Learned {
     cycle: Vec<f64>,
     spread: f64,
 }
 
-struct FittedSeasonalMedian {
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct FittedSeasonalMedian {
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
 }
@@ -79,6 +85,14 @@ impl Fitted for FittedSeasonalMedian {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "smedian"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::SeasonalMedian(Cow::Borrowed(self))))
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let ahead = |learned: &Option<Learned>| {
             let Learned { cycle, spread } = learned.as_ref()?;
@@ -86,6 +100,13 @@ impl Fitted for FittedSeasonalMedian {
             Some((mean, vec![*spread; horizon.steps()]))
         };
         Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
+    }
+}
+
+impl Whole for FittedSeasonalMedian {
+    fn is_whole(&self) -> bool {
+        let finite = |own: &Learned| own.spread.is_finite() && own.cycle.iter().all(|v| v.is_finite());
+        each_is_whole(&self.status, &self.learned, |own| !own.cycle.is_empty() && finite(own))
     }
 }
 
