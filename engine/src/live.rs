@@ -72,6 +72,7 @@ pub(crate) mod tests {
             times_ms: vec![cutoff_ms + 1_000, cutoff_ms + 2_000],
             champion: champion.into(),
             recommended: champion.into(),
+            stand_in: "naive".into(),
             promised: Some(0.25),
             values: vec![(champion.into(), vec![1.0, 1e300]), ("naive".into(), vec![0.1 + 0.2, -0.0])],
             band: vec![(0.5, 1.5); 2],

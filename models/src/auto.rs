@@ -89,6 +89,8 @@ pub struct FittedAuto {
     challengers: Vec<Vec<(String, Blend)>>,
     /// What the folds of each series recommend.
     recommended: Vec<String>,
+    /// The family of each series that remembers a single season.
+    stand_ins: Vec<String>,
 }
 
 /// A fitted candidate and the series it has a part in.
@@ -236,6 +238,7 @@ impl FittedAuto {
                 times_ms: leads.iter().map(|lead| cutoff_ms + (*lead as i64 + 1) * window.step_ms()).collect(),
                 champion: choice.chosen.champion.clone(),
                 recommended: self.recommended[s].clone(),
+                stand_in: self.stand_ins[s].clone(),
                 promised,
                 values: self.challengers[s].iter().filter_map(value).collect(),
                 band: leads.iter().map(ends).collect(),

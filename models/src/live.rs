@@ -1,9 +1,10 @@
 //! Live accuracy: what every family said of a series against what came, and when another takes over from the champion.
 //!
 //! A family is judged at leads spread evenly over the horizon, so that one that is good at the next step alone is not
-//! taken for one that is good at all of them. Of many challengers one is always lucky: as long as the champion errs as
-//! usual, nothing replaces it. Once it does not, the load has changed, and the family that errs clearly less takes over;
-//! the one that the folds recommend comes back as soon as it errs no more than that.
+//! taken for one that is good at all of them. Of many challengers one is always lucky: as long as what the folds
+//! recommend errs as usual, nothing replaces it. Once it does not, the load has changed, and the family that remembers a
+//! single season stands in: it is the first to be right again. What the folds recommend comes back when it errs no more
+//! than that, of late and for longer.
 //!
 //! Source: Angelopoulos, Candès and Tibshirani, *Conformal PID control for time series prediction*, NeurIPS 2023, 2.1,
 //! for the tracking of the bands.
@@ -20,17 +21,17 @@ const LEADS: usize = 8;
 /// Forecasts that wait to be judged: as many in one horizon, so that each hour of the day takes part.
 const PENDING: usize = 4;
 /// How many times the usual error a champion in trouble errs, and horizons' worth of values that must say so.
-const TROUBLE: f64 = 1.5;
+const TROUBLE: f64 = 2.0;
 const TOLD: f64 = 0.2;
 /// Horizons in which half of what is usual is forgotten, and how many times the usual an error counts for in it at most.
 const USUAL_HORIZONS: f64 = 8.0;
 const UNUSUAL: f64 = 3.0;
-/// Share of the champion's live error that a challenger's must lie below it.
-const CLEARLY: f64 = 0.2;
 /// Usual errors that one lead counts for at most: one wild value must not decide.
 const WILD: f64 = 8.0;
-/// Horizons in which half of a family's error is forgotten: when a load has changed, all were wrong on the first day.
-const HALF_HORIZONS: f64 = 0.25;
+/// Horizons in which half of a family's error is forgotten, of late and for longer: when a load has changed, all were
+/// wrong on the first day.
+const LATE_HORIZONS: f64 = 0.25;
+const LONG_HORIZONS: f64 = 1.0;
 /// How fast the bands follow what falls outside them, a lead.
 const WIDTH_RATE: f64 = 0.1;
 /// Share of the values that the outermost band leaves outside on each side.
@@ -48,6 +49,8 @@ pub struct Track {
     champion: Option<String>,
     /// What the folds would have served last.
     recommended: Option<String>,
+    /// What stands in for a champion in trouble.
+    stand_in: Option<String>,
     /// Errors of what was served.
     served: Served,
     entrants: Vec<Entrant>,
@@ -60,11 +63,9 @@ pub struct Track {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Entrant {
     name: String,
-    /// Decayed sum of its absolute errors, and of the leads behind it.
-    error: f64,
-    leads: f64,
-    /// Decayed horizons that they cover.
-    horizons: f64,
+    /// Its errors of late, and for longer.
+    late: Errors,
+    long: Errors,
     /// When it was last heard of.
     heard_ms: i64,
 }
@@ -78,10 +79,26 @@ struct Served {
     horizons: f64,
 }
 
-impl Entrant {
+/// Decayed sums of absolute errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Errors {
+    sum: f64,
+    leads: f64,
+    /// Horizons that they cover.
+    horizons: f64,
+}
+
+impl Errors {
+    fn add(&mut self, error: f64, horizons: f64, half: f64) {
+        let kept = 0.5_f64.powf(horizons / half);
+        self.sum = kept * self.sum + error;
+        self.leads = kept * self.leads + 1.0;
+        self.horizons = kept * self.horizons + horizons;
+    }
+
     /// Mean absolute error; `None` before the first lead.
     fn mean(&self) -> Option<f64> {
-        (self.leads > 0.0).then(|| self.error / self.leads)
+        (self.leads > 0.0).then(|| self.sum / self.leads)
     }
 }
 
@@ -96,8 +113,6 @@ struct Probe {
     promised: f64,
     /// Horizons since the probe before it: what one error of it weighs.
     weight: f64,
-    /// Decay of older errors with each of its leads.
-    decay: f64,
     /// Ends of the outermost band as served, at each lead that is left.
     band: VecDeque<(f64, f64)>,
     /// Entrant, and its values at the leads that are left.
@@ -137,8 +152,7 @@ pub struct Switch {
 pub struct Standing<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Mean absolute error at the leads judged so far, one of a quarter of a horizon ago weighing half; `None` before the
-    /// first.
+    /// Mean absolute error at the leads judged so far, one of a horizon ago weighing half; `None` before the first.
     pub error: Option<f64>,
 }
 
@@ -149,10 +163,12 @@ pub struct Said {
     pub cutoff_ms: i64,
     /// Times of its [`leads`], rising.
     pub times_ms: Vec<i64>,
-    /// The family that serves it, and the one that its folds recommend.
+    /// The family that serves it.
     pub champion: String,
-    /// See above.
+    /// The one that its folds recommend.
     pub recommended: String,
+    /// The one that remembers a single season.
+    pub stand_in: String,
     /// The champion's mean absolute error on past folds; `None` where none could be had.
     pub promised: Option<f64>,
     /// Every family's values at [`leads`]; the champion's among them.
@@ -176,30 +192,42 @@ impl Track {
     /// The family that should serve next. `None` before the first forecast.
     pub fn wish(&self) -> Option<&str> {
         let champion = self.champion()?;
-        let mean = |name: &str| self.entrants.iter().find(|e| e.name == name).and_then(Entrant::mean);
-        let own = mean(champion).unwrap_or(f64::INFINITY);
         // Which blend the folds recommend is a matter of chance from issue to issue.
         let is_blend = |name: &str| Kind::ALL.iter().any(|kind| kind.name() == name);
-        let recommended = self.recommended.as_deref().filter(|name| !(is_blend(name) && is_blend(champion)));
-        let has_served = self.served.horizons >= TOLD;
-        if let Some(back) = recommended.filter(|name| has_served && mean(name).is_some_and(|error| error <= own)) {
-            return Some(back);
-        }
-        let known = self.entrants.iter().filter_map(|entrant| Some((entrant.name.as_str(), entrant.mean()?)));
-        let best = known.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, error)| *error <= (1.0 - CLEARLY) * own);
-        Some(best.filter(|_| self.trouble().is_some_and(|times| times > TROUBLE)).map_or(champion, |(name, _)| name))
+        let is_other = |name: &&str| *name != champion && !(is_blend(name) && is_blend(champion));
+        let Some(recommended) = self.recommended.as_deref().filter(is_other) else {
+            let in_trouble = self.trouble().is_some_and(|times| times > TROUBLE);
+            let stand_in = self.stand_in.as_deref().filter(|name| in_trouble && self.errs_no_more(name, |e| &e.late));
+            return Some(stand_in.unwrap_or(champion));
+        };
+        let is_back = self.served.horizons >= TOLD
+            && self.errs_no_more(recommended, |e| &e.late)
+            && self.errs_no_more(recommended, |e| &e.long);
+        Some(if is_back { recommended } else { champion })
+    }
+
+    /// Whether a family errs no more than the champion.
+    fn errs_no_more(&self, name: &str, of: fn(&Entrant) -> &Errors) -> bool {
+        let mean = |name: &str| self.entrant_called(name).and_then(|entrant| of(entrant).mean());
+        let own = self.champion().and_then(mean);
+        mean(name).is_some_and(|error| own.is_none_or(|own| error <= own))
+    }
+
+    fn entrant_called(&self, name: &str) -> Option<&Entrant> {
+        self.entrants.iter().find(|entrant| entrant.name == name)
     }
 
     /// How many times the usual error the champion errs; `None` before enough has come to tell.
     pub fn trouble(&self) -> Option<f64> {
-        let own = self.entrants.iter().find(|entrant| Some(entrant.name.as_str()) == self.champion());
-        let error = own.filter(|own| own.horizons >= TOLD).and_then(Entrant::mean)?;
+        let own = self.entrant_called(self.champion()?)?.late;
+        let error = own.mean().filter(|_| own.horizons >= TOLD)?;
         Some(if error > 0.0 { error / self.served.usual } else { 0.0 })
     }
 
     /// How every family did since it was asked.
     pub fn lived(&self) -> Vec<Lived> {
-        let lived = |e: &Entrant| Some(Lived { name: e.name.clone(), error: e.mean()?, horizons: e.horizons });
+        let lived =
+            |e: &Entrant| Some(Lived { name: e.name.clone(), error: e.late.mean()?, horizons: e.late.horizons });
         self.entrants.iter().filter_map(lived).collect()
     }
 
@@ -221,7 +249,7 @@ impl Track {
     /// Every family followed, the smallest live error first.
     pub fn standings(&self) -> Vec<Standing<'_>> {
         let mut all: Vec<Standing<'_>> =
-            self.entrants.iter().map(|e| Standing { name: &e.name, error: e.mean() }).collect();
+            self.entrants.iter().map(|e| Standing { name: &e.name, error: e.long.mean() }).collect();
         let key = |s: &Standing<'_>| s.error.unwrap_or(f64::INFINITY);
         all.sort_by(|a, b| key(a).total_cmp(&key(b)));
         all
@@ -256,9 +284,8 @@ impl Track {
         let promised = probe.promised;
         for (entrant, value) in &said {
             let (entrant, error) = (&mut self.entrants[*entrant], (actual - value).abs().min(WILD * promised));
-            entrant.error = probe.decay * entrant.error + error;
-            entrant.leads = probe.decay * entrant.leads + 1.0;
-            entrant.horizons = probe.decay * entrant.horizons + probe.weight;
+            entrant.late.add(error, probe.weight, LATE_HORIZONS);
+            entrant.long.add(error, probe.weight, LONG_HORIZONS);
             if probe.champion == entrant.name {
                 let Served { usual, horizons } = &mut self.served;
                 *usual = match *usual {
@@ -291,13 +318,15 @@ impl Track {
                 self.switches.pop_front();
             }
             self.served.horizons = 0.0;
+            self.width = Width::default(); // it was learned of other bands
         }
         self.recommended = Some(said.recommended.clone());
+        self.stand_in = Some(said.stand_in.clone());
         self.ask(said);
     }
 
     fn reason(&self, from: &str, said: &Said) -> String {
-        let mean = |name: &str| self.entrants.iter().find(|e| e.name == name).and_then(Entrant::mean);
+        let mean = |name: &str| self.entrant_called(name).and_then(|entrant| entrant.late.mean());
         match (mean(from), mean(&said.champion), self.trouble()) {
             _ if said.values.iter().all(|(name, _)| name != from) => format!("{from} could not be fitted"),
             (Some(old), Some(new), _) if said.champion == said.recommended && new <= old => {
@@ -306,7 +335,7 @@ impl Track {
             (Some(old), Some(new), Some(times)) => {
                 format!("{from} errs {times:.1} times as much as usual, {old:.4} lately against {new:.4}")
             }
-            _ => format!("the folds no longer recommend {from}"),
+            _ => format!("the folds recommend it in place of {from}"),
         }
     }
 
@@ -332,7 +361,6 @@ impl Track {
             champion: said.champion,
             promised: said.promised.unwrap_or(f64::INFINITY).max(f64::MIN_POSITIVE),
             weight: part,
-            decay: 0.5_f64.powf(part / HALF_HORIZONS),
             band: said.band.into(),
             said: heard,
         });
@@ -344,7 +372,7 @@ impl Track {
             self.entrants[at].heard_ms = cutoff_ms;
             return at;
         }
-        let new = Entrant { name: name.into(), error: 0.0, leads: 0.0, horizons: 0.0, heard_ms: cutoff_ms };
+        let new = Entrant { name: name.into(), late: Errors::default(), long: Errors::default(), heard_ms: cutoff_ms };
         let waits = |at: usize| self.pending.iter().any(|probe| probe.said.iter().any(|(entrant, _)| *entrant == at));
         let idle = (0..self.entrants.len()).filter(|at| !waits(*at)).min_by_key(|at| self.entrants[*at].heard_ms);
         match idle.filter(|_| self.entrants.len() >= FOLLOWED) {
@@ -385,6 +413,7 @@ mod tests {
                 times_ms: leads.iter().map(|lead| (cutoff + *lead as i64 + 1) * HOUR).collect(),
                 champion,
                 recommended: said[0].0.into(),
+                stand_in: said[said.len() - 1].0.into(),
                 promised: Some(promised),
                 values: said.iter().map(|(name, value)| ((*name).to_string(), vec![*value; leads.len()])).collect(),
                 band: vec![(8.0, 12.0); leads.len()],
@@ -442,6 +471,7 @@ mod tests {
                 times_ms: vec![(at + 1) * HOUR],
                 champion: champion.into(),
                 recommended: champion.into(),
+                stand_in: "naive".into(),
                 promised: None,
                 values: vec![(champion.into(), vec![1.0])],
                 band: vec![(0.0, 2.0)],
@@ -467,6 +497,7 @@ mod tests {
                 times_ms: (1..=leads).map(|lead| (24 * at + 3 * lead) * HOUR).collect(),
                 champion: "a".into(),
                 recommended: "a".into(),
+                stand_in: "a".into(),
                 promised: Some(1.0),
                 values: vec![("a".into(), vec![10.0; 8])],
                 band: vec![(8.0, 12.0); 8],

@@ -236,7 +236,7 @@ impl Explained {
             table.add_row([name.clone(), number(*loss), number(live(standing)), beside]);
         }
         let spacing = span(self.spacing as i64 * self.panel.step_ms());
-        out += &format!("\n{table}\nFolds: {} picked. ", choice.picking_folds);
+        out += &format!("\n{table}\nPicked on {} folds. ", choice.picking_folds);
         out += &format!("Live: {} issues, {spacing} apart, each judged by what came.\n\n", self.issues);
         let switches = self.track().map(|track| track.switches().collect::<Vec<_>>()).unwrap_or_default();
         if let Some(times) = self.track().and_then(Track::trouble) {
