@@ -13,7 +13,9 @@ use super::failure::{Exit, Failure};
 use super::output::{self, Output, number};
 use super::plotting::{OBSERVED, SHADOW, band, framed, line};
 use super::progress::Step;
+use super::regressors;
 use super::settings::{Settings, pipeline_settings};
+use crate::families::{Bound, Future};
 use crate::live::Live;
 use crate::pipeline::{PipelineSettings, follow};
 
@@ -86,7 +88,7 @@ struct Explained {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
     let raw = one(args.settings.read(&config)?, &args.series)?;
-    let settings = pipeline_settings(&config);
+    let settings = pipeline_settings(&config, regressors::read(&config)?);
     let explained = explain(raw, &settings, args.issues.into())?;
     if let Some(path) = &args.plot {
         std::fs::write(path, explained.page().into_string()).map_err(|source| {
@@ -143,8 +145,11 @@ fn explain(raw: RawSeries, settings: &PipelineSettings, issues: usize) -> Result
         let mut panel = Panel::new(whole.step_ms());
         let start_ms = whole.start_ms(0) + start as i64 * whole.step_ms();
         panel.push(name.clone(), start_ms, &whole.values(0)[start..end]);
-        let made = follow(&panel, settings, &mut live)?;
+        let PipelineSettings { prophet, regressors, horizon, seed, .. } = settings;
+        let Bound { prophet, lacking } = regressors.bind(prophet, &panel, *horizon, Future::Forecast, *seed)?;
+        let made = follow(&panel, &prophet, settings, &mut live)?;
         if past == 0 {
+            output::tell(&regressors::warnings(&lacking));
             let (fitted, forecast) = made;
             return Ok(Explained { panel, fitted, forecast, live, issues, spacing });
         }
