@@ -4,10 +4,12 @@ mod exact;
 mod kalman;
 mod polynomial;
 mod prepare;
+mod presample;
 mod regression;
 mod screen;
 mod search;
 mod solve;
+mod stationary;
 mod transform;
 
 use std::ops::Range;
@@ -16,8 +18,9 @@ use rayon::prelude::*;
 
 use self::exact::{Innovations, Same, Sums, sums};
 pub(crate) use self::prepare::differenced;
+use self::presample::Presample;
 use self::screen::Ladder;
-use self::search::Look;
+use self::search::{Look, Moves};
 pub(crate) use self::transform::clear_of_unit_circle;
 use super::arima::HALF;
 use crate::ArmaOrder;
@@ -26,6 +29,8 @@ use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, A
 /// Half the span of a central difference: its error is this squared, times a third derivative of at most some
 /// thousands.
 const SPAN: f64 = 3e-5;
+/// Nats by which a filter may differ from the likelihood by what came before the first step.
+const AGREED: f64 = 1e-5;
 /// Cells of covariance that a look at a series with gaps may go through; a longer season is searched with its gaps
 /// filled, and its likelihood and state there are the filter's.
 const SEARCHED: usize = 30_000_000;
@@ -53,7 +58,7 @@ pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, ef
         ArimaEffort::Rank { margin } => clear_of_unit_circle(order, &transform::coefficients(order, free), margin),
         _ => true,
     };
-    let mut end = search::minimise(&start, effort, usable, |free| filled.look(order, free));
+    let mut end = filled.top(order, &start, effort, usable);
     // A search that is there to be compared spares the matrices that a gap asks for.
     let in_full = series.values.iter().any(|v| v.is_nan()) && effort == ArimaEffort::Full;
     let size = order.ar_reach().max(order.ma_reach() + 1) + series.lost_steps();
@@ -134,24 +139,54 @@ impl<'a> Data<'a> {
         ArimaLikelihood { observed: observed[0] as usize, squares, logs: sums.logs[0], constant, state, tail }
     }
 
+    /// Where a search from a start ends.
+    fn top(
+        &self,
+        order: ArmaOrder,
+        start: &[f64],
+        effort: ArimaEffort,
+        usable: impl Fn(&[f64]) -> bool + Copy,
+    ) -> search::End {
+        if self.gaps.is_none() && Presample::fits(order) {
+            let mut presample = Presample::new(&self.differenced, self.constant);
+            let end = search::minimise(start, effort, usable, |free| presample.look(order, free));
+            let rows: Vec<[f64; 1]> = transform::coefficients(order, &end.free).iter().map(|c| [*c]).collect();
+            let (sums, observed) = self.sums(order, &rows, None);
+            let filtered = -log_likelihood(observed[0], self.profile(&sums, 0).0, sums.logs[0]);
+            // Roots of a moving average that crowd on the circle make squares of which little is left.
+            if (filtered - end.value).abs() < AGREED {
+                return end;
+            }
+        }
+        search::minimise(start, effort, usable, |free| self.look(order, free))
+    }
+
     /// The negative log-likelihood at free numbers, its gradient and about its curvature: central differences, many
     /// likelihoods side by side.
     fn look(&self, order: ArmaOrder, free: &[f64]) -> Look {
-        let mut look = Look::default();
+        let (mut look, mut moves) = (Look::default(), Moves::default());
         // The first lane of each round holds the place itself.
         for from in (0..free.len().max(1)).step_by(7) {
             let some = from..(from + 7).min(free.len());
             match some.len() {
-                0..=1 => self.wide::<4>(order, free, some, &mut look),
-                2..=3 => self.wide::<8>(order, free, some, &mut look),
-                4..=5 => self.wide::<12>(order, free, some, &mut look),
-                _ => self.wide::<16>(order, free, some, &mut look),
+                0..=1 => self.wide::<4>(order, free, some, &mut look, &mut moves),
+                2..=3 => self.wide::<8>(order, free, some, &mut look, &mut moves),
+                4..=5 => self.wide::<12>(order, free, some, &mut look, &mut moves),
+                _ => self.wide::<16>(order, free, some, &mut look, &mut moves),
             }
         }
+        look.curvature = moves.curvature();
         look
     }
 
-    fn wide<const W: usize>(&self, order: ArmaOrder, free: &[f64], some: Range<usize>, look: &mut Look) {
+    fn wide<const W: usize>(
+        &self,
+        order: ArmaOrder,
+        free: &[f64],
+        some: Range<usize>,
+        look: &mut Look,
+        moves: &mut Moves,
+    ) {
         let count = 2 * some.len() + 1;
         let place = |w: usize| {
             let mut place = free.to_vec();
@@ -173,17 +208,17 @@ impl<'a> Data<'a> {
             look.gradient.push((value(up) - value(down)) / (2.0 * SPAN));
             // A filter's diffuse start rounds its values to some 1e-8, of which a second difference would be all noise.
             let bend = (value(up) + value(down) - 2.0 * value(0)) / (SPAN * SPAN);
-            look.bends.push(if self.gaps.is_some() { 0.0 } else { bend });
+            moves.bends.push(if self.gaps.is_some() { 0.0 } else { bend });
             let (up_constant, down_constant) = (profiled[up].1.unwrap_or(0.0), profiled[down].1.unwrap_or(0.0));
-            let moved = |(gone, left): (&[f64; W], &[f64; W])| {
+            let step = |(gone, left): (&[f64; W], &[f64; W])| {
                 let (above, below) = (gone[up] - up_constant * left[up], gone[down] - down_constant * left[down]);
                 (above - below) / (2.0 * SPAN)
             };
-            look.rows.push(gone.iter().zip(left).map(moved).collect());
+            moves.rows.push(gone.iter().zip(left).map(step).collect());
         }
         look.value = value(0);
-        look.squares = profiled[0].0 / observed[0];
-        look.weights = innovations.weights;
+        moves.squares = profiled[0].0 / observed[0];
+        moves.weights = innovations.weights;
     }
 
     fn sums<const W: usize>(

@@ -21,19 +21,25 @@ pub(super) struct Look {
     /// Negative log-likelihood.
     pub(super) value: f64,
     pub(super) gradient: Vec<f64>,
-    /// Second derivatives by each free number.
-    pub(super) bends: Vec<f64>,
-    /// How each free number moves the innovations, and how those are weighed.
-    pub(super) rows: Vec<Vec<f64>>,
-    pub(super) weights: Vec<f64>,
-    /// The noise's variance.
-    pub(super) squares: f64,
+    /// About its second derivatives.
+    pub(super) curvature: Vec<f64>,
 }
 
-impl Look {
+/// How each free number moves the innovations.
+#[derive(Default)]
+pub(super) struct Moves {
+    pub(super) rows: Vec<Vec<f64>>,
+    /// How the innovations are weighed, and the noise's variance.
+    pub(super) weights: Vec<f64>,
+    pub(super) squares: f64,
+    /// Second derivatives of the negative log-likelihood by each free number.
+    pub(super) bends: Vec<f64>,
+}
+
+impl Moves {
     /// Products of the innovations' derivatives, about the second derivatives of the negative log-likelihood; where
     /// those are known to be larger, they stand.
-    fn curvature(&self) -> Vec<f64> {
+    pub(super) fn curvature(&self) -> Vec<f64> {
         let count = self.rows.len();
         let mut curvature = vec![0.0; count * count];
         for i in 0..count {
@@ -53,6 +59,8 @@ impl Look {
 /// Where a search ended.
 pub(super) struct End {
     pub(super) free: Vec<f64>,
+    /// Negative log-likelihood there.
+    pub(super) value: f64,
     /// Nats that another step promises.
     pub(super) promised: f64,
     pub(super) converged: bool,
@@ -69,7 +77,7 @@ pub(super) fn minimise(
 ) -> End {
     let mut free = start.to_vec();
     let mut at = look(&free);
-    let mut bent = at.curvature();
+    let mut bent = at.curvature.clone();
     let mut damping = 1e-3;
     let (most, settled) = match effort {
         ArimaEffort::Glance => (1, 0.0),
@@ -79,14 +87,14 @@ pub(super) fn minimise(
     let mut evaluations = 1;
     loop {
         if !at.value.is_finite() || free.is_empty() {
-            return End { converged: at.value.is_finite(), free, promised: 0.0, evaluations };
+            return End { converged: at.value.is_finite(), value: at.value, free, promised: 0.0, evaluations };
         }
         let unheld = direction(&bent, &at.gradient, &free, FREE);
         let promised = -0.5 * dot(&unheld, &at.gradient);
         let stuck = damping > STUCK;
         if promised.is_nan() || promised < settled || stuck || evaluations >= most || !usable(&free) {
             let converged = promised < if stuck { NEAR } else { settled };
-            return End { converged: converged && usable(&free), free, promised, evaluations };
+            return End { converged: converged && usable(&free), value: at.value, free, promised, evaluations };
         }
         let step = direction(&bent, &at.gradient, &free, damping);
         let held = -0.5 * dot(&step, &at.gradient);
@@ -96,7 +104,7 @@ pub(super) fn minimise(
         if there.value < at.value - 1e-4 * held {
             let gained = at.value - there.value;
             damping = if gained > 0.5 * held { (0.1 * damping).max(FREE) } else { 2.0 * damping };
-            bent = there.curvature();
+            bent.clone_from(&there.curvature);
             mend(&mut bent, &step, &at.gradient, &there.gradient);
             (free, at) = (trial, there);
         } else {
