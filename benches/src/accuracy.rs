@@ -5,6 +5,7 @@ use foreshadow_models::metrics::SeriesScore;
 use foreshadow_models::{Auto, Backtest, Horizon, Model, Origins, Panel, Quantiles, backtest};
 use rayon::prelude::*;
 
+use crate::clock::timed;
 use crate::panel::m4_split;
 use crate::{BenchError, Context, Figures};
 
@@ -21,7 +22,8 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     let (panel, train) = m4_split(context)?;
     let horizon = Horizon::new(HORIZON).expect("48 is not zero");
     let (auto, naive) = (Auto::new(horizon), SeasonalNaive { season: SEASON });
-    let models: [&dyn Model; 2] = [&auto, &naive];
+    let whole = auto.unscreened();
+    let models: [&dyn Model; 3] = [&auto, &naive, &whole];
     let levels = Quantiles::standard();
     let test = backtest(&panel.window(), &models, Origins::at(train.clone()), horizon, &levels, 0, &|_, _| ());
     let test = test.map_err(|error| BenchError::Fit(error.to_string()))?;
@@ -35,6 +37,14 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     figures.add("auto.m4_smape", mean(&ours, SeriesScore::smape), "%");
     figures.add("auto.m4_owa", owa(&ours, &naive2), "");
     figures.add("auto.msis95", mean(&ours, SeriesScore::msis95), "");
+    let regret = owa(&ours, &naive2) / owa(&test.scores(2, SEASON), &naive2) - 1.0;
+    figures.add("auto.screen_regret_percent", 100.0 * regret, "%");
+    let seen = panel.window_until(|s| train[s]);
+    for (name, model) in [("auto.series_per_second", &auto), ("auto.unscreened_series_per_second", &whole)] {
+        let (fitted, spent) = timed(|| model.run(&seen, 0, &|_, _| ()));
+        fitted.map_err(|error| BenchError::Fit(error.to_string()))?;
+        figures.add(name, spent.series_per_second(panel.series_count()), "series/s");
+    }
     let blocks: Vec<f64> = (0..HORIZON / BLOCK).map(|block| coverage(&panel, &test, block)).collect();
     figures.add("auto.coverage95_percent", blocks.iter().sum::<f64>() / blocks.len() as f64, "%");
     figures.add("auto.coverage95_worst_block_percent", blocks.iter().copied().fold(f64::INFINITY, f64::min), "%");

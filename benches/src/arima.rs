@@ -6,9 +6,11 @@ use foreshadow_models::{FitStatus, Fitted, Panel};
 use serde_json::{Value, json};
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, Scale, bench_panel, peer};
+use crate::{BenchError, BenchPanel, Context, Figures, Scale, bench_panel_of, peer_fits};
 
 const SEED: u64 = 31;
+/// Copies of each series: a fit takes tens of milliseconds.
+const COPIES: usize = 4;
 /// Nats that a fit may be less likely than its peer's and still count as no worse.
 const ROOM_NATS: f64 = 1e-3;
 /// How much higher a criterion may be and still count as no worse.
@@ -47,7 +49,7 @@ const FAMILIES: [Family; 2] = [
 /// # Errors
 /// [`BenchError`] when the telemetry or the peer is not there.
 pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
-    let bench = bench_panel(context, SEED)?;
+    let bench = bench_panel_of(context, SEED, COPIES)?;
     let window = bench.panel.window();
     let count = window.series_count();
     for family in &FAMILIES {
@@ -73,14 +75,10 @@ fn against_statsforecast(
 ) -> Result<(), BenchError> {
     let originals: Vec<usize> = bench.originals.iter().copied().take(family.peer_series).collect();
     let series: Vec<&[f64]> = originals.iter().map(|&s| bench.panel.values(s)).collect();
-    let broken = |reason: String| BenchError::Program { program: "peers/arima.py".into(), reason };
     let work = json!({ "season": family.season, "repetitions": family.repetitions, "series": series });
-    let answer = peer("arima.py", &work)?;
-    let fits = answer["fits"].as_array().filter(|fits| fits.len() == series.len());
-    let fits = fits.ok_or_else(|| broken("not one fit a series".into()))?;
-    let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds".into()))?;
+    let (fits, seconds) = peer_fits("arima.py", &work, series.len())?;
     let (mut gains, mut chosen) = (Vec::new(), Vec::new());
-    for ((values, fit), &s) in series.iter().zip(fits).zip(&originals) {
+    for ((values, fit), &s) in series.iter().zip(&fits).zip(&originals) {
         let Some(theirs) = peer_parameters(fit, family.season) else { continue };
         let their_likelihood = log_likelihood(values, &theirs);
         let ours = same_order(values, &theirs).map_or(f64::NEG_INFINITY, |own| log_likelihood(values, &own));

@@ -7,10 +7,12 @@ use foreshadow_models::{Fitted, Panel};
 use serde_json::{Value, json};
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel_of, mase, peer_fits};
 
 const SEASON: usize = 24;
 const SEED: u64 = 1_524;
+/// Copies of each series: a fit takes milliseconds.
+const COPIES: usize = 10;
 /// Fifteen forms of four passes, each at a dozen operations a step and column of 29, and as many products of two
 /// columns a step.
 const COST: Cost = Cost { flop: 15.0 * 4.0 * (12.0 * 29.0 + 29.0 * 29.0) * 672.0, bytes: 15.0 * 672.0 * 8.0 };
@@ -24,7 +26,7 @@ const ROOM_AICC: f64 = 2.0 * ROOM_NATS;
 /// # Errors
 /// [`BenchError`] when the telemetry or the peer is not there.
 pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
-    let bench = bench_panel(context, SEED)?;
+    let bench = bench_panel_of(context, SEED, COPIES)?;
     let window = bench.panel.window();
     let model = AutoEts { season: SEASON };
     let count = window.series_count();
@@ -47,10 +49,7 @@ fn against_statsforecast(
 ) -> Result<(), BenchError> {
     let series: Vec<&[f64]> = bench.originals.iter().map(|&s| bench.panel.values(s)).collect();
     let broken = |reason: String| BenchError::Program { program: "peers/autoets.py".into(), reason };
-    let answer = peer("autoets.py", &json!({ "season": SEASON, "series": series }))?;
-    let fits = answer["fits"].as_array().filter(|fits| fits.len() == series.len());
-    let fits = fits.ok_or_else(|| broken("not one fit a series".into()))?;
-    let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds".into()))?;
+    let (fits, seconds) = peer_fits("autoets.py", &json!({ "season": SEASON, "series": series }), series.len())?;
     let read = |fit: &Value| peer_fit(fit).ok_or_else(|| broken(format!("not a form of ETS: {fit}")));
     let theirs = fits.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let likelier = gains_of_their_forms(&series, &theirs);

@@ -6,7 +6,7 @@ use foreshadow_models::{FitStatus, Fitted};
 use serde_json::{Value, json};
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer_fits};
 
 const SEASON: usize = 24;
 const SEED: u64 = 24;
@@ -42,12 +42,9 @@ fn against_statsforecast(
 ) -> Result<(), BenchError> {
     let series: Vec<&[f64]> = bench.originals.iter().map(|&s| bench.panel.values(s)).collect();
     let broken = |reason: String| BenchError::Program { program: "peers/ets.py".into(), reason };
-    let answer = peer("ets.py", &json!({ "season": SEASON, "series": series }))?;
-    let fits = answer["fits"].as_array().filter(|fits| fits.len() == series.len());
-    let fits = fits.ok_or_else(|| broken("not one fit a series".into()))?;
-    let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds".into()))?;
+    let (fits, seconds) = peer_fits("ets.py", &json!({ "season": SEASON, "series": series }), series.len())?;
     let mut gains = Vec::with_capacity(series.len());
-    for ((values, fit), &s) in series.iter().zip(fits).zip(&bench.originals) {
+    for ((values, fit), &s) in series.iter().zip(&fits).zip(&bench.originals) {
         let theirs = peer_parameters(fit).ok_or_else(|| broken(format!("not an ETS(A,N,A): {fit}")))?;
         let ours = fitted.parameters(s).map_or(f64::NEG_INFINITY, |own| log_likelihood(values, own));
         gains.push(ours - log_likelihood(values, &theirs));

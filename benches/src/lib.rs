@@ -29,5 +29,5 @@ pub mod theta;
 
 pub use context::{BenchError, Context, Scale};
 pub use figures::Figures;
-pub use panel::{BenchPanel, bench_panel, m4_split, m4_training};
-pub use peers::peer;
+pub use panel::{BenchPanel, bench_panel, bench_panel_of, m4_split, m4_training};
+pub use peers::{peer, peer_fits};

@@ -25,8 +25,8 @@ pub fn figures(family: &str, model: &dyn Model, context: &Context, figures: &mut
     let test = test.map_err(|error| BenchError::Fit(error.to_string()))?;
     let scores = test.scores(0, SEASON);
     let known: Vec<f64> = scores.iter().filter_map(SeriesScore::mase).collect();
-    figures.add(format!("{family}.mase"), mean(&known), "");
-    figures.add(format!("{family}.unfit_series"), (scores.len() - known.len()) as f64, "series");
+    figures.add(&format!("{family}.mase"), mean(&known), "");
+    figures.add(&format!("{family}.unfit_series"), (scores.len() - known.len()) as f64, "series");
     if context.peers {
         peer_figures(family, &test, panel.series_count(), figures)?;
     }
@@ -47,8 +47,8 @@ fn peer_figures(family: &str, test: &Backtest<'_>, count: usize, figures: &mut F
         forecast.set_normal(s, &mean, |_| 0.0);
         known.extend(score(&forecast, s, test.actual(0, s), seasonal_scale(test.train(0, s), SEASON)).mase());
     }
-    figures.add(format!("{family}.peer_mase"), mean(&known), "");
-    figures.add(format!("{family}.peer_failures"), (count - known.len()) as f64, "series");
+    figures.add(&format!("{family}.peer_mase"), mean(&known), "");
+    figures.add(&format!("{family}.peer_failures"), (count - known.len()) as f64, "series");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use foreshadow_models::{FitStatus, Fitted};
 use serde_json::{Value, json};
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer_fits};
 
 const SEASONS: [usize; 2] = [24, 168];
 const SEED: u64 = 168;
@@ -38,14 +38,6 @@ fn broken(reason: impl Into<String>) -> BenchError {
     BenchError::Program { program: "peers/mstl.py".into(), reason: reason.into() }
 }
 
-/// The peer's answer to these series.
-fn ask(series: &[&[f64]]) -> Result<(Vec<Value>, f64), BenchError> {
-    let answer = peer("mstl.py", &json!({ "seasons": SEASONS, "series": series }))?;
-    let fits = answer["fits"].as_array().filter(|fits| fits.len() == series.len());
-    let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds"))?;
-    Ok((fits.ok_or_else(|| broken("not one fit a series"))?.clone(), seconds))
-}
-
 fn numbers(value: &Value) -> Option<Vec<f64>> {
     value.as_array()?.iter().map(Value::as_f64).collect()
 }
@@ -58,7 +50,8 @@ fn against_statsforecast(
     figures: &mut Figures,
 ) -> Result<(), BenchError> {
     let series: Vec<&[f64]> = bench.originals.iter().map(|&s| bench.panel.values(s)).collect();
-    let (fits, seconds) = ask(&series)?;
+    let work = json!({ "seasons": SEASONS, "series": series });
+    let (fits, seconds) = peer_fits("mstl.py", &work, series.len())?;
     let (mut equal, mut furthest) = (0, 0.0_f64);
     for ((values, fit), &s) in series.iter().zip(&fits).zip(&bench.originals) {
         let cycles = fit["cycles"].as_array().and_then(|all| all.iter().map(numbers).collect::<Option<Vec<_>>>());

@@ -86,10 +86,18 @@ fn train_ends(path: &Path) -> Result<BTreeMap<String, i64>, BenchError> {
 /// # Errors
 /// [`BenchError`] when the telemetry is not there or cannot be read.
 pub fn bench_panel(context: &Context, seed: u64) -> Result<BenchPanel, BenchError> {
+    bench_panel_of(context, seed, COPIES)
+}
+
+/// [`bench_panel`] with so many copies of each series: for families that take seconds a hundred.
+///
+/// # Errors
+/// [`BenchError`] when the telemetry is not there or cannot be read.
+pub fn bench_panel_of(context: &Context, seed: u64, copies: usize) -> Result<BenchPanel, BenchError> {
     if let Some(path) = &context.input {
         return given_panel(path);
     }
-    let copies = if context.scale == Scale::Smoke { 2 } else { COPIES };
+    let copies = if context.scale == Scale::Smoke { 2 } else { copies };
     let originals = m4_training(context)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut order: Vec<(usize, usize)> =

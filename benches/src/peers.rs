@@ -34,6 +34,20 @@ pub fn peer(script: &str, input: &Value) -> Result<Value, BenchError> {
     serde_json::from_str(last).map_err(|e| failed(format!("its last line is no JSON: {e}")))
 }
 
+/// One fit for each of `count` series by a script that prints `fits` and `cpu_seconds`, and those seconds.
+///
+/// # Errors
+/// [`BenchError::Program`] when the script fails or answers something else.
+pub fn peer_fits(script: &str, work: &Value, count: usize) -> Result<(Vec<Value>, f64), BenchError> {
+    let broken = |reason: &str| BenchError::Program { program: format!("peers/{script}"), reason: reason.into() };
+    let mut answer = peer(script, work)?;
+    let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds"))?;
+    match answer["fits"].take() {
+        Value::Array(fits) if fits.len() == count => Ok((fits, seconds)),
+        _ => Err(broken("not one fit a series")),
+    }
+}
+
 fn environment() -> Result<PathBuf, BenchError> {
     let mut hasher = DefaultHasher::new();
     REQUIREMENTS.hash(&mut hasher);

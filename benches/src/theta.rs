@@ -5,7 +5,7 @@ use foreshadow_models::{FitStatus, Fitted};
 use serde_json::{Value, json};
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer_fits};
 
 const SEASON: usize = 24;
 const SEED: u64 = 25;
@@ -41,13 +41,10 @@ fn against_statsforecast(
 ) -> Result<(), BenchError> {
     let series: Vec<&[f64]> = bench.originals.iter().map(|&s| bench.panel.values(s)).collect();
     let broken = |reason: String| BenchError::Program { program: "peers/theta.py".into(), reason };
-    let answer = peer("theta.py", &json!({ "season": SEASON, "series": series }))?;
-    let fits = answer["fits"].as_array().filter(|fits| fits.len() == series.len());
-    let fits = fits.ok_or_else(|| broken("not one fit a series".into()))?;
-    let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds".into()))?;
+    let (fits, seconds) = peer_fits("theta.py", &json!({ "season": SEASON, "series": series }), series.len())?;
     let mut worse = Vec::with_capacity(series.len());
     let mut same_season = 0;
-    for ((values, fit), &s) in series.iter().zip(fits).zip(&bench.originals) {
+    for ((values, fit), &s) in series.iter().zip(&fits).zip(&bench.originals) {
         let own = fitted.parameters(s);
         same_season +=
             usize::from(own.is_some_and(|own| Some(kind(&own.season)) == fit["season"].as_str().or(Some(""))));

@@ -52,7 +52,7 @@ pub fn family(name: &str, season: usize, horizon: Horizon) -> Option<Box<dyn Mod
         ("theta", given) => Box::new(Theta::dot(up_to(any, given)?)),
         ("ces", given) => Box::new(Ces::auto(up_to(LONGEST_TRIED_SEASON, given)?)),
         ("autoarima", []) => Box::new(Arima::auto(1)),
-        ("sarima", given) => Box::new(Arima::auto(up_to(Arima::LONGEST_SEASON, given).filter(|season| *season > 1)?)),
+        ("sarima", given) => Box::new(Arima::auto(up_to(Arima::LONGEST_SEASON, given)?)),
         ("autoets", given) => Box::new(AutoEts { season: up_to(LONGEST_TRIED_SEASON, given)? }),
         ("card", given) => pair(given).map(|(season, longer)| Box::new(Card::new(season, longer)))?,
         ("rho", given) => pair(given).map(|(season, longer)| Box::new(Rho::new(season, longer)))?,
@@ -63,15 +63,19 @@ pub fn family(name: &str, season: usize, horizon: Horizon) -> Option<Box<dyn Mod
     })
 }
 
-/// MSTL with the seasons that its name lists, else with a day and a week of those that it can carry.
+/// MSTL with the seasons that its name lists, else with a day and a week of those that it can carry; its trend alone where
+/// it can carry neither.
 fn mstl(listed: &[usize], day: usize) -> Option<Box<dyn Model>> {
     let carried = |steps: &usize| (2..=Mstl::LONGEST_SEASON).contains(steps);
     let seasons: Vec<usize> = match listed {
         [] => [day, 7 * day].into_iter().filter(carried).collect(),
         listed => listed.to_vec(),
     };
-    let sound = !seasons.is_empty() && seasons.iter().all(carried);
-    sound.then(|| Box::new(Mstl::new(&seasons)) as Box<dyn Model>)
+    match seasons.as_slice() {
+        [] => Some(Box::new(AutoEts { season: 1 })),
+        seasons if seasons.iter().all(carried) => Some(Box::new(Mstl::new(seasons))),
+        _ => None,
+    }
 }
 
 /// An ETS form by the letters of its trend and season; where a day is too long a season, it has none.
@@ -136,6 +140,8 @@ mod tests {
         let at_half_minutes = |name| family(name, 2_880, Horizon::new(1).unwrap()).unwrap().name();
         assert_eq!(at_half_minutes("ets_ana"), "ets_ann", "a day of half minutes is too long a season");
         assert_eq!(at_half_minutes("autoets"), "autoets");
+        assert_eq!(at_half_minutes("mstl"), "autoets", "it carries neither the day nor the week");
+        assert_eq!(at_half_minutes("sarima"), "autoarima");
         assert!(
             [
                 "",
@@ -148,7 +154,12 @@ mod tests {
                 "Naive",
                 "naive3",
                 "24",
-                "ets_ana289",
+                "ets_ana1441",
+                "card168_24",
+                "autoets289",
+                "sarima401",
+                "autoarima24",
+                "naive_",
                 "ets_ann3",
                 "ets_x",
                 "gpt"

@@ -29,11 +29,6 @@ impl ArimaSeries<'_> {
         self.differences + self.season * self.seasonal_differences
     }
 
-    /// The series differenced, its gaps filled first.
-    pub fn differenced(&self) -> Vec<f64> {
-        cpu::arima_fit::differenced(self)
-    }
-
     /// Weights of the steps before in the sum that differencing subtracts, the latest first.
     pub fn carried(&self) -> Vec<f64> {
         let mut product = vec![1.0];
@@ -108,7 +103,7 @@ impl ArimaFit {
 
     /// Whether no polynomial of two or more coefficients has a root within `margin` of the unit circle.
     pub fn clear_of_unit_circle(&self, margin: f64) -> bool {
-        cpu::arima_fit::clear_of_unit_circle(self.order, &self.coefficients, margin)
+        self.order.is_clear_of_unit_circle(&self.coefficients, margin)
     }
 }
 
@@ -149,8 +144,12 @@ pub(crate) fn log_likelihood(observed: f64, squares: f64, logs: f64) -> f64 {
     -0.5 * (observed * ((std::f64::consts::TAU * variance).ln() + 1.0) + logs)
 }
 
-/// Akaike's criterion, corrected for small samples; `parameters` counts the variance too.
-pub(crate) fn aicc(log_likelihood: f64, observed: f64, parameters: usize) -> f64 {
+/// Akaike's criterion, corrected for short series; lower is better. Infinite where as many parameters leave nothing
+/// to tell by.
+///
+/// `observed` counts observations, `parameters` everything estimated, the variance too. Source: Hyndman and
+/// Athanasopoulos, *Forecasting: Principles and Practice*, 3rd ed., 8.6.
+pub fn aicc(log_likelihood: f64, observed: f64, parameters: usize) -> f64 {
     let k = parameters as f64;
     let left = observed - k - 1.0;
     if left > 0.0 { -2.0 * log_likelihood + 2.0 * k + 2.0 * k * (k + 1.0) / left } else { f64::INFINITY }

@@ -34,7 +34,7 @@ mod theta_fit;
 
 pub use arima::{ArmaGradient, ArmaOrder, arma_gradient};
 pub use arima_fit::{
-    ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, MAX_BLOCK, arima_fit, arima_likelihood,
+    ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, MAX_BLOCK, aicc, arima_fit, arima_likelihood,
     arima_screen,
 };
 pub use autocorrelation::autocorrelations;

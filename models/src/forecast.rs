@@ -66,6 +66,22 @@ impl Forecast {
         Self { horizon, quantiles, mean, bands }
     }
 
+    /// Normal forecasts of as many series as `curves` has: mean and standard deviation of each step ahead, or nothing,
+    /// which leaves NaN.
+    pub fn normal(
+        horizon: Horizon,
+        quantiles: &Quantiles,
+        curves: impl ExactSizeIterator<Item = Option<(Vec<f64>, Vec<f64>)>>,
+    ) -> Self {
+        let mut forecast = Self::empty(curves.len(), horizon, quantiles.clone());
+        for (series, curve) in curves.enumerate() {
+            if let Some((mean, spread)) = curve {
+                forecast.set_normal(series, &mean, |step| spread[step]);
+            }
+        }
+        forecast
+    }
+
     /// Fills one series with its mean and normal quantiles of standard deviation `spread(step)`, the
     /// first step ahead being 0.
     ///

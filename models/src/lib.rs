@@ -5,6 +5,8 @@
 
 pub mod auto;
 pub mod backtest;
+#[cfg(test)]
+mod check;
 pub mod classical;
 pub mod conformal;
 pub mod detect;

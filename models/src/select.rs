@@ -16,22 +16,26 @@ pub fn horizon_loss(mean: &[f64], actual: &[f64]) -> Option<f64> {
 }
 
 /// Folds that must judge a candidate, where there are as many.
-const MIN_FOLDS: usize = 2;
+pub const MIN_FOLDS: usize = 2;
 
 /// The loss of one candidate over a series' folds, newest first: its mean over the folds with an actual value
 /// (`Ok(None)` says nothing).
 ///
 /// A candidate whose history was too short on the oldest folds (`Err`) is judged on the newer ones, of which
-/// there must be two; its loss is then scaled by how hard `reference` found those folds beside all of them. `None` where it failed on
+/// there must be `least`, or all; its loss is then scaled by how hard `reference` found those folds beside all of them. `None` where it failed on
 /// a fold newer than one it could be used on.
-pub fn joint_loss(folds: &[Result<Option<f64>, ()>], reference: &[Result<Option<f64>, ()>]) -> Option<f64> {
+pub fn joint_loss(
+    folds: &[Result<Option<f64>, ()>],
+    reference: &[Result<Option<f64>, ()>],
+    least: usize,
+) -> Option<f64> {
     let told: Vec<(Result<f64, ()>, Option<f64>)> = folds
         .iter()
         .zip(reference)
         .filter_map(|(own, reference)| Some((own.transpose()?, reference.ok().flatten())))
         .collect();
     let judged = told.iter().take_while(|(own, _)| own.is_ok()).count();
-    if judged < MIN_FOLDS.min(told.len().max(1)) || told[judged..].iter().any(|(own, _)| own.is_ok()) {
+    if judged < least.min(told.len().max(1)) || told[judged..].iter().any(|(own, _)| own.is_ok()) {
         return None;
     }
     let mean = |values: &mut dyn Iterator<Item = f64>| {
@@ -74,22 +78,22 @@ mod tests {
     #[test]
     fn a_candidate_that_failed_on_a_newer_fold_has_no_loss() {
         let naive = [Ok(Some(1.0)); 3];
-        assert_eq!(joint_loss(&[Ok(Some(1.0)), Ok(None), Ok(Some(3.0))], &naive), Some(2.0));
-        assert_eq!(joint_loss(&[Ok(Some(1.0)), Err(()), Ok(Some(3.0))], &naive), None);
-        assert_eq!(joint_loss(&[Err(()), Err(()), Err(())], &naive), None);
-        assert_eq!(joint_loss(&[Ok(None)], &naive), None);
-        assert_eq!(joint_loss(&[], &[]), None);
+        assert_eq!(joint_loss(&[Ok(Some(1.0)), Ok(None), Ok(Some(3.0))], &naive, MIN_FOLDS), Some(2.0));
+        assert_eq!(joint_loss(&[Ok(Some(1.0)), Err(()), Ok(Some(3.0))], &naive, MIN_FOLDS), None);
+        assert_eq!(joint_loss(&[Err(()), Err(()), Err(())], &naive, MIN_FOLDS), None);
+        assert_eq!(joint_loss(&[Ok(None)], &naive, MIN_FOLDS), None);
+        assert_eq!(joint_loss(&[], &[], MIN_FOLDS), None);
     }
 
     #[test]
     fn a_candidate_that_was_too_short_once_is_judged_by_how_hard_its_folds_were() {
         // Half the naive error on the two folds it could be used on, which were the easy ones.
         let naive = [Ok(Some(1.0)), Ok(Some(1.0)), Ok(Some(4.0))];
-        assert_eq!(joint_loss(&[Ok(Some(0.5)), Ok(Some(0.5)), Err(())], &naive), Some(1.0));
-        assert_eq!(joint_loss(&[Ok(Some(0.5)), Err(()), Err(())], &naive), None, "one fold is chance");
-        assert_eq!(joint_loss(&[Ok(Some(0.5))], &naive), Some(0.5), "unless there is no other");
+        assert_eq!(joint_loss(&[Ok(Some(0.5)), Ok(Some(0.5)), Err(())], &naive, MIN_FOLDS), Some(1.0));
+        assert_eq!(joint_loss(&[Ok(Some(0.5)), Err(()), Err(())], &naive, MIN_FOLDS), None, "one fold is chance");
+        assert_eq!(joint_loss(&[Ok(Some(0.5))], &naive, MIN_FOLDS), Some(0.5), "unless there is no other");
         let perfect = [Ok(Some(0.0)); 3];
-        assert_eq!(joint_loss(&[Ok(Some(0.5)), Ok(Some(0.5)), Err(())], &perfect), Some(0.5));
+        assert_eq!(joint_loss(&[Ok(Some(0.5)), Ok(Some(0.5)), Err(())], &perfect, MIN_FOLDS), Some(0.5));
     }
 
     #[test]

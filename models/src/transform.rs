@@ -49,6 +49,11 @@ pub(crate) fn clip_spikes(values: &mut [f64], widths: f64) {
     }
 }
 
+/// The mean; NaN of none.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
 /// The middle value, the upper one of two; the order of `values` is lost. Zero for none.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     if values.is_empty() {

@@ -17,11 +17,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use self::exact::{Innovations, Same, Sums, sums};
-pub(crate) use self::prepare::differenced;
 use self::presample::Presample;
 use self::screen::Ladder;
 use self::search::{Look, Moves};
-pub(crate) use self::transform::clear_of_unit_circle;
 use super::arima::HALF;
 use crate::ArmaOrder;
 use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, aicc, log_likelihood};
@@ -55,7 +53,7 @@ pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, ef
     // Where a number is at its bound nothing moves, downhill or not: a search begins from inside.
     let start: Vec<f64> = candidate.free.iter().map(|free| free.clamp(-INSIDE, INSIDE)).collect();
     let usable = |free: &[f64]| match effort {
-        ArimaEffort::Rank { margin } => clear_of_unit_circle(order, &transform::coefficients(order, free), margin),
+        ArimaEffort::Rank { margin } => order.is_clear_of_unit_circle(&transform::coefficients(order, free), margin),
         _ => true,
     };
     let mut end = filled.top(order, &start, effort, usable);
@@ -107,7 +105,7 @@ struct Data<'a> {
 
 impl<'a> Data<'a> {
     fn filled(series: &ArimaSeries<'a>, constant: bool) -> Self {
-        let mut differenced = differenced(series);
+        let mut differenced = series.differenced();
         let mean = if constant { differenced.iter().sum::<f64>() / differenced.len().max(1) as f64 } else { 0.0 };
         differenced.iter_mut().for_each(|value| *value -= mean);
         Self { differenced, mean, gaps: None, constant }

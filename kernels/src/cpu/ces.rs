@@ -185,6 +185,7 @@ impl<const WIDE: usize, const LEVEL: bool, const PLACE: usize, const SLOPES: boo
         for i in 0..WIDE {
             let y = register::<S>(y, first + i);
             let state = (&mut level[i], &mut place[i]);
+            #[allow(clippy::manual_map)] // a closure leaves the instruction set that this runs in
             let sums = match &mut sums {
                 Some(sums) => Some(&mut sums[i]),
                 None => None,

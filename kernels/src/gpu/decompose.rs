@@ -384,10 +384,8 @@ fn blank(y: &Array<f32>, marks: &Array<u32>, part: &mut Array<f32>, missing: f32
         if marks[at % marks.len()] == HOPELESS {
             part[at] = missing;
         }
-        if at_gaps {
-            if y[at].is_nan() {
-                part[at] = missing;
-            }
+        if at_gaps && y[at].is_nan() {
+            part[at] = missing;
         }
     }
 }

@@ -16,7 +16,8 @@ pub fn ets_gradient(
         let observed = y[s].iter().filter(|v| !v.is_nan()).count().max(1) as f64;
         let by = sse.plus(-2.0 * sse.value / observed, &growth).by;
         gradient.sse.push(sse.value);
-        gradient.log_growth.push(growth.value);
+        // An expected value below zero has no logarithm.
+        gradient.log_growth.push(if growth.value.is_nan() { f64::NEG_INFINITY } else { growth.value });
         gradient.smoothing.push(Smoothing { alpha: by[0], beta: by[1], gamma: by[2], phi: by[3] });
         gradient.start.extend(&by[4..]);
     }

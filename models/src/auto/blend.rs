@@ -4,11 +4,11 @@
 //! inverse loss; Petropoulos and Svetunkov, Int. J. Forecasting 36(1), 2020, for medians and small pools.
 
 use super::run::{FoldMean, NAIVE};
-use crate::select::{champion, horizon_loss, joint_loss};
+use crate::select::{MIN_FOLDS, champion, horizon_loss, joint_loss};
 
 /// Families of an equal-weight blend, and at most of a weighted one.
 const EQUAL: usize = 3;
-const WEIGHTED: usize = 7;
+const WEIGHTED: usize = 9;
 /// A part's weight falls with this power of its loss.
 const POWER: i32 = 4;
 /// What share of the weighted blend's loss an equal-weight one must come to: the folds are few, and the better of two
@@ -20,7 +20,7 @@ const CLEARLY_BETTER: f64 = 0.9;
 pub(super) enum Kind {
     /// The mean of the best three.
     Equal,
-    /// The median of the best seven, weighted by inverse loss: one that errs wildly moves it little.
+    /// The median of the best nine, weighted by inverse loss: one that errs wildly moves it little.
     Weighted,
 }
 
@@ -141,7 +141,8 @@ impl Rounds<'_> {
                 let kept = folds.iter().enumerate().filter(|(fold, _)| Some(*fold) != without);
                 kept.map(|(_, losses)| losses[candidate]).collect()
             };
-            joint_loss(&of(candidate), &of(NAIVE))
+            // Leaving a fold out must not leave out a candidate that only the newest folds could judge.
+            joint_loss(&of(candidate), &of(NAIVE), MIN_FOLDS - usize::from(without.is_some()))
         };
         let singles: Vec<Option<f64>> = (0..candidates).map(|candidate| joint(None, candidate)).collect();
         let others: Vec<Vec<Option<f64>>> =
@@ -154,7 +155,7 @@ impl Rounds<'_> {
         let naive: Vec<_> = folds.iter().map(|losses| losses[NAIVE]).collect();
         let judge = |of: &dyn Fn(usize) -> Option<Blend>| {
             let losses: Vec<_> = (0..folds.len()).map(|fold| said(fold, of(fold))).collect();
-            joint_loss(&losses, &naive)
+            joint_loss(&losses, &naive, MIN_FOLDS)
         };
         let blends = Kind::ALL.map(|kind| judge(&|fold| Blend::of(kind, &others[fold])));
         Losses { singles, blends }

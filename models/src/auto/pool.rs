@@ -17,7 +17,9 @@ const MIN_SHOWN: usize = 3;
 const MIN_PERIODS: usize = 6;
 /// The longest season that exponential smoothing takes part with, and the periods it is shown.
 const MAX_SMOOTHED: usize = 288;
-const SMOOTHED_PERIODS: usize = 12;
+const SMOOTHED_PERIODS: usize = 8;
+/// Steps from which a series gets fewer folds, and is not taken apart by loess: that costs as much as all else.
+pub(super) const LONG: usize = 2_500;
 /// Steps that smoothing is shown at least, and without a season: older ones weigh nothing.
 const LEVEL_LOOKBACK: usize = 1_000;
 
@@ -57,6 +59,8 @@ pub(super) struct Seasons {
     pub smoothed: Vec<usize>,
     /// See [`Self::main`].
     main: usize,
+    /// Steps of the series.
+    length: usize,
 }
 
 impl Seasons {
@@ -70,13 +74,27 @@ impl Seasons {
         let shortest = |known: bool| confirmed.iter().filter(|steps| calendar.contains(steps) == known).min();
         let main = shortest(true).or(shortest(false)).or(tried.first()).copied().unwrap_or(1);
         let smoothed = Some(main).filter(|main| (2..=MAX_SMOOTHED).contains(main)).into_iter().collect();
-        Self { tried, confirmed, shown, folded, smoothed, main }
+        Self { tried, confirmed, shown, folded, smoothed, main, length: values.len() }
     }
 
     /// The season that folds keep in step with and errors are measured against: the shortest confirmed one of the
     /// calendar, else the shortest confirmed one, else the shortest tried one, else a single step.
     pub(super) fn main(&self) -> usize {
         self.main
+    }
+
+    /// The seasons that loess takes the series apart by, where it may.
+    fn decomposed(&self) -> Option<Vec<usize>> {
+        let carried = |steps: &usize| (2..=MAX_SMOOTHED).contains(steps);
+        let carried: Vec<usize> = self.shown.iter().copied().filter(carried).collect();
+        Some(carried).filter(|carried| !carried.is_empty() && self.length < LONG)
+    }
+
+    /// The season that is smoothed and the next longer one that holds it whole, each 1 for none.
+    fn paired(&self) -> (usize, usize) {
+        let season = self.smoothed.first().copied().unwrap_or(1);
+        let longer = |longer: &usize| season > 1 && *longer > season && longer.is_multiple_of(season);
+        (season, self.shown.iter().copied().find(longer).unwrap_or(1))
     }
 }
 
@@ -90,10 +108,10 @@ pub(super) fn seasons(window: &Window<'_>) -> Vec<Seasons> {
 pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     let all: Vec<usize> = (0..seasons.len()).collect();
     let mut pool = vec![Candidate::floor(Naive, all.clone()), Candidate::floor(Drift, all.clone())];
-    for (season, members) in by_season(seasons, |s| &s.tried) {
+    for (season, members) in grouped(seasons, |own| own.tried.clone()) {
         pool.push(Candidate::floor(SeasonalNaive { season }, members));
     }
-    for (season, members) in by_season(seasons, |s| &s.folded) {
+    for (season, members) in grouped(seasons, |own| own.folded.clone()) {
         let lookback = SeasonalMedian::MOST_CYCLES * season;
         pool.push(Candidate::learned(SeasonalMedian { season }, members, lookback));
     }
@@ -101,35 +119,21 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
         pool.push(Candidate::learned(Ets::new(trend, 1), all.clone(), LEVEL_LOOKBACK));
     }
     pool.push(Candidate::learned(Theta::dot(1), all.clone(), LEVEL_LOOKBACK));
-    for (season, members) in by_season(seasons, |s| &s.smoothed) {
+    for (season, members) in grouped(seasons, |own| own.smoothed.clone()) {
         let lookback = (SMOOTHED_PERIODS * season).max(LEVEL_LOOKBACK);
         pool.push(Candidate::learned(Theta::dot(season), members.clone(), lookback));
         for trend in [Trend::None, Trend::Damped] {
             pool.push(Candidate::learned(Ets::new(trend, season), members.clone(), lookback));
         }
     }
-    let mut decomposed: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
-    for (s, own) in seasons.iter().enumerate() {
-        let carried: Vec<usize> =
-            own.shown.iter().copied().filter(|steps| (2..=MAX_SMOOTHED).contains(steps)).collect();
-        if !carried.is_empty() {
-            decomposed.entry(carried).or_default().push(s);
-        }
+    for (carried, members) in grouped(seasons, Seasons::decomposed) {
+        pool.push(Candidate::learned(Mstl::new(&carried), members, usize::MAX));
     }
-    for (seasons, members) in decomposed {
-        pool.push(Candidate::learned(Mstl::new(&seasons), members, usize::MAX));
-    }
-    let mut paired: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
-    for (s, own) in seasons.iter().enumerate() {
-        let season = own.smoothed.first().copied().unwrap_or(1);
-        let longer = own.shown.iter().copied().find(|longer| season > 1 && *longer > season && longer % season == 0);
-        paired.entry((season, longer.unwrap_or(1))).or_default().push(s);
-    }
-    for ((season, longer), members) in paired {
+    for ((season, longer), members) in grouped(seasons, |own| [own.paired()]) {
         let lookback = (SMOOTHED_PERIODS * season.max(longer)).max(LEVEL_LOOKBACK);
         pool.push(Candidate::learned(Card::new(season, longer), members, lookback));
     }
-    for (season, members) in by_season(seasons, |s| &s.folded) {
+    for (season, members) in grouped(seasons, |own| own.folded.clone()) {
         pool.push(Candidate::learned(LowRankRidge { season }, members, usize::MAX));
     }
     let seasonal = (0..seasons.len()).filter(|&s| !seasons[s].folded.is_empty()).collect();
@@ -137,12 +141,15 @@ pub(super) fn candidates(seasons: &[Seasons]) -> Vec<Candidate> {
     pool
 }
 
-/// The series of each season, seasons rising.
-fn by_season(seasons: &[Seasons], of: impl Fn(&Seasons) -> &[usize]) -> BTreeMap<usize, Vec<usize>> {
-    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+/// The series of each key, keys rising.
+fn grouped<K: Ord, Keys: IntoIterator<Item = K>>(
+    seasons: &[Seasons],
+    keys: impl Fn(&Seasons) -> Keys,
+) -> BTreeMap<K, Vec<usize>> {
+    let mut members: BTreeMap<K, Vec<usize>> = BTreeMap::new();
     for (series, own) in seasons.iter().enumerate() {
-        for season in of(own) {
-            members.entry(*season).or_default().push(series);
+        for key in keys(own) {
+            members.entry(key).or_default().push(series);
         }
     }
     members

@@ -63,11 +63,9 @@ impl Run<'_> {
     /// What every series' picking folds say of every candidate and of every kind of blend.
     fn losses(&self) -> Result<Vec<Losses>, BacktestError> {
         let members: Vec<Vec<usize>> = self.pool.iter().map(|c| c.members.clone()).collect();
-        let newest = |s: usize| &self.folds[s].picking[..self.folds[s].picking.len().min(self.screen)];
-        let older = |s: usize| &self.folds[s].picking[self.folds[s].picking.len().min(self.screen)..];
-        let mut means = self.forecasts(&members, newest)?;
+        let mut means = self.forecasts(&members, |s| self.screening(s).0)?;
         let kept = self.screened(&members, &means);
-        for (candidate, rounds) in self.forecasts(&kept, older)?.into_iter().enumerate() {
+        for (candidate, rounds) in self.forecasts(&kept, |s| self.screening(s).1)?.into_iter().enumerate() {
             for mut round in rounds {
                 let own = |s: &usize| kept[candidate].binary_search(s).ok().and_then(|at| round[at].take());
                 means[candidate].push(members[candidate].iter().map(own).collect());
@@ -89,10 +87,16 @@ impl Run<'_> {
         Ok((0..self.folds.len()).into_par_iter().map(of_series).collect())
     }
 
+    /// A series' picking folds: the newest, which screen its candidates, and the others.
+    fn screening(&self, s: usize) -> (&[usize], &[usize]) {
+        let picking = &self.folds[s].picking;
+        picking.split_at(picking.len().min(self.screen))
+    }
+
     /// Of each candidate the members that its loss on the newest folds leaves a chance; naive families cost nothing and stay.
     fn screened(&self, members: &[Vec<usize>], means: &Means) -> Vec<Vec<usize>> {
         let of_series = |s: usize| -> Vec<Option<f64>> {
-            let ends = &self.folds[s].picking[..self.folds[s].picking.len().min(self.screen)];
+            let ends = self.screening(s).0;
             let loss = |candidate: usize| {
                 let at = members[candidate].binary_search(&s).ok()?;
                 let losses = ends

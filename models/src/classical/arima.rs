@@ -242,13 +242,8 @@ impl Fitted for FittedArima {
     }
 
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
-        let mut forecast = Forecast::empty(self.learned.len(), horizon, quantiles.clone());
-        for (s, learned) in self.learned.iter().enumerate() {
-            let Some(learned) = learned else { continue };
-            let (mean, spread) = learned.ahead(horizon.steps());
-            forecast.set_normal(s, &mean, |step| spread[step]);
-        }
-        Ok(forecast)
+        let ahead = |learned: &Option<Learned>| Some(learned.as_ref()?.ahead(horizon.steps()));
+        Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
     }
 }
 

@@ -125,18 +125,18 @@ impl Ces {
 }
 
 /// Numbers that statsforecast counts as estimated: the components of the state and the variance.
-fn estimated(form: CesForm) -> f64 {
+fn estimated(form: CesForm) -> usize {
     match form {
-        CesForm::None | CesForm::Simple => 3.0,
-        CesForm::Partial => 4.0,
-        CesForm::Full => 5.0,
+        CesForm::None | CesForm::Simple => 3,
+        CesForm::Partial => 4,
+        CesForm::Full => 5,
     }
 }
 
 /// Corrected Akaike criterion, up to a constant of the unit.
 fn aicc(form: CesForm, sse: f64, observed: f64) -> f64 {
-    let k = estimated(form);
-    observed * sse.max(NOTHING * observed).ln() + 2.0 * k + 2.0 * k * (k + 1.0) / (observed - k - 1.0)
+    let log_likelihood = -0.5 * observed * sse.max(NOTHING * observed).ln();
+    foreshadow_kernels::aicc(log_likelihood, observed, estimated(form))
 }
 
 impl Model for Ces {
@@ -175,13 +175,8 @@ impl Fitted for FittedCes {
     }
 
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
-        let mut forecast = Forecast::empty(self.learned.len(), horizon, quantiles.clone());
-        for (s, learned) in self.learned.iter().enumerate() {
-            let Some(learned) = learned else { continue };
-            let (mean, spread) = learned.ahead(horizon.steps());
-            forecast.set_normal(s, &mean, |step| spread[step]);
-        }
-        Ok(forecast)
+        let ahead = |learned: &Option<Learned>| Some(learned.as_ref()?.ahead(horizon.steps()));
+        Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
     }
 }
 

@@ -80,14 +80,12 @@ impl Fitted for FittedSeasonalMedian {
     }
 
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
-        let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
-        for (s, learned) in self.learned.iter().enumerate() {
-            if let Some(Learned { cycle, spread }) = learned {
-                let mean: Vec<f64> = cycle.iter().cycle().take(horizon.steps()).copied().collect();
-                forecast.set_normal(s, &mean, |_| *spread);
-            }
-        }
-        Ok(forecast)
+        let ahead = |learned: &Option<Learned>| {
+            let Learned { cycle, spread } = learned.as_ref()?;
+            let mean = cycle.iter().cycle().take(horizon.steps()).copied().collect();
+            Some((mean, vec![*spread; horizon.steps()]))
+        };
+        Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
     }
 }
 

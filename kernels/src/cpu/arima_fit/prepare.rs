@@ -2,16 +2,19 @@
 
 use crate::arima_fit::ArimaSeries;
 
-/// The series differenced, its gaps filled first.
-pub(crate) fn differenced(series: &ArimaSeries<'_>) -> Vec<f64> {
-    let mut values = filled(series.values, series.season);
-    for _ in 0..series.seasonal_differences {
-        difference(&mut values, series.season);
+impl ArimaSeries<'_> {
+    /// The series differenced, its gaps filled first.
+    pub fn differenced(&self) -> Vec<f64> {
+        let series = self;
+        let mut values = filled(series.values, series.season);
+        for _ in 0..series.seasonal_differences {
+            difference(&mut values, series.season);
+        }
+        for _ in 0..series.differences {
+            difference(&mut values, 1);
+        }
+        values
     }
-    for _ in 0..series.differences {
-        difference(&mut values, 1);
-    }
-    values
 }
 
 fn difference(values: &mut Vec<f64>, lag: usize) {
@@ -90,7 +93,7 @@ mod tests {
         let series = ArimaSeries { values: &values, differences: 1, seasonal_differences: 1, season: 3 };
         let carried = series.carried();
         assert_eq!(carried, [1.0, 0.0, 1.0, -1.0]);
-        let differenced = differenced(&series);
+        let differenced = series.differenced();
         assert_eq!(differenced.len(), 16);
         for (t, found) in differenced.iter().enumerate() {
             let before: f64 = carried.iter().enumerate().map(|(i, c)| c * values[t + 3 - i]).sum();

@@ -2,7 +2,6 @@
 
 use super::super::arima::{Filters, HALF, Half};
 use super::exact::{Each, sums};
-use super::prepare::differenced;
 use super::regression::Products;
 use super::solve::spd_solve;
 use super::transform;
@@ -81,7 +80,7 @@ struct Group {
 impl Group {
     fn pack(series: &[ArimaSeries<'_>], ladder: &Ladder) -> Self {
         let lane_of = |lane: usize| lane.min(series.len() - 1);
-        let data: Vec<Vec<f64>> = series.iter().map(differenced).collect();
+        let data: Vec<Vec<f64>> = series.iter().map(ArimaSeries::differenced).collect();
         let means: Vec<f64> = series
             .iter()
             .zip(&data)
@@ -284,7 +283,7 @@ fn score(group: &Group, order: ArmaOrder, ends: &[Descent], margin: f64, found: 
     for (lane, candidates) in found.iter_mut().enumerate() {
         let (n, mean) = (group.lengths[lane] as f64, group.means[lane]);
         let own = transform::coefficients(order, &free[lane]);
-        if !transform::clear_of_unit_circle(order, &own, margin) {
+        if !order.is_clear_of_unit_circle(&own, margin) {
             continue;
         }
         let mut add = |constant: bool, squares: f64| {

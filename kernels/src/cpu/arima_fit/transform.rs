@@ -112,22 +112,25 @@ fn for_blocks(order: ArmaOrder, mut work: impl FnMut(usize, usize, f64)) {
     }
 }
 
-/// Whether every root of each polynomial of two or more coefficients lies outside a circle of modulus `1 + margin`,
-/// the lag being the polynomial's own.
-pub(crate) fn clear_of_unit_circle(order: ArmaOrder, coefficients: &[f64], margin: f64) -> bool {
-    let mut clear = true;
-    for_blocks(order, |from, count, sign| {
-        let mut power = 1.0;
-        let scaled: Vec<f64> = coefficients[from..from + count]
-            .iter()
-            .map(|c| {
-                power *= 1.0 + margin;
-                sign * c * power
-            })
-            .collect();
-        clear &= count < 2 || is_stationary(&scaled);
-    });
-    clear
+impl ArmaOrder {
+    /// Whether every root of each polynomial of two or more coefficients lies outside a circle of modulus `1 + margin`,
+    /// the lag being the polynomial's own.
+    pub(crate) fn is_clear_of_unit_circle(self, coefficients: &[f64], margin: f64) -> bool {
+        let order = self;
+        let mut clear = true;
+        for_blocks(order, |from, count, sign| {
+            let mut power = 1.0;
+            let scaled: Vec<f64> = coefficients[from..from + count]
+                .iter()
+                .map(|c| {
+                    power *= 1.0 + margin;
+                    sign * c * power
+                })
+                .collect();
+            clear &= count < 2 || is_stationary(&scaled);
+        });
+        clear
+    }
 }
 
 /// Whether `1 - a₁B - …` has all its roots outside the unit circle: the recursion of [`block`] run back.
@@ -190,7 +193,7 @@ mod tests {
         let order = ArmaOrder { ar: 2, season: 1, ..ArmaOrder::default() };
         // (1 - 0.98B)(1 - 0.5B): a root at 1.0204.
         let near = [1.48, -0.49];
-        assert!(clear_of_unit_circle(order, &near, 0.01) && !clear_of_unit_circle(order, &near, 0.03));
+        assert!(order.is_clear_of_unit_circle(&near, 0.01) && !order.is_clear_of_unit_circle(&near, 0.03));
         let free = [3.0, -5.0];
         assert!(is_stationary(&coefficients(order, &free)));
     }

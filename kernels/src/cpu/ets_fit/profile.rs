@@ -162,7 +162,7 @@ impl Profile {
             let now = self.value_of(&sums, lane);
             let turn = &mut self.turns[lane];
             if let Some((before, share)) = turn.pending
-                && !(now <= before + 1e-12 * before.abs())
+                && (now.is_nan() || now > before + 1e-12 * before.abs())
             {
                 turn.retreats += 1;
                 turn.stuck = turn.retreats > MAX_RETREATS;
@@ -237,7 +237,8 @@ impl Profile {
             let after = self.divide();
             let mut keep = [0.0; LANES];
             for lane in 0..LANES {
-                let there = !(after[lane] > goal[lane]); // a NaN too
+                let short = after[lane] > goal[lane]; // false for a NaN
+                let there = !short;
                 reached[lane] |= !self.settled[lane] && stride[lane] > 0.0 && there;
                 let open = !self.settled[lane] && stride[lane] > 0.0 && !there;
                 self.settled[lane] = !open;

@@ -1,20 +1,5 @@
 use super::*;
-use crate::Panel;
-
-fn panel_of(series: &[Vec<f64>]) -> Panel {
-    let mut panel = Panel::new(1_000);
-    for (s, values) in series.iter().enumerate() {
-        panel.push(s.to_string(), 0, values);
-    }
-    panel
-}
-
-fn forecast(model: &Arima, series: &[Vec<f64>], steps: usize) -> (Vec<FitStatus>, Forecast) {
-    let panel = panel_of(series);
-    let fitted = model.fit(&panel.window(), 0).unwrap();
-    let forecast = fitted.predict(Horizon::new(steps).unwrap(), &Quantiles::standard()).unwrap();
-    (fitted.status().to_vec(), forecast)
-}
+use crate::check::{forecast, panel_of};
 
 /// About normal noise, mixed as SplitMix64 does: a model must not foresee it.
 fn noise(seed: usize) -> impl Fn(usize) -> f64 {
@@ -70,7 +55,7 @@ fn a_slope_goes_on() {
             level
         })
         .collect();
-    let panel = panel_of(&[walk.clone()]);
+    let panel = panel_of(std::slice::from_ref(&walk));
     let fitted = Arima::auto(1).learn(&panel.window());
     let parameters = fitted.parameters(0).unwrap();
     assert_eq!((parameters.differences, parameters.seasonal_differences), (1, 0));
@@ -87,7 +72,7 @@ fn a_gap_costs_little() {
         holed[t] = f64::NAN;
     }
     let model = Arima::seasonal([1, 0, 0], [0, 1, 1], 4);
-    let mut panel = panel_of(&[whole.clone()]);
+    let mut panel = panel_of(std::slice::from_ref(&whole));
     panel.push("gaps".into(), 0, &[&holed[..], &[0.0]].concat());
     // The window ends in the gap, where a scrape failed.
     let fitted = model.learn(&panel.window_until(|s| if s == 0 { 198 } else { 200 }));

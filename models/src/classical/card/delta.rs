@@ -1,6 +1,7 @@
 //! Delta: a series goes on by its own growth rates.
 
-use super::pretests::{Pretests, cycle_means, mean, places_differ, variance};
+use super::pretests::{Pretests, cycle_means, places_differ, variance};
+use crate::transform::mean;
 
 /// Squared changes of the means of whole seasons under this share of their variance: they wander.
 const MEANS_WANDER: f64 = 0.9;

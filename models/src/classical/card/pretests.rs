@@ -1,6 +1,7 @@
 //! What a series shows before anything is estimated of it.
 
 use super::CardSeasons;
+use crate::transform::mean;
 
 /// The 90 % points of the chi-squared distribution with one degree of freedom and of the normal one.
 const CHI_SQUARED: f64 = 2.705_543_454_095_414;
@@ -44,10 +45,6 @@ impl Pretests {
             changes,
         }
     }
-}
-
-pub(super) fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 pub(super) fn variance(values: &[f64]) -> f64 {

@@ -1,8 +1,9 @@
 //! Rho: a first-order autoregression with seasonal means, or a random walk where the data allow one.
 
 use super::prepare::Prepared;
-use super::pretests::{Pretests, mean};
+use super::pretests::Pretests;
 use super::regression::regress;
+use crate::transform::mean;
 
 /// Above this a first weight may be that of a random walk …
 const MAY_WALK: f64 = 0.5;

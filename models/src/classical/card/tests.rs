@@ -1,20 +1,6 @@
 use super::*;
 use crate::Panel;
-
-fn panel_of(series: &[Vec<f64>]) -> Panel {
-    let mut panel = Panel::new(3_600_000);
-    for (s, values) in series.iter().enumerate() {
-        panel.push(s.to_string(), 0, values);
-    }
-    panel
-}
-
-fn forecast(model: &dyn Model, series: &[Vec<f64>], steps: usize) -> (Vec<FitStatus>, Forecast) {
-    let panel = panel_of(series);
-    let fitted = model.fit(&panel.window(), 0).unwrap();
-    let forecast = fitted.predict(Horizon::new(steps).unwrap(), &Quantiles::standard()).unwrap();
-    (fitted.status().to_vec(), forecast)
-}
+use crate::check::forecast;
 
 fn models(season: usize, longer: usize) -> [Box<dyn Model>; 3] {
     [Box::new(Delta::new(season, longer)), Box::new(Rho::new(season, longer)), Box::new(Card::new(season, longer))]

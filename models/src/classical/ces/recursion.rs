@@ -134,7 +134,7 @@ pub(super) fn learn(own: &Prepared, best: Option<FormFit>) -> Result<Learned, Fi
         bounds: (own.range.0 - room, own.range.1 + room),
         unseen: own.unseen,
         state,
-        spread: (sse / (n - estimated(fit.form) - 1.0)).sqrt(),
+        spread: (sse / (n - estimated(fit.form) as f64 - 1.0)).sqrt(),
     };
     let (mean, spread) = learned.unbounded(2 * own.season);
     let within = mean.iter().all(|mean| (learned.bounds.0..=learned.bounds.1).contains(mean));

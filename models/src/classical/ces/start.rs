@@ -9,7 +9,7 @@ use crate::FitStatus;
 /// Steps whose mean starts the level of a form without a season.
 const FIRST: usize = 10;
 /// Observations more than estimates that the corrected criterion asks for.
-const FREEDOM: f64 = 2.0;
+const FREEDOM: usize = 2;
 
 /// A series ready to be fitted.
 pub(super) struct Prepared {
@@ -41,7 +41,7 @@ pub(super) fn prepare(values: &[f64], model: &Ces) -> Result<Prepared, FitStatus
     }
     let form = model.form.unwrap_or(CesForm::None);
     let cycles = if form == CesForm::None { 0 } else { 2 * season.max(2) };
-    let needed = (estimated(form) + FREEDOM) as usize;
+    let needed = estimated(form) + FREEDOM;
     if count < needed.max(cycles) || seen.len() < cycles {
         return Err(FitStatus::TooShort { observed: count, needed: needed.max(cycles) });
     }
@@ -74,7 +74,7 @@ impl Prepared {
     pub(super) fn may_be(&self, form: CesForm) -> bool {
         let asked = self.form.is_none_or(|own| own == form);
         let seasonal = form != CesForm::None;
-        asked && (!seasonal || self.places.is_some()) && self.observed >= estimated(form) + FREEDOM
+        asked && (!seasonal || self.places.is_some()) && self.observed >= (estimated(form) + FREEDOM) as f64
     }
 
     /// Where the form starts, as the kernel takes it.

@@ -1,20 +1,6 @@
 use super::*;
 use crate::Panel;
-
-fn panel_of(series: &[Vec<f64>]) -> Panel {
-    let mut panel = Panel::new(1_000);
-    for (s, values) in series.iter().enumerate() {
-        panel.push(s.to_string(), 0, values);
-    }
-    panel
-}
-
-fn forecast(model: Ces, series: &[Vec<f64>], steps: usize) -> (Vec<FitStatus>, Forecast) {
-    let panel = panel_of(series);
-    let fitted = model.fit(&panel.window(), 0).unwrap();
-    let forecast = fitted.predict(Horizon::new(steps).unwrap(), &Quantiles::standard()).unwrap();
-    (fitted.status().to_vec(), forecast)
-}
+use crate::check::{forecast, panel_of};
 
 /// A season of four on a slope, with a disturbance that hardly repeats.
 fn wave(steps: usize, base: f64, slope: f64) -> Vec<f64> {
@@ -158,9 +144,9 @@ fn a_season_goes_on_through_gaps_and_past_the_end() {
 #[test]
 fn a_series_does_not_depend_on_its_neighbours() {
     let series: Vec<_> = (0..150).map(|s| wave(60 + s % 7, 20.0 + s as f64, 0.01 * s as f64)).collect();
-    let together = forecast(Ces::auto(4), &series, 5).1;
+    let together = forecast(&Ces::auto(4), &series, 5).1;
     for s in [0, 63, 64, 149] {
-        let alone = forecast(Ces::auto(4), &series[s..=s], 5).1;
+        let alone = forecast(&Ces::auto(4), &series[s..=s], 5).1;
         assert_eq!((alone.mean(0), alone.quantile(0, 2)), (together.mean(s), together.quantile(s, 2)), "{s}");
     }
 }
@@ -169,7 +155,7 @@ fn a_series_does_not_depend_on_its_neighbours() {
 fn what_cannot_be_fitted_says_why() {
     let huge: Vec<f64> = (0..40).map(|t| if t % 2 == 0 { 1e308 } else { -1e308 }).collect();
     let series = [vec![7.0; 40], vec![1.0, 2.0, 1.5], huge, vec![f64::NAN; 3], wave(7, 9.0, 0.0)];
-    let (status, ahead) = forecast(Ces::new(CesForm::Simple, 4), &series, 3);
+    let (status, ahead) = forecast(&Ces::new(CesForm::Simple, 4), &series, 3);
     assert_eq!(status[0], FitStatus::Constant);
     assert_eq!((ahead.mean(0), ahead.quantile(0, 0)), (&[7.0; 3][..], &[7.0; 3][..]));
     assert_eq!(status[1], FitStatus::TooShort { observed: 3, needed: 8 });
@@ -185,7 +171,7 @@ fn what_cannot_be_fitted_says_why() {
 fn what_repeats_without_error_is_repeated() {
     for base in [0.0, 20.0, 1e9] {
         let season: Vec<f64> = (0..64).map(|t| base + [1.0, 5.0, 2.0, 9.0][t % 4]).collect();
-        let (status, ahead) = forecast(Ces::auto(4), std::slice::from_ref(&season), 4);
+        let (status, ahead) = forecast(&Ces::auto(4), std::slice::from_ref(&season), 4);
         assert_eq!(status, [FitStatus::Fitted]);
         for step in 0..4 {
             // The start of a pair is not that of one at rest, which the passes forget but for some parts in 10^4.
@@ -216,7 +202,7 @@ fn odd_numbers_bring_no_nan_and_stay_bounded() {
     ];
     for form in CesForm::ALL.into_iter().map(Some).chain([None]) {
         for season in [1, 4, 7, 29, 500] {
-            let (status, ahead) = forecast(Ces { form, season }, &series, 300);
+            let (status, ahead) = forecast(&Ces { form, season }, &series, 300);
             for s in 0..series.len() {
                 if !status[s].is_usable() {
                     assert!(ahead.mean(s).iter().all(|v| v.is_nan()), "{form:?} {season} {s}");

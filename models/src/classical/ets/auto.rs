@@ -172,8 +172,7 @@ fn place_of(form: EtsForm, own: &EtsParameters, Prepared { centre, scale }: Prep
 
 /// What AICc adds to the deviance for the unknowns and the variance.
 fn cost(form: EtsForm, observed: f64) -> f64 {
-    let k = form.unknowns() as f64 + 1.0;
-    2.0 * k + 2.0 * k * (k + 1.0) / (observed - k - 1.0)
+    foreshadow_kernels::aicc(0.0, observed, form.unknowns() + 1)
 }
 
 impl Model for AutoEts {
@@ -213,12 +212,10 @@ impl Fitted for FittedAutoEts {
     }
 
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
-        let mut forecast = Forecast::empty(self.best.len(), horizon, quantiles.clone());
-        for (s, best) in self.best.iter().enumerate() {
-            let Some(Best { form, learned, .. }) = best else { continue };
-            let (mean, spread) = learned.ahead(*form, horizon.steps());
-            forecast.set_normal(s, &mean, |step| spread[step]);
-        }
-        Ok(forecast)
+        let ahead = |best: &Option<Best>| {
+            let Best { form, learned, .. } = best.as_ref()?;
+            Some(learned.ahead(*form, horizon.steps()))
+        };
+        Ok(Forecast::normal(horizon, quantiles, self.best.iter().map(ahead)))
     }
 }

@@ -1,20 +1,5 @@
 use super::*;
-use crate::Panel;
-
-fn window_of(series: &[Vec<f64>]) -> Panel {
-    let mut panel = Panel::new(1_000);
-    for (s, values) in series.iter().enumerate() {
-        panel.push(s.to_string(), 0, values);
-    }
-    panel
-}
-
-fn forecast(model: &Ets, series: &[Vec<f64>], steps: usize) -> (Vec<FitStatus>, Forecast) {
-    let panel = window_of(series);
-    let fitted = model.fit(&panel.window(), 0).unwrap();
-    let forecast = fitted.predict(Horizon::new(steps).unwrap(), &Quantiles::standard()).unwrap();
-    (fitted.status().to_vec(), forecast)
-}
+use crate::check::{forecast, panel_of};
 
 /// A season of four on a slope, with a disturbance that never repeats.
 fn wave(steps: usize, slope: f64) -> Vec<f64> {
@@ -118,7 +103,7 @@ fn a_season_that_multiplies_grows_with_the_level() {
     let truth = |t: usize| (50.0 + t as f64) * season[t % 4];
     let values: Vec<f64> = (0..80).map(|t| truth(t) * (1.0 + 0.002 * ((t * t) as f64 * 0.7).sin())).collect();
     let model = Ets::of(EtsForm::multiplicative(Trend::Additive, 4));
-    let panel = window_of(&[values]);
+    let panel = panel_of(&[values]);
     let fitted = model.learn(&panel.window());
     let own = fitted.parameters(0).unwrap();
     assert!((own.season.iter().sum::<f64>() - 4.0).abs() < 1e-12, "{own:?}");
@@ -224,7 +209,7 @@ fn traffic(steps: usize, s: u64) -> Vec<f64> {
 #[test]
 fn the_automatic_choice_is_the_likeliest_of_all_forms() {
     let series: Vec<_> = (0..6).map(|s| traffic(96, s)).collect();
-    let panel = window_of(&series);
+    let panel = panel_of(&series);
     let auto = AutoEts { season: 8 }.learn(&panel.window());
     let aicc = |s: usize, form: EtsForm, own: &EtsParameters| {
         let k = form.unknowns() as f64 + 1.0;
@@ -258,7 +243,7 @@ fn no_form_forecasts_without_bound() {
     let perfect: Vec<f64> = (0..60).map(|t| [1.0, 5.0, 2.0, 9.0][t % 4]).collect();
     let series =
         [spike, offset, falling, rising, wild, near_zero, perfect, vec![f64::NAN; 4], vec![2.0; 30], vec![1.0, 2.0]];
-    let panel = window_of(&series);
+    let panel = panel_of(&series);
     let models = EtsForm::admissible(4).into_iter().map(|form| Box::new(Ets::of(form)) as Box<dyn Model>);
     for model in models.chain([Box::new(AutoEts { season: 4 }) as Box<dyn Model>]) {
         let fitted = model.fit(&panel.window(), 0).unwrap();
@@ -270,7 +255,7 @@ fn no_form_forecasts_without_bound() {
         assert!(matches!(fitted.status()[9], FitStatus::TooShort { .. }));
         // Each is alone what it is among the others, to the bit.
         for s in 0..series.len() {
-            let alone = window_of(&series[s..=s]);
+            let alone = panel_of(&series[s..=s]);
             let alone = model.fit(&alone.window(), 0).unwrap();
             let own = alone.predict(Horizon::new(30).unwrap(), &Quantiles::standard()).unwrap();
             let same = own.mean(0).iter().zip(ahead.mean(s)).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan());

@@ -1,19 +1,5 @@
 use super::*;
-
-fn panel_of(series: &[Vec<f64>]) -> Panel {
-    let mut panel = Panel::new(1_000);
-    for (s, values) in series.iter().enumerate() {
-        panel.push(s.to_string(), 0, values);
-    }
-    panel
-}
-
-fn forecast(model: &Mstl, series: &[Vec<f64>], steps: usize) -> (Vec<FitStatus>, Forecast) {
-    let panel = panel_of(series);
-    let fitted = model.fit(&panel.window(), 0).unwrap();
-    let forecast = fitted.predict(Horizon::new(steps).unwrap(), &Quantiles::standard()).unwrap();
-    (fitted.status().to_vec(), forecast)
-}
+use crate::check::{forecast, panel_of};
 
 /// A short season and a long one, which add up.
 fn truth(t: usize) -> f64 {

@@ -66,12 +66,8 @@ fn aicc(values: &[f64], parameters: &EtsParameters) -> f64 {
         slope = drift + smoothing.beta * error;
     }
     // Level and its weight, slope and its weight, damping; and the errors' spread.
-    let unknowns = 3.0 + if smoothing.beta > 0.0 { 2.0 } else { 0.0 } + if smoothing.phi < 1.0 { 1.0 } else { 0.0 };
-    let left = observed - unknowns - 1.0;
-    if left <= 0.0 {
-        return f64::INFINITY;
-    }
-    observed * f64::ln(square) + 2.0 * unknowns + 2.0 * unknowns * (unknowns + 1.0) / left
+    let unknowns = 3 + if smoothing.beta > 0.0 { 2 } else { 0 } + usize::from(smoothing.phi < 1.0);
+    foreshadow_kernels::aicc(-0.5 * observed * f64::ln(square), observed, unknowns)
 }
 
 #[cfg(test)]

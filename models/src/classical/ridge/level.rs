@@ -1,6 +1,7 @@
 //! How a factor's score moves from period to period: three beliefs compete by leave-one-out error.
 
 use super::loo::{Averaged, average, path};
+use crate::transform::mean;
 
 /// Intercept, distance from the recent mean, last change, and the cycle's two distances.
 const FEATURES: usize = 5;
@@ -109,8 +110,4 @@ fn features(seen: &[f64], cycle: Option<usize>, scale: f64) -> [f64; FEATURES] {
 /// The periods at the cycle's same place as period `k`, the newest first, at most [`TURNS`] of them.
 pub(super) fn same_place(k: usize, cycle: usize) -> impl Iterator<Item = usize> {
     (1..=TURNS).map_while(move |turn| k.checked_sub(turn * cycle))
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }

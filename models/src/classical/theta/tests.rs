@@ -1,22 +1,7 @@
 use super::*;
-use crate::Panel;
+use crate::check::{forecast, panel_of};
 
 const FORMS: [ThetaForm; 4] = [ThetaForm::Stm, ThetaForm::Otm, ThetaForm::Dstm, ThetaForm::Dotm];
-
-fn window_of(series: &[Vec<f64>]) -> Panel {
-    let mut panel = Panel::new(1_000);
-    for (s, values) in series.iter().enumerate() {
-        panel.push(s.to_string(), 0, values);
-    }
-    panel
-}
-
-fn forecast(model: Theta, series: &[Vec<f64>], steps: usize) -> (Vec<FitStatus>, Forecast) {
-    let panel = window_of(series);
-    let fitted = model.fit(&panel.window(), 0).unwrap();
-    let forecast = fitted.predict(Horizon::new(steps).unwrap(), &Quantiles::standard()).unwrap();
-    (fitted.status().to_vec(), forecast)
-}
 
 /// A season of four on a slope, with a disturbance that hardly repeats.
 fn wave(steps: usize, base: f64, slope: f64) -> Vec<f64> {
@@ -112,7 +97,7 @@ fn no_peer_fits_better() {
         let (model, values) = (Theta::new(form, 4), wave(44, base, 0.2));
         let Prepared { values: left, unit, season } = prepared(model, &values);
         assert_eq!(matches!(season, ThetaSeason::Added(_)), base < 0.0, "{base}");
-        let learned = model.learn(&window_of(std::slice::from_ref(&values)).window());
+        let learned = model.learn(&panel_of(std::slice::from_ref(&values)).window());
         let learned = learned.learned[0].as_ref().unwrap();
         let freedom = (44 - UNCOUNTED - unknowns(form)) as f64;
         let divisor = left.iter().map(|v| v.abs()).sum::<f64>() / 44.0;
@@ -132,7 +117,7 @@ fn a_season_and_a_slope_go_on_through_gaps() {
         for gaps in [&[][..], &[1, 9, 10, 11, 12, 50, 51, 86, 87, 88, 89]] {
             let mut values = wave(90, -20.0, 0.5); // of both signs, so its season is a sum
             gaps.iter().for_each(|&t| values[t] = f64::NAN);
-            let (status, ahead) = forecast(Theta::new(form, 4), &[values], 8);
+            let (status, ahead) = forecast(&Theta::new(form, 4), &[values], 8);
             assert_eq!(status, [FitStatus::Fitted]);
             for (step, mean) in ahead.mean(0).iter().enumerate() {
                 let t = 90 + step;
@@ -153,7 +138,7 @@ fn a_gap_at_the_end_is_a_longer_way_ahead() {
     let values = wave(60, 100.0, 0.3);
     let mut open = values.clone();
     open.extend([f64::NAN; 3]);
-    let mut panel = window_of(std::slice::from_ref(&values));
+    let mut panel = panel_of(std::slice::from_ref(&values));
     panel.push("later".into(), 0, &[&values[..], &[f64::NAN, f64::NAN, 1.0]].concat());
     for form in [ThetaForm::Stm, ThetaForm::Otm] {
         let fitted = Theta::new(form, 1).learn(&panel.window_until(|s| 60 + 2 * s));
@@ -169,7 +154,7 @@ fn offset_scale_and_sign_change_the_unit_alone() {
     let plain: Vec<f64> = (0..60).map(|t| 0.1 * f64::from(t) + f64::from((t * t * 7) % 11)).collect();
     let shifted: Vec<f64> = plain.iter().map(|v| 1e9 - 3.0 * v).collect();
     for form in FORMS {
-        let (status, ahead) = forecast(Theta::new(form, 1), &[plain.clone(), shifted.clone()], 4);
+        let (status, ahead) = forecast(&Theta::new(form, 1), &[plain.clone(), shifted.clone()], 4);
         assert_eq!(status, [FitStatus::Fitted, FitStatus::Fitted]);
         for step in 0..4 {
             let expected = 1e9 - 3.0 * ahead.mean(0)[step];
@@ -185,7 +170,7 @@ fn what_cannot_be_fitted_says_why() {
     let hole: Vec<f64> = (0..80).map(|t| if t % 4 == 2 { f64::NAN } else { [9.0, 1.0, 0.0, 5.0][t % 4] }).collect();
     let huge: Vec<f64> = (0..40).map(|t| if t % 2 == 0 { 1e308 } else { -1e308 }).collect();
     let series = [constant, tiny, hole, huge, vec![f64::NAN; 3], wave(40, 50.0, 0.0)];
-    let (status, ahead) = forecast(Theta::dot(4), &series, 3);
+    let (status, ahead) = forecast(&Theta::dot(4), &series, 3);
     assert_eq!(status[0], FitStatus::Constant);
     assert_eq!((ahead.mean(0), ahead.quantile(0, 0)), (&[7.0; 3][..], &[7.0; 3][..]));
     assert_eq!(status[1], FitStatus::TooShort { observed: 3, needed: 8 });
@@ -193,7 +178,7 @@ fn what_cannot_be_fitted_says_why() {
     assert_eq!((&status[3], &status[4]), (&FitStatus::NotConverged, &FitStatus::NoData));
     assert!((1..5).all(|s| ahead.mean(s).iter().all(|v| v.is_nan())));
     // The last one is what it is alone, to the bit.
-    let alone = forecast(Theta::dot(4), &series[5..], 3).1;
+    let alone = forecast(&Theta::dot(4), &series[5..], 3).1;
     assert_eq!(alone.mean(0), ahead.mean(5));
     assert_eq!(alone.quantile(0, 3), ahead.quantile(5, 3));
 }
@@ -201,9 +186,9 @@ fn what_cannot_be_fitted_says_why() {
 #[test]
 fn a_series_does_not_depend_on_its_place() {
     let series: Vec<_> = (0..150).map(|s| wave(60 + s % 7, 20.0 + s as f64, 0.01 * s as f64)).collect();
-    let together = forecast(Theta::dot(4), &series, 5).1;
+    let together = forecast(&Theta::dot(4), &series, 5).1;
     for s in [0, 63, 64, 149] {
-        let alone = forecast(Theta::dot(4), &series[s..=s], 5).1;
+        let alone = forecast(&Theta::dot(4), &series[s..=s], 5).1;
         assert_eq!((alone.mean(0), alone.quantile(0, 2)), (together.mean(s), together.quantile(s, 2)), "{s}");
     }
 }
@@ -215,7 +200,7 @@ fn what_repeats_without_error_is_repeated() {
     let line: Vec<f64> = (0..32).map(|t| 5.0 + 0.5 * f64::from(t)).collect();
     for form in FORMS {
         let series = [season.clone(), around_zero.clone()];
-        let (status, ahead) = forecast(Theta::new(form, 4), &series, 4);
+        let (status, ahead) = forecast(&Theta::new(form, 4), &series, 4);
         assert_eq!(status, [FitStatus::Fitted, FitStatus::Fitted], "{form:?}");
         for step in 0..4 {
             for (s, values) in series.iter().enumerate() {
@@ -224,7 +209,7 @@ fn what_repeats_without_error_is_repeated() {
             }
         }
     }
-    let (status, ahead) = forecast(Theta::new(ThetaForm::Otm, 1), &[line], 2);
+    let (status, ahead) = forecast(&Theta::new(ThetaForm::Otm, 1), &[line], 2);
     assert_eq!(status, [FitStatus::Fitted]);
     assert!((ahead.mean(0)[1] - 21.5).abs() < 1e-4, "{:?}", ahead.mean(0)); // f32 holds a value to 1e-7 of its spread
 }
@@ -240,7 +225,7 @@ fn huge_numbers_bring_no_nan() {
     let series = [spiked(20, 1e30), spiked(59, 1e30), spiked(0, -1e30), tall, spiked(30, 0.0)];
     for form in FORMS {
         for season in [1, 4, 7, 40] {
-            let (status, ahead) = forecast(Theta::new(form, season), &series, 50);
+            let (status, ahead) = forecast(&Theta::new(form, season), &series, 50);
             for s in 0..series.len() {
                 assert!(status[s].is_usable() && ahead.is_finite(s), "{form:?} {season} {s}: {:?}", status[s]);
                 let most = series[s].iter().fold(0.0, |most: f64, v| most.max(v.abs()));
