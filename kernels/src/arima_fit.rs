@@ -179,8 +179,10 @@ pub fn arima_screen(
 
 /// Maximises the exact Gaussian likelihood of one series, begun from a candidate of its screen.
 ///
-/// The constant and the variance are profiled out; the rest follows by a damped Gauss-Newton search. Derivatives of the
-/// likelihood and of the innovations are central differences of filters that run side by side. Gaps are filled unless
+/// The constant and the variance are profiled out; the rest follows by a damped Gauss-Newton search. A model of up to
+/// five coefficients a side without a season is searched by a likelihood that projects on what came before the first
+/// step, which costs a few passes over the series with its gradient; where it ends a filter has to agree. Otherwise
+/// derivatives of the likelihood and of the innovations are central differences of filters that run side by side. Gaps are filled unless
 /// the effort is full; they are too for a first way up, and for the search of a season so long that its covariance would
 /// take seconds.
 pub fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {

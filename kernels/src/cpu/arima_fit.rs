@@ -28,7 +28,7 @@ use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, A
 /// thousands.
 const SPAN: f64 = 3e-5;
 /// Nats by which a filter may differ from the likelihood by what came before the first step.
-const AGREED: f64 = 1e-5;
+const AGREED: f64 = 1e-4;
 /// Cells of covariance that a look at a series with gaps may go through; a longer season is searched with its gaps
 /// filled, and its likelihood and state there are the filter's.
 const SEARCHED: usize = 30_000_000;
@@ -43,7 +43,19 @@ pub(crate) fn arima_screen(
     keep: usize,
 ) -> Vec<Vec<ArimaCandidate>> {
     let ladder = Ladder::new(orders);
-    series.par_chunks(HALF).flat_map_iter(|group| screen::screen(group, &ladder, margin, keep)).collect()
+    // Series that are as long as each other once differenced lie side by side: no step of theirs is worked on in vain.
+    let mut sorted: Vec<usize> = (0..series.len()).collect();
+    sorted.sort_by_key(|&s| series[s].values.len().saturating_sub(series[s].lost_steps()));
+    let screened: Vec<_> = sorted
+        .par_chunks(HALF)
+        .flat_map_iter(|group| {
+            let own: Vec<ArimaSeries<'_>> = group.iter().map(|&s| series[s]).collect();
+            screen::screen(&own, &ladder, margin, keep)
+        })
+        .collect();
+    let mut found = vec![Vec::new(); series.len()];
+    sorted.into_iter().zip(screened).for_each(|(s, candidates)| found[s] = candidates);
+    found
 }
 
 /// See [`crate::arima_fit`].
@@ -56,18 +68,21 @@ pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, ef
         ArimaEffort::Rank { margin } => order.is_clear_of_unit_circle(&transform::coefficients(order, free), margin),
         _ => true,
     };
-    let mut end = filled.top(order, &start, effort, usable);
+    let (mut end, known) = filled.top(series, order, &start, effort, usable);
     // A search that is there to be compared spares the matrices that a gap asks for.
     let in_full = series.values.iter().any(|v| v.is_nan()) && effort == ArimaEffort::Full;
     let size = order.ar_reach().max(order.ma_reach() + 1) + series.lost_steps();
     let searched = in_full && size * size * series.values.len() <= SEARCHED;
     let gaps = Data::with_gaps(series, constant);
     if searched {
-        let near = search::minimise(&end.free, effort, usable, |free| gaps.look(order, free));
+        let near = search::minimise(&end.free, effort, usable, |free, _| gaps.look(order, free));
         end = search::End { evaluations: end.evaluations + near.evaluations, ..near };
     }
     let coefficients = transform::coefficients(order, &end.free);
-    let likelihood = if in_full { &gaps } else { &filled }.likelihood(series, order, &coefficients);
+    let likelihood = match known {
+        Some(known) if !in_full => known,
+        _ => if in_full { &gaps } else { &filled }.likelihood(series, order, &coefficients),
+    };
     let parameters = order.coefficients() + 1 + usize::from(constant);
     ArimaFit {
         order,
@@ -137,26 +152,28 @@ impl<'a> Data<'a> {
         ArimaLikelihood { observed: observed[0] as usize, squares, logs: sums.logs[0], constant, state, tail }
     }
 
-    /// Where a search from a start ends.
+    /// Where a search from a start ends, and the likelihood there if it is known.
     fn top(
         &self,
+        series: &ArimaSeries<'_>,
         order: ArmaOrder,
         start: &[f64],
         effort: ArimaEffort,
         usable: impl Fn(&[f64]) -> bool + Copy,
-    ) -> search::End {
-        if self.gaps.is_none() && Presample::fits(order) {
-            let mut presample = Presample::new(&self.differenced, self.constant);
-            let end = search::minimise(start, effort, usable, |free| presample.look(order, free));
-            let rows: Vec<[f64; 1]> = transform::coefficients(order, &end.free).iter().map(|c| [*c]).collect();
-            let (sums, observed) = self.sums(order, &rows, None);
-            let filtered = -log_likelihood(observed[0], self.profile(&sums, 0).0, sums.logs[0]);
-            // Roots of a moving average that crowd on the circle make squares of which little is left.
-            if (filtered - end.value).abs() < AGREED {
-                return end;
-            }
+    ) -> (search::End, Option<ArimaLikelihood>) {
+        let wide = |start: &[f64]| search::minimise(start, effort, usable, |free, _| self.look(order, free));
+        if self.gaps.is_some() || !Presample::fits(order) {
+            return (wide(start), None);
         }
-        search::minimise(start, effort, usable, |free| self.look(order, free))
+        let mut presample = Presample::new(&self.differenced, self.constant);
+        let end = search::minimise(start, effort, usable, |free, curved| presample.look(order, free, curved));
+        let filtered = self.likelihood(series, order, &transform::coefficients(order, &end.free));
+        // Roots of a moving average that crowd on the circle make squares of which little is left.
+        let agreed = (filtered.log_likelihood() + end.value).abs() < AGREED;
+        if agreed && (end.converged || effort != ArimaEffort::Full) {
+            return (end, Some(filtered));
+        }
+        (wide(&end.free), None)
     }
 
     /// The negative log-likelihood at free numbers, its gradient and about its curvature: central differences, many

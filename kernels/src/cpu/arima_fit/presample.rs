@@ -82,20 +82,20 @@ impl Presample {
 
     /// Room for a series that has been differenced and centred.
     pub(super) fn new(values: &[f64], constant: bool) -> Self {
-        let room = || vec![0.0; PAD + values.len().next_multiple_of(4) + PAD];
+        let room = || vec![0.0; PAD + values.len().next_multiple_of(16) + PAD];
         let mut y = room();
         y[PAD..PAD + values.len()].copy_from_slice(values);
         let [z, ones, e, c, w, h, g] = std::array::from_fn(|_| room());
         Self { steps: values.len(), constant, y, z, ones, e, c, w, h, g, kept: 0 }
     }
 
-    /// The negative log-likelihood at free numbers, its gradient and the curvature of its squares.
-    pub(super) fn look(&mut self, order: ArmaOrder, free: &[f64]) -> Look {
-        Arch::new().dispatch(At { presample: self, order, free })
+    /// The negative log-likelihood at free numbers, its gradient and, where asked for, the curvature of its squares.
+    pub(super) fn look(&mut self, order: ArmaOrder, free: &[f64], curved: bool) -> Look {
+        Arch::new().dispatch(At { presample: self, order, free, curved })
     }
 
     #[inline(always)]
-    fn run<const FMA: bool>(&mut self, order: ArmaOrder, free: &[f64]) -> Look {
+    fn run<const FMA: bool>(&mut self, order: ArmaOrder, free: &[f64], curved: bool) -> Look {
         let coefficients = transform::coefficients(order, free);
         let (ar, ma) = coefficients.split_at(order.ar);
         let fill = |taps: &[f64]| std::array::from_fn(|i| taps.get(i).copied().unwrap_or(0.0));
@@ -115,7 +115,7 @@ impl Presample {
         }
         let mut before = self.before::<FMA>(model.reach, &stationary.before());
         self.smooth::<FMA>(&before);
-        before.squares += correlate::<FMA>(&self.e, &self.e, 0, self.steps)[0];
+        before.squares += total::<FMA>(&self.e, &self.e, self.steps);
         match model.order.ma {
             0 => self.divide_again::<FMA, 0>(&model),
             1 => self.divide_again::<FMA, 1>(&model),
@@ -127,7 +127,7 @@ impl Presample {
         let n = self.steps as f64;
         let weight = n / before.squares.max(f64::MIN_POSITIVE);
         let mut gradient = self.slopes::<FMA>(&model, &before, weight);
-        let mut curvature = self.products::<FMA>(&model, &before, weight);
+        let mut curvature = if curved { self.products::<FMA>(&model, &before, weight) } else { Vec::new() };
         let (by_phi, by_theta) = stationary.pull_back::<FMA>(&before.slopes(model.reach, weight));
         let through = by_phi[..order.ar].iter().chain(&by_theta[1..=order.ma]);
         gradient.iter_mut().zip(through).for_each(|(slope, more)| *slope += more);
@@ -201,8 +201,8 @@ impl Presample {
         if self.constant {
             of_ones = correlate::<FMA>(h, &self.c, 0, kept);
             let ones = on_root(&of_ones);
-            left = correlate::<FMA>(&self.c, &self.c, 0, self.steps)[0] - dot(&ones, &ones);
-            let cross = correlate::<FMA>(&self.e, &self.c, 0, self.steps)[0] - dot(&on_root(&first), &ones);
+            left = total::<FMA>(&self.c, &self.c, self.steps) - dot(&ones, &ones);
+            let cross = total::<FMA>(&self.e, &self.c, self.steps) - dot(&on_root(&first), &ones);
             constant = if left > 0.0 { cross / left } else { 0.0 };
         }
         let right: [f64; REACH] = std::array::from_fn(|i| first[i] - constant * of_ones[i]);
@@ -367,6 +367,7 @@ struct At<'a> {
     presample: &'a mut Presample,
     order: ArmaOrder,
     free: &'a [f64],
+    curved: bool,
 }
 
 impl WithSimd for At<'_> {
@@ -375,9 +376,9 @@ impl WithSimd for At<'_> {
     #[inline(always)]
     fn with_simd<V: Simd>(self, _simd: V) -> Look {
         if V::IS_SCALAR {
-            self.presample.run::<false>(self.order, self.free)
+            self.presample.run::<false>(self.order, self.free, self.curved)
         } else {
-            self.presample.run::<true>(self.order, self.free)
+            self.presample.run::<true>(self.order, self.free, self.curved)
         }
     }
 }
@@ -398,34 +399,59 @@ fn divided<const FMA: bool, const TAPS: usize>(input: f64, theta: &[f64; REACH],
     sum
 }
 
-/// `out[t] = in[t] - Σ φ[j] in[t - j]`.
+/// `out[t] = in[t] - Σ φ[j] in[t - j]`, and zeros past the last step.
 #[inline(always)]
 fn multiply<const FMA: bool>(input: &[f64], output: &mut [f64], phi: &[f64; REACH], steps: usize) {
-    let rows: [&[f64]; LAGS] = std::array::from_fn(|lag| &input[PAD - lag..][..steps]);
-    for (t, out) in output[PAD..][..steps].iter_mut().enumerate() {
+    let padded = steps.next_multiple_of(4);
+    let rows: [&[[f64; 4]]; LAGS] = std::array::from_fn(|lag| input[PAD - lag..][..padded].as_chunks().0);
+    let (out, _) = output[PAD..][..padded].as_chunks_mut::<4>();
+    for (t, out) in out.iter_mut().enumerate() {
         let mut sum = rows[0][t];
         for j in 0..REACH {
-            sum = fused::<FMA>(-phi[j], rows[j + 1][t], sum);
+            let past = rows[j + 1][t];
+            for w in 0..4 {
+                sum[w] = fused::<FMA>(-phi[j], past[w], sum[w]);
+            }
         }
         *out = sum;
     }
+    output[PAD + steps..PAD + padded].fill(0.0);
 }
 
 /// `Σ a[s] b[s + from + lag]` for six lags.
 #[inline(always)]
 fn correlate<const FMA: bool>(a: &[f64], b: &[f64], from: usize, steps: usize) -> [f64; LAGS] {
     let steps = steps.next_multiple_of(4);
-    let a = &a[PAD..][..steps];
-    let rows: [&[f64]; LAGS] = std::array::from_fn(|lag| &b[PAD + from + lag..][..steps]);
+    let (a, _) = a[PAD..][..steps].as_chunks::<4>();
+    let rows: [&[[f64; 4]]; LAGS] = std::array::from_fn(|lag| b[PAD + from + lag..][..steps].as_chunks().0);
     let mut sums = [[0.0; 4]; LAGS];
-    for s in (0..steps).step_by(4) {
+    for (s, a) in a.iter().enumerate() {
         for lag in 0..LAGS {
+            let b = rows[lag][s];
             for w in 0..4 {
-                sums[lag][w] = fused::<FMA>(a[s + w], rows[lag][s + w], sums[lag][w]);
+                sums[lag][w] = fused::<FMA>(a[w], b[w], sums[lag][w]);
             }
         }
     }
-    sums.map(|sum| (sum[0] + sum[1]) + (sum[2] + sum[3]))
+    let mut totals = [0.0; LAGS];
+    for lag in 0..LAGS {
+        totals[lag] = (sums[lag][0] + sums[lag][1]) + (sums[lag][2] + sums[lag][3]);
+    }
+    totals
+}
+
+/// `Σ a[s] b[s]`.
+#[inline(always)]
+fn total<const FMA: bool>(a: &[f64], b: &[f64], steps: usize) -> f64 {
+    let steps = steps.next_multiple_of(16);
+    let (a, b) = (a[PAD..][..steps].as_chunks::<16>().0, b[PAD..][..steps].as_chunks::<16>().0);
+    let mut sums = [0.0; 16];
+    for (a, b) in a.iter().zip(b) {
+        for w in 0..16 {
+            sums[w] = fused::<FMA>(a[w], b[w], sums[w]);
+        }
+    }
+    sums.iter().sum()
 }
 
 /// A root of `(V⁻¹ + H'H)⁻¹` by rows, the factor that made it of a root of `V`, and the logarithm of `|I + V H'H|`, by a root of `V` that may be singular.
@@ -493,7 +519,7 @@ mod tests {
                     // A root near the circle reaches past the last step.
                     let mut free: Vec<f64> = all[..ar + ma].to_vec();
                     free.iter_mut().for_each(|v| *v *= if v.abs() > 1.0 { edge } else { 1.0 });
-                    let look = Presample::new(&values[..steps], constant).look(order, &free);
+                    let look = Presample::new(&values[..steps], constant).look(order, &free, true);
                     let expected = value(&values[..steps], order, &free, constant);
                     let what = format!("{steps} {order:?} {constant} {edge}");
                     assert!(

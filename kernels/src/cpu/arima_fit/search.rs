@@ -14,6 +14,8 @@ const FREE: f64 = 1e-7;
 /// Damping at which a search that finds no way down gives up, and the nats that an end found so may still promise.
 const STUCK: f64 = 1e4;
 const NEAR: f64 = 1e-2;
+/// Steps after which a curvature is no longer looked at anew where that costs more.
+const FRESH: usize = 1;
 
 /// What is known of a place.
 #[derive(Default)]
@@ -21,7 +23,7 @@ pub(super) struct Look {
     /// Negative log-likelihood.
     pub(super) value: f64,
     pub(super) gradient: Vec<f64>,
-    /// About its second derivatives.
+    /// About its second derivatives; empty where nobody asked.
     pub(super) curvature: Vec<f64>,
 }
 
@@ -68,16 +70,18 @@ pub(super) struct End {
     pub(super) evaluations: usize,
 }
 
-/// Minimises the negative log-likelihood from a start, as long as the places on the way may be used.
+/// Minimises the negative log-likelihood from a start, as long as the places on the way may be used. A look is told
+/// whether its curvature is asked for; without one, the last is mended by the gradients of step after step.
 pub(super) fn minimise(
     start: &[f64],
     effort: ArimaEffort,
     usable: impl Fn(&[f64]) -> bool,
-    mut look: impl FnMut(&[f64]) -> Look,
+    mut look: impl FnMut(&[f64], bool) -> Look,
 ) -> End {
     let mut free = start.to_vec();
-    let mut at = look(&free);
-    let mut bent = at.curvature.clone();
+    let mut at = look(&free, true);
+    let mut bent = std::mem::take(&mut at.curvature);
+    let mut taken = 0;
     let mut damping = 1e-3;
     let (most, settled) = match effort {
         ArimaEffort::Glance => (1, 0.0),
@@ -99,15 +103,20 @@ pub(super) fn minimise(
         let step = direction(&bent, &at.gradient, &free, damping);
         let held = -0.5 * dot(&step, &at.gradient);
         let trial: Vec<f64> = free.iter().zip(&step).map(|(free, step)| free + step).collect();
-        let there = look(&trial);
+        let mut there = look(&trial, taken < FRESH);
         evaluations += 1;
         if there.value < at.value - 1e-4 * held {
             let gained = at.value - there.value;
             damping = if gained > 0.5 * held { (0.1 * damping).max(FREE) } else { 2.0 * damping };
-            bent.clone_from(&there.curvature);
+            taken += 1;
+            if !there.curvature.is_empty() {
+                bent = std::mem::take(&mut there.curvature);
+            }
             mend(&mut bent, &step, &at.gradient, &there.gradient);
             (free, at) = (trial, there);
         } else {
+            // What went wrong bends more than was thought, which the next step may know.
+            mend(&mut bent, &step, &at.gradient, &there.gradient);
             damping = (10.0 * damping).max(1e-2);
         }
     }

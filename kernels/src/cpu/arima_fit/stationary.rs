@@ -24,6 +24,8 @@ pub(super) struct Stationary {
     /// Coefficients of the past values at their element, and of the noise, with 1 first.
     phi: Taps,
     theta: Taps,
+    /// Elements that are not always zero.
+    width: usize,
     /// The state's covariance, in units of the noise's variance.
     pub(super) covariance: Square,
     /// The transition raised to 1, 2, 4 and so on.
@@ -39,14 +41,15 @@ impl Stationary {
         phi[..ar.len()].copy_from_slice(ar);
         theta[0] = 1.0;
         theta[1..=ma.len()].copy_from_slice(ma);
+        let width = ar.len().max(ma.len() + 1);
         let mut power = [[0.0; ROW]; WIDTH];
         let mut covariance = [[0.0; ROW]; WIDTH];
-        for i in 0..WIDTH {
+        for i in 0..width {
             power[i][0] = phi[i];
-            if i + 1 < WIDTH {
+            if i + 1 < width {
                 power[i][i + 1] = 1.0;
             }
-            for j in 0..WIDTH {
+            for j in 0..width {
                 covariance[i][j] = theta[i] * theta[j];
             }
         }
@@ -55,12 +58,12 @@ impl Stationary {
         while count < DOUBLINGS {
             powers[count] = power;
             count += 1;
-            let half = product::<FMA>(&power, &covariance);
-            let more = product::<FMA>(&half, &turned(&power));
+            let half = product::<FMA>(&power, &covariance, width);
+            let more = product::<FMA>(&half, &turned(&power), width);
             // The traces bound the rest of either.
             let (mut added, mut all) = (0.0, 0.0);
-            for i in 0..WIDTH {
-                for j in 0..WIDTH {
+            for i in 0..width {
+                for j in 0..ROW {
                     covariance[i][j] += more[i][j];
                 }
                 (added, all) = (added + more[i][i], all + covariance[i][i]);
@@ -68,9 +71,9 @@ impl Stationary {
             if added <= GONE * all {
                 break;
             }
-            power = product::<FMA>(&power, &power);
+            power = product::<FMA>(&power, &power, width);
         }
-        Self { phi, theta, covariance, powers, count }
+        Self { phi, theta, width, covariance, powers, count }
     }
 
     /// What of the state the first innovation does not hold: its covariance less the noise's share.
@@ -90,10 +93,10 @@ impl Stationary {
     pub(super) fn pull_back<const FMA: bool>(&self, slopes: &Square) -> (Taps, Taps) {
         let mut sum = *slopes;
         for power in &self.powers[..self.count] {
-            let half = product::<FMA>(&sum, power);
-            let more = product::<FMA>(&turned(power), &half);
-            for i in 0..WIDTH {
-                for j in 0..WIDTH {
+            let half = product::<FMA>(&sum, power, self.width);
+            let more = product::<FMA>(&turned(power), &half, self.width);
+            for i in 0..self.width {
+                for j in 0..ROW {
                     sum[i][j] += more[i][j];
                 }
             }
@@ -112,14 +115,17 @@ impl Stationary {
 }
 
 #[inline(always)]
-fn product<const FMA: bool>(a: &Square, b: &Square) -> Square {
+fn product<const FMA: bool>(a: &Square, b: &Square, width: usize) -> Square {
     let mut product = [[0.0; ROW]; WIDTH];
-    for i in 0..WIDTH {
-        for k in 0..WIDTH {
+    for i in 0..width {
+        let mut row = [0.0; ROW];
+        for k in 0..width {
+            let (share, other) = (a[i][k], b[k]);
             for j in 0..ROW {
-                product[i][j] = fused::<FMA>(a[i][k], b[k][j], product[i][j]);
+                row[j] = fused::<FMA>(share, other[j], row[j]);
             }
         }
+        product[i] = row;
     }
     product
 }
