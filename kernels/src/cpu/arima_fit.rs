@@ -29,11 +29,11 @@ use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, A
 const SPAN: f64 = 3e-5;
 /// Nats by which a filter may differ from the likelihood by what came before the first step.
 const AGREED: f64 = 1e-4;
+/// The same for a fit that is only ranked.
+const RANKED: f64 = 1e-2;
 /// Cells of covariance that a look at a series with gaps may go through; a longer season is searched with its gaps
 /// filled, and its likelihood and state there are the filter's.
 const SEARCHED: usize = 30_000_000;
-/// Free numbers that a search begins within: partial autocorrelations of 0.995.
-const INSIDE: f64 = 3.0;
 
 /// See [`crate::arima_screen`].
 pub(crate) fn arima_screen(
@@ -62,13 +62,11 @@ pub(crate) fn arima_screen(
 pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
     let (order, constant) = (candidate.order, candidate.constant);
     let filled = Data::filled(series, constant);
-    // Where a number is at its bound nothing moves, downhill or not: a search begins from inside.
-    let start: Vec<f64> = candidate.free.iter().map(|free| free.clamp(-INSIDE, INSIDE)).collect();
     let usable = |free: &[f64]| match effort {
         ArimaEffort::Rank { margin } => order.is_clear_of_unit_circle(&transform::coefficients(order, free), margin),
         _ => true,
     };
-    let (mut end, known) = filled.top(series, order, &start, effort, usable);
+    let (mut end, known) = filled.top(series, order, &candidate.free, effort, usable);
     // A search that is there to be compared spares the matrices that a gap asks for.
     let in_full = series.values.iter().any(|v| v.is_nan()) && effort == ArimaEffort::Full;
     let size = order.ar_reach().max(order.ma_reach() + 1) + series.lost_steps();
@@ -169,8 +167,12 @@ impl<'a> Data<'a> {
         let end = search::minimise(start, effort, usable, |free, curved| presample.look(order, free, curved));
         let filtered = self.likelihood(series, order, &transform::coefficients(order, &end.free));
         // Roots of a moving average that crowd on the circle make squares of which little is left.
-        let agreed = (filtered.log_likelihood() + end.value).abs() < AGREED;
-        if agreed && (end.converged || effort != ArimaEffort::Full) {
+        let apart = (filtered.log_likelihood() + end.value).abs();
+        let enough = match effort {
+            ArimaEffort::Full => apart < AGREED && end.converged,
+            _ => apart < RANKED,
+        };
+        if enough {
             return (end, Some(filtered));
         }
         (wide(&end.free), None)

@@ -18,10 +18,11 @@ mod strength;
 /// The most coefficients at lags of a step, at lags of a season, and in all where there is a season.
 const MOST: usize = 5;
 const MOST_SEASONAL: usize = 2;
-/// Models of a screen whose exact likelihood is looked at, and those that go to its top; the rest stand by in case none
-/// of them may be used.
+/// Models of a screen whose exact likelihood is looked at, those that go to its top, and how many stand by in case none
+/// of them may be used: as many as there are orders without a season.
 const SHORT_LIST: usize = 6;
 const FINALISTS: usize = 2;
+const STAND_BY: usize = 36;
 /// How far a criterion may be from the best for the model to compete: before the exact likelihood has been looked at,
 /// and by what that look promises.
 const REACH: f64 = 40.0;
@@ -176,6 +177,7 @@ impl Arima {
             // The series' mean has been taken off it, so a model without one still has that.
             candidates.retain(|candidate| candidate.constant);
         }
+        candidates.truncate(STAND_BY);
         let enough = candidates.first()?.aicc + REACH;
         let within = candidates.iter().take(SHORT_LIST).take_while(|candidate| candidate.aicc < enough).count();
         let mut near: Vec<ArimaCandidate> = candidates[..within]

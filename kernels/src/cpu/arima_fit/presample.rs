@@ -12,8 +12,11 @@
 //! A handful of filters and correlations give all of it with the derivatives. Source: Ljung and Box, The likelihood
 //! function of stationary autoregressive-moving average models, Biometrika 66(2), 1979.
 
+mod columns;
+
 use pulp::{Arch, Simd, WithSimd};
 
+use self::columns::{LAGS, PAD, correlate, divided, multiply, past_end, total};
 use super::super::fused;
 use super::search::Look;
 use super::stationary::{self, REACH, Stationary};
@@ -21,10 +24,6 @@ use super::transform;
 use crate::ArmaOrder;
 use crate::arima_fit::log_likelihood;
 
-/// Lags correlated in one pass.
-const LAGS: usize = REACH + 1;
-/// Zeros before the first step and past the last one.
-const PAD: usize = 2 * LAGS;
 /// An impulse response this small counts as gone.
 const GONE: f64 = 1e-13;
 
@@ -273,7 +272,7 @@ impl Presample {
                         None => ahead[a - c],
                     };
                     if at_end {
-                        product -= (n..n + a.min(c)).map(|t| self.h_at(t, a) * self.g_at(t, c)).sum::<f64>();
+                        product -= past_end(&self.h, &self.g, n, (a, c));
                     }
                     sum += before.posterior[a][b] * product;
                 }
@@ -283,16 +282,8 @@ impl Presample {
         gradient
     }
 
-    fn h_at(&self, step: usize, lag: usize) -> f64 {
-        if step >= lag { self.h[PAD + step - lag] } else { 0.0 }
-    }
-
-    fn g_at(&self, step: usize, lag: usize) -> f64 {
-        if step >= lag { self.g[PAD + step - lag] } else { 0.0 }
-    }
-
-    /// Products of the residuals' derivatives once what came before and the constant are taken out, as far as the last
-    /// few steps do not matter.
+    /// Products of the residuals' derivatives once what came before and the constant are taken out. Where roots nearly
+    /// cancel little is left, of which the few terms past the end that a correlation counts would be most.
     #[inline(always)]
     fn products<const FMA: bool>(&self, model: &Model, before: &Before, weight: f64) -> Vec<f64> {
         let (n, kept, ar, reach) = (self.steps, self.kept, model.order.ar, model.reach);
@@ -305,6 +296,7 @@ impl Presample {
         let (hz, hw) = (correlate::<FMA>(&self.h, &self.z, 0, kept), correlate::<FMA>(&self.h, &self.w, 0, kept));
         // Whether a derivative is by φ, and its lag.
         let of = |i: usize| if i < ar { (true, i + 1) } else { (false, i - ar + 1) };
+        let column = |phi: bool| if phi { &self.z } else { &self.w };
         let mut on_before = vec![[0.0; REACH]; count];
         let mut on_ones = vec![0.0; count];
         for i in 0..count {
@@ -315,7 +307,7 @@ impl Presample {
                     (true, None) => zh[lag - a],
                     (false, Some(ahead)) => hw[ahead],
                     (false, None) => wh[lag - a],
-                };
+                } - past_end(column(phi), &self.h, n, (lag, a));
             }
             on_ones[i] = if phi { zc[lag] } else { wc[lag] };
         }
@@ -336,7 +328,7 @@ impl Presample {
                     (false, false, _) => ww[a.abs_diff(b)],
                     (_, _, true) => zw[a - b],
                     _ => wz[b - a],
-                };
+                } - past_end(column(left), column(right), n, (a, b));
                 let ones = if before.ones > 0.0 { on_ones[i] * on_ones[j] / before.ones } else { 0.0 };
                 let sum = weight * (product - dot(&seen[i], &on_before[j]) - ones);
                 (products[i * count + j], products[j * count + i]) = (sum, sum);
@@ -383,77 +375,6 @@ impl WithSimd for At<'_> {
     }
 }
 
-/// The next value of `in/θ`; the latest comes last, so that a step waits for one product alone.
-#[inline(always)]
-fn divided<const FMA: bool, const TAPS: usize>(input: f64, theta: &[f64; REACH], past: &mut [f64; TAPS]) -> f64 {
-    let mut sum = input;
-    for j in (0..TAPS).rev() {
-        sum = fused::<FMA>(-theta[j], past[j], sum);
-    }
-    for j in (1..TAPS).rev() {
-        past[j] = past[j - 1];
-    }
-    if TAPS > 0 {
-        past[0] = sum;
-    }
-    sum
-}
-
-/// `out[t] = in[t] - Σ φ[j] in[t - j]`, and zeros past the last step.
-#[inline(always)]
-fn multiply<const FMA: bool>(input: &[f64], output: &mut [f64], phi: &[f64; REACH], steps: usize) {
-    let padded = steps.next_multiple_of(4);
-    let rows: [&[[f64; 4]]; LAGS] = std::array::from_fn(|lag| input[PAD - lag..][..padded].as_chunks().0);
-    let (out, _) = output[PAD..][..padded].as_chunks_mut::<4>();
-    for (t, out) in out.iter_mut().enumerate() {
-        let mut sum = rows[0][t];
-        for j in 0..REACH {
-            let past = rows[j + 1][t];
-            for w in 0..4 {
-                sum[w] = fused::<FMA>(-phi[j], past[w], sum[w]);
-            }
-        }
-        *out = sum;
-    }
-    output[PAD + steps..PAD + padded].fill(0.0);
-}
-
-/// `Σ a[s] b[s + from + lag]` for six lags.
-#[inline(always)]
-fn correlate<const FMA: bool>(a: &[f64], b: &[f64], from: usize, steps: usize) -> [f64; LAGS] {
-    let steps = steps.next_multiple_of(4);
-    let (a, _) = a[PAD..][..steps].as_chunks::<4>();
-    let rows: [&[[f64; 4]]; LAGS] = std::array::from_fn(|lag| b[PAD + from + lag..][..steps].as_chunks().0);
-    let mut sums = [[0.0; 4]; LAGS];
-    for (s, a) in a.iter().enumerate() {
-        for lag in 0..LAGS {
-            let b = rows[lag][s];
-            for w in 0..4 {
-                sums[lag][w] = fused::<FMA>(a[w], b[w], sums[lag][w]);
-            }
-        }
-    }
-    let mut totals = [0.0; LAGS];
-    for lag in 0..LAGS {
-        totals[lag] = (sums[lag][0] + sums[lag][1]) + (sums[lag][2] + sums[lag][3]);
-    }
-    totals
-}
-
-/// `Σ a[s] b[s]`.
-#[inline(always)]
-fn total<const FMA: bool>(a: &[f64], b: &[f64], steps: usize) -> f64 {
-    let steps = steps.next_multiple_of(16);
-    let (a, b) = (a[PAD..][..steps].as_chunks::<16>().0, b[PAD..][..steps].as_chunks::<16>().0);
-    let mut sums = [0.0; 16];
-    for (a, b) in a.iter().zip(b) {
-        for w in 0..16 {
-            sums[w] = fused::<FMA>(a[w], b[w], sums[w]);
-        }
-    }
-    sums.iter().sum()
-}
-
 /// A root of `(V⁻¹ + H'H)⁻¹` by rows, the factor that made it of a root of `V`, and the logarithm of `|I + V H'H|`, by a root of `V` that may be singular.
 fn posterior_root(reach: usize, spread: &stationary::Square, inner: &Square) -> (Square, Square, f64) {
     let mut root = [[0.0; REACH]; REACH];
@@ -493,6 +414,7 @@ fn posterior_root(reach: usize, spread: &stationary::Square, inner: &Square) -> 
 #[cfg(test)]
 mod tests {
     use super::super::exact::{Same, sums};
+    use super::super::solve::spd_solve;
     use super::*;
 
     fn value(values: &[f64], order: ArmaOrder, free: &[f64], constant: bool) -> f64 {
@@ -541,6 +463,27 @@ mod tests {
                         );
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_value_is_the_filters_where_roots_nearly_cancel() {
+        let values: Vec<f64> = (0..672_i64)
+            .map(|t| (t as f64 * std::f64::consts::TAU / 24.0).sin() + ((t * t * 37) % 101) as f64 / 50.0 - 1.0)
+            .collect();
+        // Roots a day apart on either side, within a thousandth of the circle and of each other.
+        for free in [[2.03, -3.0, 0.6, 2.85, -3.0], [2.02, -3.4, 0.5, 2.74, -3.8], [2.03, -4.8, 0.1, 2.0, -2.5]] {
+            let order = ArmaOrder { ar: 3, ma: 2, season: 1, ..ArmaOrder::default() };
+            for constant in [false, true] {
+                let look = Presample::new(&values, constant).look(order, &free, false);
+                let expected = value(&values, order, &free, constant);
+                // Squares of up to a million times what is left of them keep ten of their sixteen digits.
+                assert!((look.value - expected).abs() < 1e-6, "{free:?}: {} {expected}", look.value);
+                assert!(look.curvature.is_empty());
+                let mut curvature = Presample::new(&values, constant).look(order, &free, true).curvature;
+                (0..5).for_each(|i| curvature[6 * i] *= 1.0 + 1e-9);
+                assert!(spd_solve(&mut curvature, &[0.0; 5]).is_some(), "{free:?}: a sum of squares is positive");
             }
         }
     }

@@ -14,6 +14,8 @@ const MAX_TRIALS: usize = 16;
 const SETTLED: f64 = 1e-5;
 /// The longest move of a free number in one step.
 const LONGEST: f64 = 1.5;
+/// Free numbers that an exact search begins within: partial autocorrelations of 0.995.
+const INSIDE: f64 = 3.0;
 
 /// The orders to screen, each after those one coefficient smaller that it may start from.
 pub(super) struct Ladder {
@@ -292,7 +294,9 @@ fn score(group: &Group, order: ArmaOrder, ends: &[Descent], margin: f64, found: 
             let parameters = order.coefficients() + 1 + usize::from(constant);
             let aicc = aicc(log_likelihood(n, squares, sums.logs[lane]), n, parameters);
             if aicc.is_finite() {
-                candidates.push(ArimaCandidate { order, constant, aicc, free: free[lane].clone() });
+                // Where a number is at its bound nothing moves, downhill or not.
+                let free = free[lane].iter().map(|free| free.clamp(-INSIDE, INSIDE)).collect();
+                candidates.push(ArimaCandidate { order, constant, aicc, free });
             }
         };
         if group.may_have_constant[lane] {

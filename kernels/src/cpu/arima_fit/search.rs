@@ -16,6 +16,8 @@ const STUCK: f64 = 1e4;
 const NEAR: f64 = 1e-2;
 /// Steps after which a curvature is no longer looked at anew where that costs more.
 const FRESH: usize = 1;
+/// Damping past which a curvature mended from step to step is looked at anew.
+const ASTRAY: f64 = 1.0;
 
 /// What is known of a place.
 #[derive(Default)]
@@ -81,7 +83,7 @@ pub(super) fn minimise(
     let mut free = start.to_vec();
     let mut at = look(&free, true);
     let mut bent = std::mem::take(&mut at.curvature);
-    let mut taken = 0;
+    let (mut taken, mut stale) = (0, false);
     let mut damping = 1e-3;
     let (most, settled) = match effort {
         ArimaEffort::Glance => (1, 0.0),
@@ -109,34 +111,45 @@ pub(super) fn minimise(
             let gained = at.value - there.value;
             damping = if gained > 0.5 * held { (0.1 * damping).max(FREE) } else { 2.0 * damping };
             taken += 1;
-            if !there.curvature.is_empty() {
+            stale = there.curvature.is_empty();
+            if !stale {
                 bent = std::mem::take(&mut there.curvature);
             }
             mend(&mut bent, &step, &at.gradient, &there.gradient);
             (free, at) = (trial, there);
         } else {
-            // What went wrong bends more than was thought, which the next step may know.
-            mend(&mut bent, &step, &at.gradient, &there.gradient);
             damping = (10.0 * damping).max(1e-2);
+            if stale && damping > ASTRAY {
+                at = look(&free, true);
+                evaluations += 1;
+                bent = std::mem::take(&mut at.curvature);
+                (damping, stale) = (1e-2, false);
+            }
         }
     }
 }
 
-/// Makes a curvature say of the last step what the gradients at its ends do.
+/// Makes a curvature say of the last step what the gradients at its ends do, or a fifth of what it said where they say
+/// less: it stays positive.
 ///
-/// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., 6.1, the BFGS update.
+/// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., procedure 18.2, Powell's damped BFGS update.
 fn mend(bent: &mut [f64], step: &[f64], before: &[f64], after: &[f64]) {
-    let turned: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
-    let along = dot(step, &turned);
     let count = step.len();
     let expected: Vec<f64> = bent.chunks(count).map(|row| dot(row, step)).collect();
-    let before = dot(step, &expected);
-    if along <= 1e-8 * (dot(step, step) * dot(&turned, &turned)).sqrt() || before <= 0.0 {
+    let thought = dot(step, &expected);
+    let mut turned: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+    let along = dot(step, &turned);
+    if thought.is_nan() || thought <= 0.0 || along.is_nan() {
         return;
     }
+    if along < 0.2 * thought {
+        let share = 0.8 * thought / (thought - along);
+        turned.iter_mut().zip(&expected).for_each(|(turned, bent)| *turned = share * *turned + (1.0 - share) * bent);
+    }
+    let along = along.max(0.2 * thought);
     for i in 0..count {
         for j in 0..count {
-            bent[i * count + j] += turned[i] * turned[j] / along - expected[i] * expected[j] / before;
+            bent[i * count + j] += turned[i] * turned[j] / along - expected[i] * expected[j] / thought;
         }
     }
 }
