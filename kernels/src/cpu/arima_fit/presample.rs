@@ -375,7 +375,8 @@ impl WithSimd for At<'_> {
     }
 }
 
-/// A root of `(V⁻¹ + H'H)⁻¹` by rows, the factor that made it of a root of `V`, and the logarithm of `|I + V H'H|`, by a root of `V` that may be singular.
+/// A root of `(V⁻¹ + H'H)⁻¹` by rows, the factor that made it of a root of `V`, and the logarithm of `|I + V H'H|`; the
+/// root of `V` may be singular.
 fn posterior_root(reach: usize, spread: &stationary::Square, inner: &Square) -> (Square, Square, f64) {
     let mut root = [[0.0; REACH]; REACH];
     for j in 0..reach {

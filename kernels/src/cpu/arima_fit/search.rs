@@ -6,7 +6,6 @@ use super::transform::FARTHEST;
 use crate::arima_fit::ArimaEffort;
 
 const MAX_ROUNDS: usize = 60;
-const RANK_ROUNDS: usize = 20;
 /// The longest move of a free number in one step.
 const LONGEST: f64 = 1.0;
 /// Damping of a step that is as good as free.
@@ -16,7 +15,7 @@ const STUCK: f64 = 1e4;
 const NEAR: f64 = 1e-2;
 /// Steps after which a curvature is no longer looked at anew where that costs more.
 const FRESH: usize = 1;
-/// Damping past which a curvature mended from step to step is looked at anew.
+/// Damping past which a mended curvature is looked at anew, and let be.
 const ASTRAY: f64 = 1.0;
 
 /// What is known of a place.
@@ -83,11 +82,11 @@ pub(super) fn minimise(
     let mut free = start.to_vec();
     let mut at = look(&free, true);
     let mut bent = std::mem::take(&mut at.curvature);
-    let (mut taken, mut stale) = (0, false);
+    let (mut taken, mut mended) = (0, false);
     let mut damping = 1e-3;
     let (most, settled) = match effort {
         ArimaEffort::Glance => (1, 0.0),
-        ArimaEffort::Rank { .. } => (RANK_ROUNDS, 1e-3),
+        ArimaEffort::Rank { .. } => (MAX_ROUNDS, 1e-2),
         ArimaEffort::Full => (MAX_ROUNDS, 2e-5),
     };
     let mut evaluations = 1;
@@ -111,42 +110,48 @@ pub(super) fn minimise(
             let gained = at.value - there.value;
             damping = if gained > 0.5 * held { (0.1 * damping).max(FREE) } else { 2.0 * damping };
             taken += 1;
-            stale = there.curvature.is_empty();
-            if !stale {
+            let carried = there.curvature.is_empty();
+            if !carried {
                 bent = std::mem::take(&mut there.curvature);
             }
-            mend(&mut bent, &step, &at.gradient, &there.gradient);
+            mend(&mut bent, &step, &at.gradient, &there.gradient, carried);
+            mended = true;
             (free, at) = (trial, there);
         } else {
             damping = (10.0 * damping).max(1e-2);
-            if stale && damping > ASTRAY {
+            if mended && damping > ASTRAY {
                 at = look(&free, true);
                 evaluations += 1;
                 bent = std::mem::take(&mut at.curvature);
-                (damping, stale) = (1e-2, false);
+                (damping, mended) = (1e-2, false);
             }
         }
     }
 }
 
-/// Makes a curvature say of the last step what the gradients at its ends do, or a fifth of what it said where they say
-/// less: it stays positive.
+/// Makes a curvature say of the last step what the gradients at its ends do. One that is carried on from step to step
+/// says no less than a fifth of what it said, so that it stays positive; one just looked at is let be where they would
+/// have it negative. Held to a fifth at every step, a look anew would creep wherever it is ten times too stiff, as it
+/// is near the unit circle.
 ///
-/// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., procedure 18.2, Powell's damped BFGS update.
-fn mend(bent: &mut [f64], step: &[f64], before: &[f64], after: &[f64]) {
+/// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., 6.1, the BFGS update, and procedure 18.2, Powell's
+/// damped one.
+fn mend(bent: &mut [f64], step: &[f64], before: &[f64], after: &[f64], carried: bool) {
     let count = step.len();
     let expected: Vec<f64> = bent.chunks(count).map(|row| dot(row, step)).collect();
     let thought = dot(step, &expected);
     let mut turned: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
-    let along = dot(step, &turned);
+    let mut along = dot(step, &turned);
     if thought.is_nan() || thought <= 0.0 || along.is_nan() {
         return;
     }
-    if along < 0.2 * thought {
+    if carried && along < 0.2 * thought {
         let share = 0.8 * thought / (thought - along);
         turned.iter_mut().zip(&expected).for_each(|(turned, bent)| *turned = share * *turned + (1.0 - share) * bent);
+        along = 0.2 * thought;
+    } else if along <= 1e-8 * (dot(step, step) * dot(&turned, &turned)).sqrt() {
+        return;
     }
-    let along = along.max(0.2 * thought);
     for i in 0..count {
         for j in 0..count {
             bent[i * count + j] += turned[i] * turned[j] / along - expected[i] * expected[j] / thought;
@@ -189,4 +194,20 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
         }
     }
     sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_is_always_too_stiff_is_not_crept_along() {
+        let look = |free: &[f64], _: bool| {
+            let (away, stiff) = (free[0] - 0.7, 50.0);
+            Look { value: 500.0 * away * away, gradient: vec![1e3 * away], curvature: vec![1e3 * stiff] }
+        };
+        let end = minimise(&[0.0], ArimaEffort::Full, |_| true, look);
+        assert!(end.converged && end.evaluations < 10, "{} {}", end.evaluations, end.promised);
+        assert!((end.free[0] - 0.7).abs() < 1e-3, "{:?}", end.free);
+    }
 }
