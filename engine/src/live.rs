@@ -21,10 +21,7 @@ impl Live {
 
     /// The track of a series, a new one where it has none.
     pub fn track_mut(&mut self, series: &str) -> &mut Track {
-        if !self.0.contains_key(series) {
-            self.0.insert(series.into(), Track::default());
-        }
-        self.0.get_mut(series).expect("it was made above")
+        self.0.entry(series.into()).or_default()
     }
 
     /// Drops the tracks of series that were last served before a time.
@@ -76,6 +73,7 @@ pub(crate) mod tests {
             promised: Some(0.25),
             values: vec![(champion.into(), vec![1.0, 1e300]), ("naive".into(), vec![0.1 + 0.2, -0.0])],
             band: vec![(0.5, 1.5); 2],
+            outside: (0.025, 0.025),
         });
         track
     }

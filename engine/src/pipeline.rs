@@ -98,8 +98,8 @@ pub enum PipelineError {
 /// series that ends past `now_ms` by more than a slot is missing: a clock gone wild must not move the slot for
 /// all others.
 ///
-/// `live` is what earlier issues left: what they expected is judged by what came since, a family that would have done
-/// better for long enough takes over, and what this issue expects is noted to be judged by a later one.
+/// `live` is what earlier issues left: what they expected is judged by what came since, a champion in trouble gives way,
+/// and what this issue expects is noted to be judged by a later one.
 ///
 /// # Errors
 /// [`PipelineError`] when no series at all has a shadow or a batch failed; a single broken series is among

@@ -227,7 +227,8 @@ impl FittedAuto {
             };
             let floored = |values: Vec<f64>| values.into_iter().map(|f| f.max(self.floor(s))).collect();
             let value = |(name, blend): &(String, Blend)| Some((name.clone(), floored(blend.mean(own)?)));
-            let last = forecast.quantiles().levels().len().checked_sub(1)?;
+            let levels = forecast.quantiles().levels();
+            let last = levels.len().checked_sub(1)?;
             let ends = |lead: &usize| (forecast.quantile(s, 0)[*lead], forecast.quantile(s, last)[*lead]);
             let choice = &self.choices[s];
             let promised =
@@ -242,6 +243,7 @@ impl FittedAuto {
                 promised,
                 values: self.challengers[s].iter().filter_map(value).collect(),
                 band: leads.iter().map(ends).collect(),
+                outside: (levels[0], 1.0 - levels[last]),
             })
         };
         Ok((0..self.status.len()).map(of_series).collect())

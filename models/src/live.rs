@@ -34,8 +34,6 @@ const LATE_HORIZONS: f64 = 0.25;
 const LONG_HORIZONS: f64 = 1.0;
 /// How fast the bands follow what falls outside them, a lead.
 const WIDTH_RATE: f64 = 0.1;
-/// Share of the values that the outermost band leaves outside on each side.
-const OUTSIDE: f64 = 0.025;
 /// Bounds of the factors that the bands are widened by.
 const WIDTHS: std::ops::RangeInclusive<f64> = 0.5..=4.0;
 /// Changes of champion that are remembered.
@@ -113,8 +111,9 @@ struct Probe {
     promised: f64,
     /// Horizons since the probe before it: what one error of it weighs.
     weight: f64,
-    /// Ends of the outermost band as served, at each lead that is left.
+    /// Ends of the outermost band as served, at each lead that is left, and the shares that it leaves below and above.
     band: VecDeque<(f64, f64)>,
+    outside: (f64, f64),
     /// Entrant, and its values at the leads that are left.
     said: Vec<(usize, VecDeque<f64>)>,
 }
@@ -175,6 +174,8 @@ pub struct Said {
     pub values: Vec<(String, Vec<f64>)>,
     /// Ends of the outermost band at the leads.
     pub band: Vec<(f64, f64)>,
+    /// Shares of the values that it leaves below and above it, as its levels say.
+    pub outside: (f64, f64),
 }
 
 /// The leads, in steps ahead from 0, at which forecasts of a horizon are judged: ends of equal parts of it.
@@ -281,7 +282,7 @@ impl Track {
         if !actual.is_finite() {
             return;
         }
-        let promised = probe.promised;
+        let (promised, outside) = (probe.promised, probe.outside);
         for (entrant, value) in &said {
             let (entrant, error) = (&mut self.entrants[*entrant], (actual - value).abs().min(WILD * promised));
             entrant.late.add(error, probe.weight, LATE_HORIZONS);
@@ -299,20 +300,19 @@ impl Track {
             }
         }
         if let Some((low, high)) = band {
-            let follow = |width: &mut f64, is_outside: bool| {
+            let follow = |width: &mut f64, is_outside: bool, share: f64| {
                 let missed = f64::from(u8::from(is_outside));
-                *width = (*width * (WIDTH_RATE * (missed - OUTSIDE)).exp()).clamp(*WIDTHS.start(), *WIDTHS.end());
+                *width = (*width * (WIDTH_RATE * (missed - share)).exp()).clamp(*WIDTHS.start(), *WIDTHS.end());
             };
-            follow(&mut self.width.below, actual < low);
-            follow(&mut self.width.above, actual > high);
+            follow(&mut self.width.below, actual < low, outside.0);
+            follow(&mut self.width.above, actual > high, outside.1);
         }
     }
 
     /// Takes note of a forecast that is served, to judge it later. A champion other than the last is a switch.
     pub fn serve(&mut self, said: Said) {
-        let before = self.champion.replace(said.champion.clone());
-        if let Some(from) = before.filter(|before| *before != said.champion) {
-            let reason = self.reason(&from, &said);
+        if let Some(from) = self.champion.clone().filter(|from| *from != said.champion) {
+            let reason = self.reason(&from, &said); // of the champion that was
             self.switches.push_back(Switch { cutoff_ms: said.cutoff_ms, from, to: said.champion.clone(), reason });
             if self.switches.len() > REMEMBERED {
                 self.switches.pop_front();
@@ -320,6 +320,7 @@ impl Track {
             self.served.horizons = 0.0;
             self.width = Width::default(); // it was learned of other bands
         }
+        self.champion = Some(said.champion.clone());
         self.recommended = Some(said.recommended.clone());
         self.stand_in = Some(said.stand_in.clone());
         self.ask(said);
@@ -362,6 +363,7 @@ impl Track {
             promised: said.promised.unwrap_or(f64::INFINITY).max(f64::MIN_POSITIVE),
             weight: part,
             band: said.band.into(),
+            outside: said.outside,
             said: heard,
         });
     }

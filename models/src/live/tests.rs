@@ -20,6 +20,7 @@ fn run(track: &mut Track, days: std::ops::Range<i64>, says: &dyn Fn(i64) -> Vec<
             promised: Some(promised),
             values: said.iter().map(|(name, value)| ((*name).to_string(), vec![*value; leads.len()])).collect(),
             band: vec![(8.0, 12.0); leads.len()],
+            outside: (0.025, 0.025),
         });
     }
 }
@@ -42,6 +43,8 @@ fn a_champion_in_trouble_is_replaced_and_comes_back_when_it_is_as_good() {
     let switch = track.switches().next().unwrap();
     assert_eq!((switch.from.as_str(), switch.to.as_str()), ("weekly", "daily"));
     assert!(switch.reason.contains("times as much as usual"), "{}", switch.reason);
+    let times = switch.reason.split(' ').nth(2).unwrap().parse::<f64>().unwrap();
+    assert!(times >= TROUBLE, "the trouble told is that of the champion that was: {}", switch.reason);
     assert!(switch.cutoff_ms <= 10 * 24 * HOUR + 30 * HOUR, "as soon as a whole horizon said so");
     assert_eq!(track.switches().len(), 1, "it stays");
     assert_eq!((track.standings()[0].name, track.standings()[0].error), ("daily", Some(2.0)));
@@ -78,6 +81,7 @@ fn a_champion_that_cannot_serve_is_a_switch_with_that_reason() {
             promised: None,
             values: vec![(champion.into(), vec![1.0])],
             band: vec![(0.0, 2.0)],
+            outside: (0.025, 0.025),
         });
     };
     serve(&mut track, 1, "ets");
@@ -104,6 +108,7 @@ fn bands_follow_what_falls_outside_on_their_own_side() {
             promised: Some(1.0),
             values: vec![("a".into(), vec![10.0; 8])],
             band: vec![(8.0, 12.0); 8],
+            outside: (0.025, 0.025),
         });
     }
     assert_eq!(track.width().above, *WIDTHS.end(), "always above");
@@ -119,4 +124,28 @@ fn gaps_say_nothing_and_a_clock_set_back_asks_anew() {
     assert_eq!(track.standings()[0].error, before);
     run(&mut track, 1..2, &|_| vec![("a", 11.0)], 1.0);
     assert!(track.pending.iter().all(|probe| probe.cutoff_ms < 2 * 24 * HOUR));
+}
+
+#[test]
+fn a_band_of_any_levels_is_held_to_the_shares_that_it_leaves_outside() {
+    let mut track = Track::default();
+    // One value in five lies above a band that leaves a fifth there, and none below one that leaves a hundredth.
+    let values: Vec<f64> = (0..401).map(|hour| if hour % 5 == 0 { 20.0 } else { 10.0 }).collect();
+    for at in 0..40 {
+        track.observe(0, HOUR, &values[..=10 * at as usize]);
+        track.serve(Said {
+            cutoff_ms: 10 * at * HOUR,
+            times_ms: (1..=10).map(|lead| (10 * at + lead) * HOUR).collect(),
+            champion: "a".into(),
+            recommended: "a".into(),
+            stand_in: "a".into(),
+            promised: Some(1.0),
+            values: vec![("a".into(), vec![10.0; 10])],
+            band: vec![(8.0, 12.0); 10],
+            outside: (0.01, 0.2),
+        });
+    }
+    let width = track.width();
+    assert!((width.above - 1.0).abs() < 1e-9, "{width:?}");
+    assert!(width.below < 1.0 && width.below > 0.6, "{width:?}");
 }
