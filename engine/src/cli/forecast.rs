@@ -12,6 +12,7 @@ use super::settings::{Settings, only_model};
 use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::{Config, ConfigError, Refusal};
 use crate::families::{self, Bound, Future, Lack, Regressors};
+use crate::issue::rfc3339;
 use crate::telemetry::parse_time;
 
 const EXAMPLES: &str = "Examples:
@@ -124,8 +125,7 @@ fn forecast(panel: &Panel, name: &str, config: &Config, regressors: &Regressors)
 
 impl Row<'_> {
     fn time(&self, step: usize) -> String {
-        let ms = self.cutoff_ms + (step as i64 + 1) * self.step_ms;
-        jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
+        rfc3339(self.cutoff_ms + (step as i64 + 1) * self.step_ms)
     }
 
     fn steps(&self) -> usize {
