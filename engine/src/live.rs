@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use foreshadow_models::live::Track;
+use foreshadow_models::{Window, Wish};
 
 use crate::bytes::DecodeError;
 
@@ -22,6 +23,13 @@ impl Live {
     /// The track of a series, a new one where it has none.
     pub fn track_mut(&mut self, series: &str) -> &mut Track {
         self.0.entry(series.into()).or_default()
+    }
+
+    /// Judges what was said of a window's series by what it shows, and tells what the next forecast should heed.
+    pub fn wish(&mut self, window: &Window<'_>, series: usize) -> Wish {
+        let track = self.track_mut(window.name(series));
+        track.observe(window.start_ms(series), window.step_ms(), window.values(series));
+        Wish { champion: track.wish().map(Into::into), width: track.width(), lived: track.lived() }
     }
 
     /// Drops the tracks of series that were last served before a time.

@@ -248,12 +248,7 @@ pub fn follow(
     live: &mut Live,
 ) -> Result<(FittedAuto, Forecast), PipelineError> {
     let window = panel.window();
-    let wish = |series: usize| {
-        let track = live.track_mut(panel.name(series));
-        track.observe(panel.start_ms(series), panel.step_ms(), panel.values(series));
-        Wish { champion: track.wish().map(Into::into), width: track.width(), lived: track.lived() }
-    };
-    let wishes: Vec<Wish> = (0..panel.series_count()).map(wish).collect();
+    let wishes: Vec<Wish> = (0..panel.series_count()).map(|series| live.wish(&window, series)).collect();
     let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
     let fitted = auto.follow(&window, settings.seed, &wishes, &|_, _| ())?;
     let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
