@@ -109,10 +109,11 @@ fn follow(panel: &Panel, spacing: usize, fixed: Option<&str>) -> Result<Followed
     for end in (FIRST * DAY..=(DAYS - 1) * DAY).step_by(spacing) {
         let seen = panel.window_until(|_| end);
         let wish = |series: usize| {
-            let track = live.track_mut(panel.name(series));
-            track.observe(panel.start_ms(series), HOUR_MS, seen.values(series));
-            let lived = if fixed.is_some() { Vec::new() } else { track.lived() };
-            Wish { champion: fixed.or(track.wish()).map(Into::into), width: track.width(), lived }
+            let own = live.wish(&seen, series);
+            match fixed {
+                Some(name) => Wish { champion: Some(name.into()), lived: Vec::new(), ..own },
+                None => own,
+            }
         };
         let wishes: Vec<Wish> = (0..panel.series_count()).map(wish).collect();
         let fitted = Auto::new(horizon).follow(&seen, 0, &wishes, &|_, _| ()).map_err(|e| failed(&e))?;

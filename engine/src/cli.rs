@@ -13,6 +13,7 @@ mod forecast;
 mod output;
 mod plotting;
 mod progress;
+mod regressors;
 mod serve;
 mod settings;
 mod simulate;

@@ -9,15 +9,19 @@ use foreshadow_models::Quantiles;
 use foreshadow_models::classical::CustomProphet;
 use serde::Deserialize;
 
+use crate::telemetry::TableSpec;
+
 mod error;
 mod forecast;
 mod prophet;
+mod regressor;
 mod serve;
 mod source;
 mod workload;
 
 pub use error::{ConfigError, Refusal, parse_span_ms};
 pub use forecast::ForecastConfig;
+pub use regressor::RegressorConfig;
 pub use serve::{IssueConfig, Listen, ServeConfig, StoreConfig};
 pub use source::SourceConfig;
 pub use workload::{Capacity, Demand, WorkloadConfig};
@@ -45,6 +49,8 @@ pub struct Config {
     source: Option<SourceConfig>,
     forecast: ForecastConfig,
     prophet: CustomProphet,
+    regressors: Vec<RegressorConfig>,
+    regressor_table: Option<TableSpec>,
     issue: IssueConfig,
     store: StoreConfig,
     serve: ServeConfig,
@@ -87,6 +93,7 @@ struct RawConfig {
     source: Option<source::RawSource>,
     forecast: forecast::RawForecast,
     prophet: prophet::RawProphet,
+    regressor: Vec<regressor::RawRegressor>,
     issue: serve::RawIssue,
     store: serve::RawStore,
     serve: serve::RawServe,
@@ -153,6 +160,16 @@ impl Config {
         &self.prophet
     }
 
+    /// What moves the series, in the order of the file.
+    pub fn regressors(&self) -> &[RegressorConfig] {
+        &self.regressors
+    }
+
+    /// A table whose every metric is a regressor with a known future; `None` where [`Config::regressors`] tells which are.
+    pub fn regressor_table(&self) -> Option<&TableSpec> {
+        self.regressor_table.as_ref()
+    }
+
     /// How often an issue is made.
     pub fn issue(&self) -> &IssueConfig {
         &self.issue
@@ -188,6 +205,11 @@ impl TryFrom<RawConfig> for Config {
 
     fn try_from(raw: RawConfig) -> Result<Self, Refusal> {
         let source = raw.source.map(SourceConfig::try_from).transpose().map_err(|r| r.within("source"))?;
+        let table = source.as_ref().and_then(SourceConfig::table);
+        let usual = raw.forecast.regressors.as_deref();
+        let prophet: CustomProphet = raw.prophet.try_into().map_err(|r: Refusal| r.within("prophet"))?;
+        let regressors = RegressorConfig::all(raw.regressor, usual, table, &prophet)?;
+        let regressor_table = usual.filter(|_| regressors.is_empty()).map(|file| regressor::table(file, table));
         let mut workloads: Vec<WorkloadConfig> = Vec::with_capacity(raw.workload.len());
         for (index, raw) in raw.workload.into_iter().enumerate() {
             let section = format!("workload[{index}]");
@@ -199,12 +221,14 @@ impl TryFrom<RawConfig> for Config {
             workloads.push(workload);
         }
         Ok(Self {
-            source,
             forecast: raw.forecast.try_into().map_err(|r: Refusal| r.within("forecast"))?,
-            prophet: raw.prophet.try_into().map_err(|r: Refusal| r.within("prophet"))?,
+            prophet,
+            regressors,
+            regressor_table,
             issue: raw.issue.try_into().map_err(|r: Refusal| r.within("issue"))?,
             store: raw.store.try_into().map_err(|r: Refusal| r.within("store"))?,
             serve: raw.serve.try_into().map_err(|r: Refusal| r.within("serve"))?,
+            source,
             workloads,
         })
     }

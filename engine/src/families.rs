@@ -1,4 +1,6 @@
-//! Forecasting families by the names that settings and flags use.
+//! Forecasting families by the names that settings and flags use, and what moves the series that they forecast.
+
+mod regressors;
 
 use foreshadow_kernels::Trend;
 use foreshadow_models::classical::{
@@ -6,6 +8,8 @@ use foreshadow_models::classical::{
     SeasonalNaive, Theta,
 };
 use foreshadow_models::{Auto, Horizon, Model};
+
+pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
 
 /// Names that may stand in `forecast.models`, for messages.
 pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, smedian, ridge, theta, ces, \

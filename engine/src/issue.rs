@@ -257,7 +257,8 @@ impl Issue {
     }
 }
 
-fn rfc3339(time_ms: i64) -> String {
+/// A time as it is written everywhere; one beyond the calendar in milliseconds.
+pub(crate) fn rfc3339(time_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(time_ms).map_or_else(|_| time_ms.to_string(), |time| time.to_string())
 }
 

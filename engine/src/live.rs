@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use foreshadow_models::live::Track;
+use foreshadow_models::{Window, Wish};
 
 use crate::bytes::DecodeError;
 
@@ -21,10 +22,14 @@ impl Live {
 
     /// The track of a series, a new one where it has none.
     pub fn track_mut(&mut self, series: &str) -> &mut Track {
-        if !self.0.contains_key(series) {
-            self.0.insert(series.into(), Track::default());
-        }
-        self.0.get_mut(series).expect("it was made above")
+        self.0.entry(series.into()).or_default()
+    }
+
+    /// Judges what was said of a window's series by what it shows, and tells what the next forecast should heed.
+    pub fn wish(&mut self, window: &Window<'_>, series: usize) -> Wish {
+        let track = self.track_mut(window.name(series));
+        track.observe(window.start_ms(series), window.step_ms(), window.values(series));
+        Wish { champion: track.wish().map(Into::into), width: track.width(), lived: track.lived() }
     }
 
     /// Drops the tracks of series that were last served before a time.
@@ -72,9 +77,11 @@ pub(crate) mod tests {
             times_ms: vec![cutoff_ms + 1_000, cutoff_ms + 2_000],
             champion: champion.into(),
             recommended: champion.into(),
+            stand_in: "naive".into(),
             promised: Some(0.25),
             values: vec![(champion.into(), vec![1.0, 1e300]), ("naive".into(), vec![0.1 + 0.2, -0.0])],
             band: vec![(0.5, 1.5); 2],
+            outside: (0.025, 0.025),
         });
         track
     }

@@ -3,13 +3,13 @@
 
 use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
 use foreshadow_models::{
-    Auto, BacktestError, BuildOptions, FitError, Fitted, FittedAuto, Forecast, HeldOut, Horizon, Model, Origins, Panel,
-    PanelSet, PredictError, Quantiles, RawSeries, Wish, backtest,
+    Auto, BacktestError, BuildOptions, FitError, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Horizon, Model,
+    Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, Wish, backtest,
 };
 
 use crate::act::{Workload, demand};
 use crate::clock::DAY_MS;
-use crate::families;
+use crate::families::{self, Bound, Future, Lack, RegressorError, Regressors};
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
 use crate::live::Live;
 
@@ -34,6 +34,8 @@ pub struct PipelineSettings {
     pub models: Vec<String>,
     /// How the family `prophet` is fitted.
     pub prophet: CustomProphet,
+    /// What moves the series, as Prophet takes it, by name or as one of auto's families.
+    pub regressors: Regressors,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -47,6 +49,7 @@ impl Default for PipelineSettings {
             lookback_steps: BuildOptions::default().lookback_steps,
             models: vec!["auto".into()],
             prophet: CustomProphet::default(),
+            regressors: Regressors::default(),
             seed: 1,
         }
     }
@@ -78,6 +81,9 @@ pub enum PipelineError {
         /// The name.
         name: String,
     },
+    /// The regressors cannot be used with the series.
+    #[error(transparent)]
+    Regressors(#[from] RegressorError),
     /// A whole batch could not be forecast.
     #[error("the series could not be forecast")]
     Predict(#[from] PredictError),
@@ -92,8 +98,8 @@ pub enum PipelineError {
 /// series that ends past `now_ms` by more than a slot is missing: a clock gone wild must not move the slot for
 /// all others.
 ///
-/// `live` is what earlier issues left: what they expected is judged by what came since, a family that would have done
-/// better for long enough takes over, and what this issue expects is noted to be judged by a later one.
+/// `live` is what earlier issues left: what they expected is judged by what came since, a champion in trouble gives way,
+/// and what this issue expects is noted to be judged by a later one.
 ///
 /// # Errors
 /// [`PipelineError`] when no series at all has a shadow or a batch failed; a single broken series is among
@@ -161,12 +167,14 @@ fn forecast(
     missing: &mut Vec<Missing>,
 ) -> Result<(), PipelineError> {
     let window = panel.window();
-    let mut refused = vec![Some("no family was tried"); panel.series_count()];
+    let PipelineSettings { regressors, prophet, horizon, seed, .. } = settings;
+    let Bound { prophet, lacking } = regressors.bind(prophet, panel, *horizon, Future::Forecast, *seed)?;
+    let mut refused = vec![Some("no family was tried".to_string()); panel.series_count()];
     for name in &settings.models {
         if refused.iter().all(Option::is_none) {
             break;
         }
-        let Judged { family, fitted, held_out, forecast } = fit(name, panel, settings, live)?;
+        let Judged { family, fitted, held_out, forecast } = fit(name, panel, &prophet, settings, live)?;
         for (series, refused) in refused.iter_mut().enumerate().filter(|(_, refused)| refused.is_some()) {
             let status = &fitted.status()[series];
             let model = fitted.chosen(series).map_or_else(|| family.clone(), |chosen| chosen.champion);
@@ -177,15 +185,27 @@ fn forecast(
                     shadows.push(shadow);
                     *refused = None;
                 }
-                None if status.is_usable() => *refused = Some("its forecast is not finite"),
-                None => *refused = Some(status.word()),
+                None if status.is_usable() => *refused = Some("its forecast is not finite".into()),
+                None => *refused = Some(why(status, panel.name(series), &lacking)),
             }
         }
     }
     let refused = refused.into_iter().enumerate().filter_map(|(series, reason)| Some((series, reason?)));
-    missing
-        .extend(refused.map(|(series, reason)| Missing { series: panel.name(series).into(), reason: reason.into() }));
+    missing.extend(refused.map(|(series, reason)| Missing { series: panel.name(series).into(), reason }));
+    if let Some(first) = lacking.first() {
+        let (count, series, reason) = (lacking.len(), &first.series, first.to_string());
+        tracing::warn!(count, series, reason, "series lack a regressor; Prophet has no forecast of them");
+    }
     Ok(())
+}
+
+/// Why a family has no forecast of a series.
+fn why(status: &FitStatus, series: &str, lacking: &[Lack]) -> String {
+    let lack = lacking.iter().find(|lack| lack.series == series);
+    match (status, lack) {
+        (FitStatus::Input { .. }, Some(lack)) => format!("{}: {lack}", status.word()),
+        _ => status.word().into(),
+    }
 }
 
 /// A family fitted to a panel.
@@ -197,15 +217,21 @@ struct Judged {
     forecast: Forecast,
 }
 
-fn fit(name: &str, panel: &Panel, settings: &PipelineSettings, live: &mut Live) -> Result<Judged, PipelineError> {
+fn fit(
+    name: &str,
+    panel: &Panel,
+    prophet: &CustomProphet,
+    settings: &PipelineSettings,
+    live: &mut Live,
+) -> Result<Judged, PipelineError> {
     let window = panel.window();
     if name == "auto" {
-        let (fitted, forecast) = follow(panel, settings, live)?;
+        let (fitted, forecast) = follow(panel, prophet, settings, live)?;
         let held_out = |series| fitted.choice(series).held_out.as_ref().map(accuracy);
         let held_out = (0..panel.series_count()).map(held_out).collect();
         return Ok(Judged { family: name.into(), fitted: Box::new(fitted), held_out, forecast });
     }
-    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon, &settings.prophet);
+    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon, prophet);
     let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
     let held_out = judge(&*family, panel, settings)?;
     let fitted = family.fit(&window, settings.seed)?;
@@ -214,19 +240,16 @@ fn fit(name: &str, panel: &Panel, settings: &PipelineSettings, live: &mut Live) 
 }
 
 /// Judges what earlier issues expected of each series, picks and fits with that in mind, and notes what is expected now.
+/// `prophet` is that of the settings, with the panel's regressors.
 pub fn follow(
     panel: &Panel,
+    prophet: &CustomProphet,
     settings: &PipelineSettings,
     live: &mut Live,
 ) -> Result<(FittedAuto, Forecast), PipelineError> {
     let window = panel.window();
-    let wish = |series: usize| {
-        let track = live.track_mut(panel.name(series));
-        track.observe(panel.start_ms(series), panel.step_ms(), panel.values(series));
-        Wish { champion: track.wish().map(Into::into), width: track.width(), lived: track.lived() }
-    };
-    let wishes: Vec<Wish> = (0..panel.series_count()).map(wish).collect();
-    let auto = Auto::new(settings.horizon).with_prophet(settings.prophet.clone());
+    let wishes: Vec<Wish> = (0..panel.series_count()).map(|series| live.wish(&window, series)).collect();
+    let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
     let fitted = auto.follow(&window, settings.seed, &wishes, &|_, _| ())?;
     let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
     for (series, said) in fitted.said(&window, &forecast)?.into_iter().enumerate() {

@@ -61,7 +61,7 @@ pub struct ArimaCandidate {
 pub enum ArimaEffort {
     /// One look at where it begins, for what it promises.
     Glance,
-    /// Until a step promises under a thousandth of a nat, enough to be compared; given up where the way leads within a
+    /// Until a step promises under a hundredth of a nat, enough to be compared; given up where the way leads within a
     /// margin of the unit circle, as [`ArimaFit::clear_of_unit_circle`] has it.
     Rank {
         /// How far from the circle a root must stay, in modulus.
@@ -160,10 +160,11 @@ pub fn aicc(log_likelihood: f64, observed: f64, parameters: usize) -> f64 {
 ///
 /// Each order's conditional sum of squares is minimised from the better of the orders one coefficient smaller by
 /// damped Gauss-Newton steps, in free numbers that keep every polynomial's roots outside the unit circle. Before a
-/// series' first step its first season is thought repeated, or its mean where it is differenced. Where the sums end, the exact likelihood is evaluated
-/// once; models with a polynomial of two or more coefficients that has a root within `margin` of the unit circle are
-/// left out. A gap is filled for the screen from the seasons about it. The smaller orders that an order needs are
-/// screened too, and are candidates. One order asked for alone is searched from every smaller one.
+/// series' first step its first season is thought repeated, or its mean where it is differenced. Where the sums end, the
+/// exact likelihood is evaluated once; models with a polynomial of two or more coefficients that has a root within
+/// `margin` of the unit circle are left out. A gap is filled for the screen from the seasons about it. The smaller
+/// orders that an order needs are screened too, and are candidates. One order asked for alone is searched from every
+/// smaller one.
 ///
 /// Series run eight side by side, one task a group. What comes out for a series depends on it alone.
 /// Source: Hyndman and Khandakar, Automatic time series forecasting, Journal of Statistical Software 27(3), 2008, for
@@ -179,10 +180,12 @@ pub fn arima_screen(
 
 /// Maximises the exact Gaussian likelihood of one series, begun from a candidate of its screen.
 ///
-/// The constant and the variance are profiled out; the rest follows by a damped Gauss-Newton search. Derivatives of the
-/// likelihood and of the innovations are central differences of filters that run side by side. Gaps are filled unless
-/// the effort is full; they are too for a first way up, and for the search of a season so long that its covariance would
-/// take seconds.
+/// The constant and the variance are profiled out; the rest follows by a damped Gauss-Newton search. A model of up to
+/// five coefficients a side without a season is searched by a likelihood that projects on what came before the first
+/// step, which costs a few passes over the series with its gradient; where it ends a filter has to agree. Otherwise
+/// derivatives of the likelihood and of the innovations are central differences of filters that run side by side. Gaps
+/// are filled unless the effort is full; they are too for a first way up, and for the search of a season so long that
+/// its covariance would take seconds.
 pub fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
     cpu::arima_fit::arima_fit(series, candidate, effort)
 }

@@ -89,6 +89,8 @@ pub struct FittedAuto {
     challengers: Vec<Vec<(String, Blend)>>,
     /// What the folds of each series recommend.
     recommended: Vec<String>,
+    /// The family of each series that remembers a single season.
+    stand_ins: Vec<String>,
 }
 
 /// A fitted candidate and the series it has a part in.
@@ -225,7 +227,8 @@ impl FittedAuto {
             };
             let floored = |values: Vec<f64>| values.into_iter().map(|f| f.max(self.floor(s))).collect();
             let value = |(name, blend): &(String, Blend)| Some((name.clone(), floored(blend.mean(own)?)));
-            let last = forecast.quantiles().levels().len().checked_sub(1)?;
+            let levels = forecast.quantiles().levels();
+            let last = levels.len().checked_sub(1)?;
             let ends = |lead: &usize| (forecast.quantile(s, 0)[*lead], forecast.quantile(s, last)[*lead]);
             let choice = &self.choices[s];
             let promised =
@@ -236,9 +239,11 @@ impl FittedAuto {
                 times_ms: leads.iter().map(|lead| cutoff_ms + (*lead as i64 + 1) * window.step_ms()).collect(),
                 champion: choice.chosen.champion.clone(),
                 recommended: self.recommended[s].clone(),
+                stand_in: self.stand_ins[s].clone(),
                 promised,
                 values: self.challengers[s].iter().filter_map(value).collect(),
                 band: leads.iter().map(ends).collect(),
+                outside: (levels[0], 1.0 - levels[last]),
             })
         };
         Ok((0..self.status.len()).map(of_series).collect())

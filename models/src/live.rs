@@ -1,9 +1,10 @@
 //! Live accuracy: what every family said of a series against what came, and when another takes over from the champion.
 //!
 //! A family is judged at leads spread evenly over the horizon, so that one that is good at the next step alone is not
-//! taken for one that is good at all of them. Of many challengers one is always lucky: as long as the champion errs as
-//! usual, nothing replaces it. Once it does not, the load has changed, and the family that errs clearly less takes over;
-//! the one that the folds recommend comes back as soon as it errs no more than that.
+//! taken for one that is good at all of them. Of many challengers one is always lucky: as long as what the folds
+//! recommend errs as usual, nothing replaces it. Once it does not, the load has changed, and the family that remembers a
+//! single season stands in: it is the first to be right again. What the folds recommend comes back when it errs no more
+//! than that, of late and for longer.
 //!
 //! Source: Angelopoulos, Candès and Tibshirani, *Conformal PID control for time series prediction*, NeurIPS 2023, 2.1,
 //! for the tracking of the bands.
@@ -20,21 +21,19 @@ const LEADS: usize = 8;
 /// Forecasts that wait to be judged: as many in one horizon, so that each hour of the day takes part.
 const PENDING: usize = 4;
 /// How many times the usual error a champion in trouble errs, and horizons' worth of values that must say so.
-const TROUBLE: f64 = 1.5;
+const TROUBLE: f64 = 2.0;
 const TOLD: f64 = 0.2;
 /// Horizons in which half of what is usual is forgotten, and how many times the usual an error counts for in it at most.
 const USUAL_HORIZONS: f64 = 8.0;
 const UNUSUAL: f64 = 3.0;
-/// Share of the champion's live error that a challenger's must lie below it.
-const CLEARLY: f64 = 0.2;
 /// Usual errors that one lead counts for at most: one wild value must not decide.
 const WILD: f64 = 8.0;
-/// Horizons in which half of a family's error is forgotten: when a load has changed, all were wrong on the first day.
-const HALF_HORIZONS: f64 = 0.25;
+/// Horizons in which half of a family's error is forgotten, of late and for longer: when a load has changed, all were
+/// wrong on the first day.
+const LATE_HORIZONS: f64 = 0.25;
+const LONG_HORIZONS: f64 = 1.0;
 /// How fast the bands follow what falls outside them, a lead.
 const WIDTH_RATE: f64 = 0.1;
-/// Share of the values that the outermost band leaves outside on each side.
-const OUTSIDE: f64 = 0.025;
 /// Bounds of the factors that the bands are widened by.
 const WIDTHS: std::ops::RangeInclusive<f64> = 0.5..=4.0;
 /// Changes of champion that are remembered.
@@ -48,6 +47,8 @@ pub struct Track {
     champion: Option<String>,
     /// What the folds would have served last.
     recommended: Option<String>,
+    /// What stands in for a champion in trouble.
+    stand_in: Option<String>,
     /// Errors of what was served.
     served: Served,
     entrants: Vec<Entrant>,
@@ -60,11 +61,9 @@ pub struct Track {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Entrant {
     name: String,
-    /// Decayed sum of its absolute errors, and of the leads behind it.
-    error: f64,
-    leads: f64,
-    /// Decayed horizons that they cover.
-    horizons: f64,
+    /// Its errors of late, and for longer.
+    late: Errors,
+    long: Errors,
     /// When it was last heard of.
     heard_ms: i64,
 }
@@ -78,10 +77,26 @@ struct Served {
     horizons: f64,
 }
 
-impl Entrant {
+/// Decayed sums of absolute errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Errors {
+    sum: f64,
+    leads: f64,
+    /// Horizons that they cover.
+    horizons: f64,
+}
+
+impl Errors {
+    fn add(&mut self, error: f64, horizons: f64, half: f64) {
+        let kept = 0.5_f64.powf(horizons / half);
+        self.sum = kept * self.sum + error;
+        self.leads = kept * self.leads + 1.0;
+        self.horizons = kept * self.horizons + horizons;
+    }
+
     /// Mean absolute error; `None` before the first lead.
     fn mean(&self) -> Option<f64> {
-        (self.leads > 0.0).then(|| self.error / self.leads)
+        (self.leads > 0.0).then(|| self.sum / self.leads)
     }
 }
 
@@ -96,10 +111,9 @@ struct Probe {
     promised: f64,
     /// Horizons since the probe before it: what one error of it weighs.
     weight: f64,
-    /// Decay of older errors with each of its leads.
-    decay: f64,
-    /// Ends of the outermost band as served, at each lead that is left.
+    /// Ends of the outermost band as served, at each lead that is left, and the shares that it leaves below and above.
     band: VecDeque<(f64, f64)>,
+    outside: (f64, f64),
     /// Entrant, and its values at the leads that are left.
     said: Vec<(usize, VecDeque<f64>)>,
 }
@@ -137,8 +151,7 @@ pub struct Switch {
 pub struct Standing<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Mean absolute error at the leads judged so far, one of a quarter of a horizon ago weighing half; `None` before the
-    /// first.
+    /// Mean absolute error at the leads judged so far, one of a horizon ago weighing half; `None` before the first.
     pub error: Option<f64>,
 }
 
@@ -149,16 +162,20 @@ pub struct Said {
     pub cutoff_ms: i64,
     /// Times of its [`leads`], rising.
     pub times_ms: Vec<i64>,
-    /// The family that serves it, and the one that its folds recommend.
+    /// The family that serves it.
     pub champion: String,
-    /// See above.
+    /// The one that its folds recommend.
     pub recommended: String,
+    /// The one that remembers a single season.
+    pub stand_in: String,
     /// The champion's mean absolute error on past folds; `None` where none could be had.
     pub promised: Option<f64>,
     /// Every family's values at [`leads`]; the champion's among them.
     pub values: Vec<(String, Vec<f64>)>,
     /// Ends of the outermost band at the leads.
     pub band: Vec<(f64, f64)>,
+    /// Shares of the values that it leaves below and above it, as its levels say.
+    pub outside: (f64, f64),
 }
 
 /// The leads, in steps ahead from 0, at which forecasts of a horizon are judged: ends of equal parts of it.
@@ -176,30 +193,42 @@ impl Track {
     /// The family that should serve next. `None` before the first forecast.
     pub fn wish(&self) -> Option<&str> {
         let champion = self.champion()?;
-        let mean = |name: &str| self.entrants.iter().find(|e| e.name == name).and_then(Entrant::mean);
-        let own = mean(champion).unwrap_or(f64::INFINITY);
         // Which blend the folds recommend is a matter of chance from issue to issue.
         let is_blend = |name: &str| Kind::ALL.iter().any(|kind| kind.name() == name);
-        let recommended = self.recommended.as_deref().filter(|name| !(is_blend(name) && is_blend(champion)));
-        let has_served = self.served.horizons >= TOLD;
-        if let Some(back) = recommended.filter(|name| has_served && mean(name).is_some_and(|error| error <= own)) {
-            return Some(back);
-        }
-        let known = self.entrants.iter().filter_map(|entrant| Some((entrant.name.as_str(), entrant.mean()?)));
-        let best = known.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, error)| *error <= (1.0 - CLEARLY) * own);
-        Some(best.filter(|_| self.trouble().is_some_and(|times| times > TROUBLE)).map_or(champion, |(name, _)| name))
+        let is_other = |name: &&str| *name != champion && !(is_blend(name) && is_blend(champion));
+        let Some(recommended) = self.recommended.as_deref().filter(is_other) else {
+            let in_trouble = self.trouble().is_some_and(|times| times > TROUBLE);
+            let stand_in = self.stand_in.as_deref().filter(|name| in_trouble && self.errs_no_more(name, |e| &e.late));
+            return Some(stand_in.unwrap_or(champion));
+        };
+        let is_back = self.served.horizons >= TOLD
+            && self.errs_no_more(recommended, |e| &e.late)
+            && self.errs_no_more(recommended, |e| &e.long);
+        Some(if is_back { recommended } else { champion })
+    }
+
+    /// Whether a family errs no more than the champion.
+    fn errs_no_more(&self, name: &str, of: fn(&Entrant) -> &Errors) -> bool {
+        let mean = |name: &str| self.entrant_called(name).and_then(|entrant| of(entrant).mean());
+        let own = self.champion().and_then(mean);
+        mean(name).is_some_and(|error| own.is_none_or(|own| error <= own))
+    }
+
+    fn entrant_called(&self, name: &str) -> Option<&Entrant> {
+        self.entrants.iter().find(|entrant| entrant.name == name)
     }
 
     /// How many times the usual error the champion errs; `None` before enough has come to tell.
     pub fn trouble(&self) -> Option<f64> {
-        let own = self.entrants.iter().find(|entrant| Some(entrant.name.as_str()) == self.champion());
-        let error = own.filter(|own| own.horizons >= TOLD).and_then(Entrant::mean)?;
+        let own = self.entrant_called(self.champion()?)?.late;
+        let error = own.mean().filter(|_| own.horizons >= TOLD)?;
         Some(if error > 0.0 { error / self.served.usual } else { 0.0 })
     }
 
     /// How every family did since it was asked.
     pub fn lived(&self) -> Vec<Lived> {
-        let lived = |e: &Entrant| Some(Lived { name: e.name.clone(), error: e.mean()?, horizons: e.horizons });
+        let lived =
+            |e: &Entrant| Some(Lived { name: e.name.clone(), error: e.late.mean()?, horizons: e.late.horizons });
         self.entrants.iter().filter_map(lived).collect()
     }
 
@@ -221,7 +250,7 @@ impl Track {
     /// Every family followed, the smallest live error first.
     pub fn standings(&self) -> Vec<Standing<'_>> {
         let mut all: Vec<Standing<'_>> =
-            self.entrants.iter().map(|e| Standing { name: &e.name, error: e.mean() }).collect();
+            self.entrants.iter().map(|e| Standing { name: &e.name, error: e.long.mean() }).collect();
         let key = |s: &Standing<'_>| s.error.unwrap_or(f64::INFINITY);
         all.sort_by(|a, b| key(a).total_cmp(&key(b)));
         all
@@ -253,12 +282,11 @@ impl Track {
         if !actual.is_finite() {
             return;
         }
-        let promised = probe.promised;
+        let (promised, outside) = (probe.promised, probe.outside);
         for (entrant, value) in &said {
             let (entrant, error) = (&mut self.entrants[*entrant], (actual - value).abs().min(WILD * promised));
-            entrant.error = probe.decay * entrant.error + error;
-            entrant.leads = probe.decay * entrant.leads + 1.0;
-            entrant.horizons = probe.decay * entrant.horizons + probe.weight;
+            entrant.late.add(error, probe.weight, LATE_HORIZONS);
+            entrant.long.add(error, probe.weight, LONG_HORIZONS);
             if probe.champion == entrant.name {
                 let Served { usual, horizons } = &mut self.served;
                 *usual = match *usual {
@@ -272,32 +300,34 @@ impl Track {
             }
         }
         if let Some((low, high)) = band {
-            let follow = |width: &mut f64, is_outside: bool| {
+            let follow = |width: &mut f64, is_outside: bool, share: f64| {
                 let missed = f64::from(u8::from(is_outside));
-                *width = (*width * (WIDTH_RATE * (missed - OUTSIDE)).exp()).clamp(*WIDTHS.start(), *WIDTHS.end());
+                *width = (*width * (WIDTH_RATE * (missed - share)).exp()).clamp(*WIDTHS.start(), *WIDTHS.end());
             };
-            follow(&mut self.width.below, actual < low);
-            follow(&mut self.width.above, actual > high);
+            follow(&mut self.width.below, actual < low, outside.0);
+            follow(&mut self.width.above, actual > high, outside.1);
         }
     }
 
     /// Takes note of a forecast that is served, to judge it later. A champion other than the last is a switch.
     pub fn serve(&mut self, said: Said) {
-        let before = self.champion.replace(said.champion.clone());
-        if let Some(from) = before.filter(|before| *before != said.champion) {
-            let reason = self.reason(&from, &said);
+        if let Some(from) = self.champion.clone().filter(|from| *from != said.champion) {
+            let reason = self.reason(&from, &said); // of the champion that was
             self.switches.push_back(Switch { cutoff_ms: said.cutoff_ms, from, to: said.champion.clone(), reason });
             if self.switches.len() > REMEMBERED {
                 self.switches.pop_front();
             }
             self.served.horizons = 0.0;
+            self.width = Width::default(); // it was learned of other bands
         }
+        self.champion = Some(said.champion.clone());
         self.recommended = Some(said.recommended.clone());
+        self.stand_in = Some(said.stand_in.clone());
         self.ask(said);
     }
 
     fn reason(&self, from: &str, said: &Said) -> String {
-        let mean = |name: &str| self.entrants.iter().find(|e| e.name == name).and_then(Entrant::mean);
+        let mean = |name: &str| self.entrant_called(name).and_then(|entrant| entrant.late.mean());
         match (mean(from), mean(&said.champion), self.trouble()) {
             _ if said.values.iter().all(|(name, _)| name != from) => format!("{from} could not be fitted"),
             (Some(old), Some(new), _) if said.champion == said.recommended && new <= old => {
@@ -306,7 +336,7 @@ impl Track {
             (Some(old), Some(new), Some(times)) => {
                 format!("{from} errs {times:.1} times as much as usual, {old:.4} lately against {new:.4}")
             }
-            _ => format!("the folds no longer recommend {from}"),
+            _ => format!("the folds recommend it in place of {from}"),
         }
     }
 
@@ -332,8 +362,8 @@ impl Track {
             champion: said.champion,
             promised: said.promised.unwrap_or(f64::INFINITY).max(f64::MIN_POSITIVE),
             weight: part,
-            decay: 0.5_f64.powf(part / HALF_HORIZONS),
             band: said.band.into(),
+            outside: said.outside,
             said: heard,
         });
     }
@@ -344,7 +374,7 @@ impl Track {
             self.entrants[at].heard_ms = cutoff_ms;
             return at;
         }
-        let new = Entrant { name: name.into(), error: 0.0, leads: 0.0, horizons: 0.0, heard_ms: cutoff_ms };
+        let new = Entrant { name: name.into(), late: Errors::default(), long: Errors::default(), heard_ms: cutoff_ms };
         let waits = |at: usize| self.pending.iter().any(|probe| probe.said.iter().any(|(entrant, _)| *entrant == at));
         let idle = (0..self.entrants.len()).filter(|at| !waits(*at)).min_by_key(|at| self.entrants[*at].heard_ms);
         match idle.filter(|_| self.entrants.len() >= FOLLOWED) {
@@ -361,129 +391,4 @@ impl Track {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: i64 = 3_600_000;
-
-    /// Serves a forecast every six hours of a day ahead for `days`, by hourly values that are always 10; each family
-    /// says what it says of the day served.
-    fn run(
-        track: &mut Track,
-        days: std::ops::Range<i64>,
-        says: &dyn Fn(i64) -> Vec<(&'static str, f64)>,
-        promised: f64,
-    ) {
-        let leads = leads(Horizon::new(24).unwrap());
-        for quarter in 4 * days.start..4 * days.end {
-            let cutoff = 6 * quarter;
-            track.observe(0, HOUR, &vec![10.0; cutoff as usize + 1]);
-            let said = says(quarter / 4);
-            let champion = track.wish().unwrap_or(said[0].0).to_string();
-            track.serve(Said {
-                cutoff_ms: cutoff * HOUR,
-                times_ms: leads.iter().map(|lead| (cutoff + *lead as i64 + 1) * HOUR).collect(),
-                champion,
-                recommended: said[0].0.into(),
-                promised: Some(promised),
-                values: said.iter().map(|(name, value)| ((*name).to_string(), vec![*value; leads.len()])).collect(),
-                band: vec![(8.0, 12.0); leads.len()],
-            });
-        }
-    }
-
-    #[test]
-    fn leads_are_spread_over_the_horizon_and_end_with_it() {
-        assert_eq!(leads(Horizon::new(24).unwrap()), [2, 5, 8, 11, 14, 17, 20, 23]);
-        assert_eq!(leads(Horizon::new(3).unwrap()), [0, 1, 2]);
-        assert_eq!(leads(Horizon::new(288).unwrap()).last(), Some(&287));
-    }
-
-    #[test]
-    fn a_champion_in_trouble_is_replaced_and_comes_back_when_it_is_as_good() {
-        let mut track = Track::default();
-        // From the tenth to the twentieth day the champion errs by five times what is usual.
-        let says = |day: i64| vec![("weekly", if (10..20).contains(&day) { 15.0 } else { 11.0 }), ("daily", 12.0)];
-        run(&mut track, 0..10, &says, 1.0);
-        assert_eq!((track.champion(), track.switches().len()), (Some("weekly"), 0));
-        run(&mut track, 10..20, &says, 1.0);
-        let switch = track.switches().next().unwrap();
-        assert_eq!((switch.from.as_str(), switch.to.as_str()), ("weekly", "daily"));
-        assert!(switch.reason.contains("times as much as usual"), "{}", switch.reason);
-        assert!(switch.cutoff_ms <= 10 * 24 * HOUR + 30 * HOUR, "as soon as a whole horizon said so");
-        assert_eq!(track.switches().len(), 1, "it stays");
-        assert_eq!((track.standings()[0].name, track.standings()[0].error), ("daily", Some(2.0)));
-        run(&mut track, 20..30, &says, 1.0);
-        assert_eq!((track.champion(), track.switches().len()), (Some("weekly"), 2));
-        assert!(track.switches().last().unwrap().reason.contains("the folds recommend it"));
-    }
-
-    #[test]
-    fn luck_and_one_wild_value_replace_nothing() {
-        let mut track = Track::default();
-        run(&mut track, 0..60, &|_| vec![("a", 11.0), ("b", 10.5)], 1.0);
-        assert_eq!(track.switches().len(), 0, "it errs as usual, however good another is");
-        let mut track = Track::default();
-        run(&mut track, 0..5, &|_| vec![("a", 11.0), ("b", 12.0)], 1.0);
-        let mut wild = vec![10.0; 24 * 5 + 1];
-        *wild.last_mut().unwrap() = 1e30;
-        track.observe(0, HOUR, &wild);
-        run(&mut track, 6..9, &|_| vec![("a", 11.0), ("b", 12.0)], 1.0);
-        assert_eq!(track.switches().len(), 0);
-        assert!(track.standings().iter().all(|standing| standing.error.unwrap().is_finite()));
-    }
-
-    #[test]
-    fn a_champion_that_cannot_serve_is_a_switch_with_that_reason() {
-        let mut track = Track::default();
-        let serve = |track: &mut Track, at: i64, champion: &str| {
-            track.serve(Said {
-                cutoff_ms: at * HOUR,
-                times_ms: vec![(at + 1) * HOUR],
-                champion: champion.into(),
-                recommended: champion.into(),
-                promised: None,
-                values: vec![(champion.into(), vec![1.0])],
-                band: vec![(0.0, 2.0)],
-            });
-        };
-        serve(&mut track, 1, "ets");
-        serve(&mut track, 2, "naive");
-        assert_eq!(track.switches().next().unwrap().reason, "ets could not be fitted");
-        for at in 3..100 {
-            serve(&mut track, at, if at % 2 == 0 { "ets" } else { "naive" });
-        }
-        assert_eq!(track.switches().len(), REMEMBERED);
-    }
-
-    #[test]
-    fn bands_follow_what_falls_outside_on_their_own_side() {
-        let mut track = Track::default();
-        let leads = 8;
-        for at in 0..40 {
-            track.observe(0, HOUR, &vec![20.0; 24 * at as usize + 1]);
-            track.serve(Said {
-                cutoff_ms: 24 * at * HOUR,
-                times_ms: (1..=leads).map(|lead| (24 * at + 3 * lead) * HOUR).collect(),
-                champion: "a".into(),
-                recommended: "a".into(),
-                promised: Some(1.0),
-                values: vec![("a".into(), vec![10.0; 8])],
-                band: vec![(8.0, 12.0); 8],
-            });
-        }
-        assert_eq!(track.width().above, *WIDTHS.end(), "always above");
-        assert!(track.width().below < 1.0 && track.width().below >= *WIDTHS.start(), "never below");
-    }
-
-    #[test]
-    fn gaps_say_nothing_and_a_clock_set_back_asks_anew() {
-        let mut track = Track::default();
-        run(&mut track, 0..3, &|_| vec![("a", 11.0)], 1.0);
-        let before = track.standings()[0].error;
-        track.observe(0, HOUR, &[f64::NAN; 24 * 4]);
-        assert_eq!(track.standings()[0].error, before);
-        run(&mut track, 1..2, &|_| vec![("a", 11.0)], 1.0);
-        assert!(track.pending.iter().all(|probe| probe.cutoff_ms < 2 * 24 * HOUR));
-    }
-}
+mod tests;

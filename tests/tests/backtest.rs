@@ -297,6 +297,42 @@ fn nothing_of_the_test_part_reaches_the_training_part() {
     }
 }
 
+/// Hours at which a job runs, which no season tells.
+fn job(hour: usize) -> f64 {
+    f64::from(u8::from(noise(hour / 5) > 0.2))
+}
+
+/// A series that a job lifts by half is forecast far better by who knows when the job runs; a job that is known up to
+/// each cutoff alone helps little, and what it does later changes nothing.
+#[test]
+fn a_known_regressor_is_worth_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = |hour: usize| 20.0 + 2.0 * (hour as f64 / 24.0 * std::f64::consts::TAU).sin() + 10.0 * job(hour);
+    let input = written(&folder, "in.csv", &table(&[("a", hourly((0..TRAIN + HORIZON).map(values)))]));
+    let at = written(&folder, "splits.csv", &splits(&["a"], TRAIN as i64));
+    let jobs = |name: &str, of: &dyn Fn(usize) -> f64| {
+        let row = |hour: usize| format!("job,{},{}\n", START_S + hour as i64 * HOUR_S, of(hour));
+        let rows: String = (0..TRAIN + HORIZON).map(row).collect();
+        written(&folder, name, &format!("metric,timestamp,value\n{rows}"))
+    };
+    let plain = jobs("jobs.csv", &job);
+    let other = jobs("other.csv", &|hour| if hour < TRAIN { job(hour) } else { 1.0 - job(hour) });
+    let unknown = written(&folder, "f.toml", "[[regressor]]\nname = 'job'\nknown_future = false\n");
+    for model in ["prophet", "auto"] {
+        let mase = |further: &[&str]| {
+            let fixed = ["--splits", &at, "--horizon", "24", "--models", model];
+            let told = json_of(&input, &[&fixed, further].concat());
+            assert_eq!(told["failed"], json!(0), "{told}");
+            told["mase"].as_f64().unwrap()
+        };
+        let (without, with) = (mase(&[]), mase(&["--regressors", &plain]));
+        assert!(with < 0.2 * without, "{model}: {with} with the regressor, {without} without");
+        let hidden = |file: &str| mase(&["--regressors", file, "--config", &unknown]);
+        assert_eq!(hidden(&plain), hidden(&other), "{model}");
+        assert!(hidden(&plain) > 2.0 * with, "{model}");
+    }
+}
+
 fn m4(models: &str) -> Option<Value> {
     let (input, splits) = (telemetry("m4_hourly.parquet")?, telemetry("splits.csv")?);
     let text = |path: &Path| path.to_str().unwrap().to_owned();

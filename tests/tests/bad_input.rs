@@ -279,6 +279,42 @@ fn a_file_that_cannot_be_used_is_named_with_its_row() {
 }
 
 #[test]
+fn regressors_that_cannot_be_used_are_named_with_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = written(&folder, "in.csv", table(&sound(0)));
+    let run = |name: &str, bytes: &str, further: &[&str]| {
+        let file = written(&folder, name, bytes);
+        forecast(&input, &[&["--models", "prophet", "--regressors", file.to_str().unwrap()], further].concat())
+    };
+    let head = "metric,timestamp,value\nload,1,1\nload,2,2\n";
+    let word = run("word.csv", &format!("{head}load,3,three\n"), &[]);
+    word.assert_failed(3, &["word.csv row 3, column \"value\"", "\"three\" is not a number"]);
+    run("empty.csv", "", &[]).assert_failed(3, &["empty.csv holds no row"]);
+    let two = "metric,zone,timestamp,value\nload,a,1,1\nload,b,1,2\n";
+    let both =
+        ["regressor load: both {metric=\"load\",zone=\"a\"} and {metric=\"load\",zone=\"b\"} apply to {host=\"h000\"}"];
+    run("two.csv", two, &[]).assert_failed(3, &both);
+    let config = written(&folder, "f.toml", "[[regressor]]\nname = 'rain'\n");
+    let none = run("load.csv", head, &["--config", config.to_str().unwrap()]);
+    none.assert_failed(3, &["load.csv is regressor rain", "its series are {metric=\"load\"}"]);
+    // A regressor of one series, whose future is missing for another, spoils no third.
+    let mut rows = String::from("metric,host,timestamp,value\n");
+    for (host, steps) in [("h000", STEPS + 6), ("h001", STEPS + 5)] {
+        rows.extend((0..steps).map(|step| format!("load,{host},{},{}\n", START_S + step as i64 * HOUR_S, step % 7)));
+    }
+    let told = run("part.csv", &rows, &[]);
+    assert!(
+        told.err.contains("{host=\"h001\"} is left out by Prophet: regressor load is not known at"),
+        "{}",
+        told.err
+    );
+    let answer = told.json();
+    let status = |host| of(&answer, host).unwrap()["status"].as_str().unwrap();
+    assert_eq!(["h000", "h001", "h002"].map(status), ["fitted", "bad_input", "bad_input"]);
+    assert_eq!(answer["lacking"].as_array().unwrap().len(), SERIES - 1);
+}
+
+#[test]
 fn a_parquet_file_cut_anywhere_is_an_error_not_an_answer() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = fs::read(repository().join("engine/data/azure_vm_2019_total.parquet")).unwrap();

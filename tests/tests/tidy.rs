@@ -138,10 +138,10 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
 const STAGES: [(&str, &[&str]); 17] = [
     ("bytes", &[]),
     ("clock", &[]),
-    ("families", &[]),
     ("main", &[]),
     ("observe", &[]),
     ("telemetry", &[]),
+    ("families", &["telemetry"]),
     ("worker", &[]),
     ("config", &["telemetry"]),
     ("simulate", &["telemetry"]),

@@ -11,11 +11,12 @@ use serde::Serialize;
 use super::Failure;
 use super::output::{self, Format, number};
 use super::progress::Step;
+use super::regressors;
 use super::settings::{Settings, only_model};
 use super::splits::Splits;
 use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::Config;
-use crate::families;
+use crate::families::{self, Bound, Future};
 
 const EXAMPLES: &str = "Examples:
   foreshadow backtest --input metrics.parquet --horizon 48
@@ -23,7 +24,9 @@ const EXAMPLES: &str = "Examples:
   foreshadow backtest --input m4_hourly.parquet --splits splits.csv --horizon 48 --mase-season 24 --output json
 
 MASE and the interval score are scaled by the mean change over --mase-season in the training part, the same for
-every family; a series without such a change is counted as unscaled.";
+every family; a series without such a change is counted as unscaled.
+
+A regressor with known_future = false is not looked at past a cutoff: from there on its last day repeats itself.";
 
 /// Flags of `foreshadow backtest`.
 #[derive(Debug, clap::Args)]
@@ -85,7 +88,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
     let name = only_model(&config, "backtest")?;
     let splits = args.splits.as_deref().map(Splits::read).transpose()?;
-    let mut raw = args.settings.read(&config)?;
+    let (mut raw, regressors) = (args.settings.read(&config)?, regressors::read(&config)?);
     let (horizon_steps, lookback_steps) = (config.forecast().horizon().steps(), config.forecast().lookback_steps());
     let mut results = Vec::new();
     let options = match &splits {
@@ -99,7 +102,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     for panel in &panels.panels {
         let season = args.mase_season.map_or_else(|| panel.steps_in(DAY_MS), |season| season as usize);
         let horizon = config.forecast().horizon();
-        let model = families::family(name, season, horizon, config.prophet()).expect("the settings were checked");
+        let seed = config.forecast().seed();
+        let Bound { prophet, lacking } = regressors.bind(config.prophet(), panel, horizon, Future::Repeated, seed)?;
+        output::tell(&regressors::warnings(&lacking));
+        let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");
         let origins = match &splits {
             Some(splits) => Origins::at((0..panel.series_count()).map(|s| train_steps(panel, s, splits)).collect()),
             None => Origins::rolling(&panel.window(), horizon, args.origins.into(), horizon_steps),

@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 
 use foreshadow_models::live::{Standing, Track};
-use foreshadow_models::{BuildOptions, Choice, FittedAuto, Forecast, Panel, PanelSet, RawSeries};
-use maud::{DOCTYPE, html};
+use foreshadow_models::{BuildOptions, Choice, Fitted, FittedAuto, Forecast, Panel, PanelSet, Quantiles, RawSeries};
+use maud::html;
 use miette::Diagnostic;
 use plotly::common::DashType;
 use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
 use super::output::{self, Output, number};
-use super::plotting::{OBSERVED, SHADOW, band, framed, line};
+use super::plotting::{OBSERVED, SHADOW, band, drawn, framed, line, page};
 use super::progress::Step;
+use super::regressors;
 use super::settings::{Settings, pipeline_settings};
+use crate::families::{Bound, Future};
+use crate::issue::rfc3339;
 use crate::live::Live;
 use crate::pipeline::{PipelineSettings, follow};
 
@@ -86,7 +89,9 @@ struct Explained {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
     let raw = one(args.settings.read(&config)?, &args.series)?;
-    let settings = pipeline_settings(&config);
+    // Not the configured quantiles: what is shown is of these.
+    let settings =
+        PipelineSettings { quantiles: Quantiles::standard(), ..pipeline_settings(&config, regressors::read(&config)?) };
     let explained = explain(raw, &settings, args.issues.into())?;
     if let Some(path) = &args.plot {
         std::fs::write(path, explained.page().into_string()).map_err(|source| {
@@ -143,8 +148,11 @@ fn explain(raw: RawSeries, settings: &PipelineSettings, issues: usize) -> Result
         let mut panel = Panel::new(whole.step_ms());
         let start_ms = whole.start_ms(0) + start as i64 * whole.step_ms();
         panel.push(name.clone(), start_ms, &whole.values(0)[start..end]);
-        let made = follow(&panel, settings, &mut live)?;
+        let PipelineSettings { prophet, regressors, horizon, seed, .. } = settings;
+        let Bound { prophet, lacking } = regressors.bind(prophet, &panel, *horizon, Future::Forecast, *seed)?;
+        let made = follow(&panel, &prophet, settings, &mut live)?;
         if past == 0 {
+            output::tell(&regressors::warnings(&lacking));
             let (fitted, forecast) = made;
             return Ok(Explained { panel, fitted, forecast, live, issues, spacing });
         }
@@ -183,8 +191,8 @@ impl Explained {
     }
 
     fn level(&self, level: f64) -> &[f64] {
-        let index = self.forecast.quantiles().index_of(level);
-        index.map_or(self.forecast.mean(0), |index| self.forecast.quantile(0, index))
+        let index = self.forecast.quantiles().index_of(level).expect("explain forecasts the standard levels");
+        self.forecast.quantile(0, index)
     }
 
     /// Times and values of the newest history, then times of the forecast.
@@ -197,9 +205,14 @@ impl Explained {
     }
 
     fn text(&self) -> String {
+        self.told() + &self.dots()
+    }
+
+    /// What is told in words and tables.
+    fn told(&self) -> String {
         let (choice, values) = (self.choice(), self.panel.values(0));
         let missing = values.iter().filter(|value| value.is_nan()).count();
-        let (start, end) = (time(self.panel.start_ms(0)), time(self.panel.cutoff_ms(0)));
+        let (start, end) = (rfc3339(self.panel.start_ms(0)), rfc3339(self.panel.cutoff_ms(0)));
         let step = span(self.panel.step_ms());
         let steps = values.len();
         let mut out = format!("{}\n{steps} steps of {step}, {missing} missing, {start} to {end}\n", self.name());
@@ -236,7 +249,7 @@ impl Explained {
             table.add_row([name.clone(), number(*loss), number(live(standing)), beside]);
         }
         let spacing = span(self.spacing as i64 * self.panel.step_ms());
-        out += &format!("\n{table}\nFolds: {} picked. ", choice.picking_folds);
+        out += &format!("\n{table}\nPicked on {} folds. ", choice.picking_folds);
         out += &format!("Live: {} issues, {spacing} apart, each judged by what came.\n\n", self.issues);
         let switches = self.track().map(|track| track.switches().collect::<Vec<_>>()).unwrap_or_default();
         if let Some(times) = self.track().and_then(Track::trouble) {
@@ -246,9 +259,9 @@ impl Explained {
             out += "No change of family over these issues.\n";
         }
         for switch in switches {
-            out += &format!("{} {} → {}: {}\n", time(switch.cutoff_ms), switch.from, switch.to, switch.reason);
+            out += &format!("{} {} → {}: {}\n", rfc3339(switch.cutoff_ms), switch.from, switch.to, switch.reason);
         }
-        out + &self.dots()
+        out
     }
 
     /// The newest history, the mean and the 95 % band as a plot of dots.
@@ -293,7 +306,7 @@ impl Explained {
         });
         json!({
             "series": self.name(), "step_ms": self.panel.step_ms(), "steps": self.panel.values(0).len(),
-            "cutoff_ms": self.panel.cutoff_ms(0), "status": self.fitted_status(), "seasons": choice.seasons,
+            "cutoff_ms": self.panel.cutoff_ms(0), "status": self.fitted.status()[0].word(), "seasons": choice.seasons,
             "champion": choice.chosen.champion, "fallback": choice.chosen.fallback, "parts": parts,
             "held_out": held_out, "picking_folds": choice.picking_folds,
             "families": self.families().into_iter().map(of_family).collect::<Vec<_>>(),
@@ -303,11 +316,6 @@ impl Explained {
         })
     }
 
-    fn fitted_status(&self) -> &'static str {
-        use foreshadow_models::Fitted;
-        self.fitted.status()[0].word()
-    }
-
     /// A page with the plot and everything that is told in a terminal.
     fn page(&self) -> maud::Markup {
         let (past, values, ahead) = self.shown();
@@ -315,30 +323,13 @@ impl Explained {
         band(&mut plot, &ahead, self.level(0.025), self.level(0.975), "95 % band");
         plot.add_trace(line(ahead, self.forecast.mean(0).to_vec(), "shadow", SHADOW, DashType::Solid));
         plot.add_trace(line(past, values.to_vec(), "observed", OBSERVED, DashType::Solid));
-        let told = self.text();
-        let told = told.split("\nhours from the last sample").next().unwrap_or_default();
-        html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { "Foreshadow: " (self.name()) }
-                    style { (maud::PreEscaped(include_str!("demo/report.css"))) }
-                    (maud::PreEscaped(plotly::Plot::offline_js_sources()))
-                }
-                body { main {
-                    h2 { (self.name()) }
-                    (maud::PreEscaped(plot.to_inline_html(Some("shadow"))))
-                    pre { (told) }
-                } }
-            }
-        }
+        let content = html! {
+            h2 { (self.name()) }
+            (drawn(&plot, "shadow"))
+            pre { (self.told()) }
+        };
+        page(self.name(), &content)
     }
-}
-
-fn time(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
 }
 
 /// A length of time in its largest whole unit.

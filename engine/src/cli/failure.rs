@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use foreshadow_models::{BacktestError, FitError, PredictError};
 use miette::{Diagnostic, IntoDiagnostic, MietteHandlerOpts, Report};
 
+use super::regressors::ReadError;
 use super::serve::ServeError;
 use crate::config::ConfigError;
+use crate::families::RegressorError;
 use crate::pipeline::PipelineError;
 use crate::service::{ListenError, ServiceError};
 use crate::store::StoreError;
@@ -104,6 +106,9 @@ impl From<ServeError> for Failure {
             ServeError::Source(SourceError::Prometheus(_)) => Exit::Server,
             ServeError::Source(_) => Exit::Input,
             ServeError::NoSource => Exit::Setting,
+            ServeError::Regressors(ReadError::Source(_)) => Exit::Input,
+            ServeError::Regressors(ReadError::Regressor(error))
+            | ServeError::Issue(PipelineError::Regressors(error)) => regressors(error),
             ServeError::Issue(PipelineError::NothingUsable { .. } | PipelineError::NoSeries) => Exit::Input,
             ServeError::Store(error) | ServeError::Service(ServiceError::Store(error)) => store(error),
             ServeError::Service(ServiceError::Listen(ListenError::InUse { .. })) => Exit::Busy,
@@ -117,6 +122,29 @@ impl From<ServeError> for Failure {
 impl From<PipelineError> for Failure {
     fn from(error: PipelineError) -> Self {
         Self::fault(error)
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Source(error) => error.into(),
+            ReadError::Regressor(error) => error.into(),
+        }
+    }
+}
+
+impl From<RegressorError> for Failure {
+    fn from(error: RegressorError) -> Self {
+        Self::new(regressors(&error), error)
+    }
+}
+
+fn regressors(error: &RegressorError) -> Exit {
+    match error {
+        RegressorError::Nothing { .. } | RegressorError::Ambiguous { .. } => Exit::Input,
+        RegressorError::Refused(_) => Exit::Setting,
+        _ => Exit::Fault,
     }
 }
 

@@ -7,17 +7,23 @@ use serde_json::{Map, Value, json};
 use super::Failure;
 use super::output::{self, Format, number};
 use super::progress::Step;
+use super::regressors;
 use super::settings::{Settings, only_model};
 use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::{Config, ConfigError, Refusal};
-use crate::families;
+use crate::families::{self, Bound, Future, Lack, Regressors};
+use crate::issue::rfc3339;
 use crate::telemetry::parse_time;
 
 const EXAMPLES: &str = "Examples:
   foreshadow forecast --input metrics.parquet --horizon 48
   foreshadow forecast --input metrics.csv.gz --horizon 288 --output csv > forecast.csv
   foreshadow forecast --input metrics.csv --cutoff 2026-11-23T00:00:00Z --horizon 24 --output json
-  foreshadow forecast --config foreshadow.toml";
+  foreshadow forecast --input metrics.csv --regressors traffic.csv --models prophet --horizon 48
+  foreshadow forecast --config foreshadow.toml
+
+The bands take regressors for certain, those too whose own future was forecast (known_future = false); auto's bands \
+come from past cutoffs, where that future was not known either.";
 
 /// Flags of `foreshadow forecast`.
 #[derive(Debug, clap::Args)]
@@ -51,11 +57,13 @@ struct PanelForecast {
     forecast: Forecast,
     status: Vec<FitStatus>,
     models: Vec<String>,
+    lacking: Vec<Lack>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
     let name = only_model(&config, "forecast")?;
+    let regressors = regressors::read(&config)?;
     let cutoff_ms = args.cutoff.as_deref().map(cutoff).transpose()?;
     let mut raw = args.settings.read(&config)?;
     if let Some(cutoff_ms) = cutoff_ms {
@@ -68,7 +76,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let panels = PanelSet::build(raw, &BuildOptions::lookback(config.forecast().lookback_steps()));
     output::warn(&panels, SystemClock.now_ms());
     let forecasts: Vec<PanelForecast> =
-        panels.panels.iter().map(|panel| forecast(panel, name, &config)).collect::<Result<_, _>>()?;
+        panels.panels.iter().map(|panel| forecast(panel, name, &config, &regressors)).collect::<Result<_, _>>()?;
+    let lacking: Vec<Lack> = forecasts.iter().flat_map(|made| made.lacking.clone()).collect();
+    output::tell(&regressors::warnings(&lacking));
     let mut rows: Vec<Row<'_>> = Vec::with_capacity(panels.series_count());
     for ((panel, notes), made) in panels.panels.iter().zip(&panels.notes).zip(&forecasts) {
         rows.extend((0..panel.series_count()).map(|series| Row {
@@ -84,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }));
     }
     rows.sort_by_key(|row| row.name);
-    print(&rows, &panels.rejected, args.output)
+    print(&rows, &panels.rejected, &lacking, args.output)
 }
 
 fn cutoff(text: &str) -> Result<i64, Failure> {
@@ -94,14 +104,15 @@ fn cutoff(text: &str) -> Result<i64, Failure> {
     })
 }
 
-fn forecast(panel: &Panel, name: &str, config: &Config) -> Result<PanelForecast, Failure> {
+fn forecast(panel: &Panel, name: &str, config: &Config, regressors: &Regressors) -> Result<PanelForecast, Failure> {
     let (window, seed, horizon) = (panel.window(), config.forecast().seed(), config.forecast().horizon());
     let step = Step::new(format!("forecasting {} series by {name}", panel.series_count()));
     let season = panel.steps_in(DAY_MS);
-    let model = families::family(name, season, horizon, config.prophet()).expect("the settings were checked");
+    let Bound { prophet, lacking } = regressors.bind(config.prophet(), panel, horizon, Future::Forecast, seed)?;
+    let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");
     let fitted: Box<dyn Fitted> = match name {
         "auto" => {
-            let auto = Auto::new(horizon).with_prophet(config.prophet().clone());
+            let auto = Auto::new(horizon).with_prophet(prophet);
             Box::new(auto.run(&window, seed, &|done, total| step.set(done, total))?)
         }
         _ => model.fit(&window, seed)?,
@@ -109,13 +120,12 @@ fn forecast(panel: &Panel, name: &str, config: &Config) -> Result<PanelForecast,
     let forecast = fitted.predict(horizon, &config.quantiles())?;
     let chosen = |series| fitted.chosen(series).map_or_else(|| model.name(), |chosen| chosen.champion);
     let models = (0..panel.series_count()).map(chosen).collect();
-    Ok(PanelForecast { forecast, status: fitted.status().to_vec(), models })
+    Ok(PanelForecast { forecast, status: fitted.status().to_vec(), models, lacking })
 }
 
 impl Row<'_> {
     fn time(&self, step: usize) -> String {
-        let ms = self.cutoff_ms + (step as i64 + 1) * self.step_ms;
-        jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
+        rfc3339(self.cutoff_ms + (step as i64 + 1) * self.step_ms)
     }
 
     fn steps(&self) -> usize {
@@ -178,12 +188,17 @@ impl From<&SeriesNotes> for SeriesNotesJson {
     }
 }
 
-fn print(rows: &[Row<'_>], rejected: &[Rejected], format: Format) -> Result<(), Failure> {
+fn print(rows: &[Row<'_>], rejected: &[Rejected], lacking: &[Lack], format: Format) -> Result<(), Failure> {
     match format {
         Format::Json => {
             let rejected: Vec<Value> = rejected.iter().map(|r| json!({"series": r.name, "reason": r.reason})).collect();
             let series: Vec<Value> = rows.iter().map(Row::json).collect();
-            output::print_json(&json!({"series": series, "rejected": rejected}))
+            let mut told = json!({"series": series, "rejected": rejected});
+            if !lacking.is_empty() {
+                let lack = |l: &Lack| json!({"series": l.series, "regressor": l.regressor, "reason": l.to_string()});
+                told["lacking"] = lacking.iter().map(lack).collect();
+            }
+            output::print_json(&told)
         }
         Format::Csv => print_csv(rows),
         Format::Table => {

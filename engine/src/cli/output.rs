@@ -103,6 +103,11 @@ pub(super) fn warn(panels: &PanelSet, now_ms: i64) {
             format!("{}: {times} times had two values; the last one read was taken", panel.name(series))
         }));
     }
+    tell(&warnings);
+}
+
+/// Prints the first warnings on standard error, and how many more there are.
+pub(super) fn tell(warnings: &[String]) {
     for warning in warnings.iter().take(WARNINGS) {
         eprintln!("warning: {warning}");
     }

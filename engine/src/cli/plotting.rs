@@ -1,5 +1,6 @@
-//! What the plots of reports have in common.
+//! What reports and their plots have in common: one HTML file with everything in it, so that it opens without a network.
 
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use plotly::color::Rgba;
 use plotly::common::{DashType, Fill, Font, HoverInfo, Line, Mode, Orientation};
 use plotly::configuration::DisplayModeBar;
@@ -10,6 +11,28 @@ use plotly::{Configuration, Layout, Plot, Scatter};
 pub(super) const OBSERVED: &str = "#334155";
 pub(super) const SHADOW: &str = "#2563eb";
 const HEIGHT: usize = 300;
+
+/// A page of its own with the style of reports and what draws their plots.
+pub(super) fn page(title: &str, content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Foreshadow: " (title) }
+                style { (PreEscaped(include_str!("report.css"))) }
+                (PreEscaped(Plot::offline_js_sources()))
+            }
+            body { main { (content) } }
+        }
+    }
+}
+
+/// A plot in a page; `id` is its own there.
+pub(super) fn drawn(plot: &Plot, id: &str) -> Markup {
+    html! { div class="plot" { (PreEscaped(plot.to_inline_html(Some(id)))) } }
+}
 
 /// A plot over time without anything in it.
 pub(super) fn framed() -> Plot {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use miette::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::regressors::{self, ReadError};
 use super::settings::pipeline_settings;
 use crate::act::Workload;
 use crate::clock::{Clock, MovedClock, SystemClock};
 use crate::config::{Config, SourceConfig};
 use crate::issue::{Issue, Slot};
 use crate::live::Live;
-use crate::pipeline::{PipelineError, PipelineSettings, make_issue};
+use crate::pipeline::{PipelineError, make_issue};
 use crate::service::{self, Handle, ServiceError, Settings};
 use crate::store::{RedbStore, Store, StoreError};
 use crate::telemetry::SourceError;
@@ -30,6 +31,10 @@ pub(super) enum ServeError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Source(#[from] SourceError),
+    /// The regressors could not be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Regressors(#[from] ReadError),
     /// No issue could be made of a fixed source.
     #[error("no issue can be made")]
     Issue(#[from] PipelineError),
@@ -58,7 +63,8 @@ pub(super) fn run(config: &Config) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Signal)?;
     let mut stop = runtime.block_on(async { Stop::new() }).map_err(ServeError::Signal)?;
     let workloads: Vec<Workload> = config.workloads().iter().map(Workload::from).collect();
-    let road = Road { source, workloads: &workloads, settings: pipeline_settings(config) };
+    regressors::read(config)?; // what cannot be read is told before anything opens
+    let road = Road { source, workloads: &workloads, config };
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(config.store().path())?);
     let settings = Settings {
         grpc: config.serve().grpc().clone(),
@@ -109,13 +115,15 @@ fn announce(handle: &Handle) {
 struct Road<'a> {
     source: &'a SourceConfig,
     workloads: &'a [Workload],
-    settings: PipelineSettings,
+    config: &'a Config,
 }
 
 impl Road<'_> {
     fn issue(&self, live: &mut Live, now_ms: i64) -> Result<Issue, ServeError> {
         let raw = self.source.read(now_ms)?;
-        Ok(make_issue(raw, self.workloads, &self.settings, live, now_ms)?)
+        // Read anew as well: predictions are written again as time goes on.
+        let settings = pipeline_settings(self.config, regressors::read(self.config)?);
+        Ok(make_issue(raw, self.workloads, &settings, live, now_ms)?)
     }
 
     /// Makes an issue and publishes it where it is the first of its slot: that one stays, so that an answer does not
@@ -143,7 +151,7 @@ impl Road<'_> {
                 tracing::error!(error = trouble, "no new issue");
             }
             handle.set_trouble(trouble);
-            let next_slot = Slot::of(SystemClock.now_ms(), self.settings.slot_ms).end_ms();
+            let next_slot = Slot::of(SystemClock.now_ms(), self.config.issue().slot_ms()).end_ms();
             let until_slot = Duration::from_millis((next_slot - SystemClock.now_ms()).max(0).unsigned_abs());
             // A source that was down is asked again before the slot is over.
             let pause = if failed { until_slot.min(Duration::from_secs(15)) } else { until_slot };

@@ -8,7 +8,7 @@ use super::Failure;
 use super::progress::Step;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Override, Refusal};
-use crate::families;
+use crate::families::{self, Regressors};
 use crate::pipeline::PipelineSettings;
 use crate::telemetry::TimeUnit;
 
@@ -27,6 +27,10 @@ pub(super) struct Settings {
     /// Families to use, by name
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     models: Vec<String>,
+    /// Table of what moves the series, each metric of it by its labels, known past their ends as well (predicted
+    /// traffic, deploys as 0 and 1); read as --input is. Prophet and auto use it; [[regressor]] in --config says more of each
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    regressors: Option<PathBuf>,
     /// Seed of everything random
     #[arg(long)]
     seed: Option<u32>,
@@ -112,6 +116,7 @@ impl Settings {
             ("--horizon", "forecast.horizon_steps", self.horizon.map(count)),
             ("--lookback", "forecast.lookback_steps", self.lookback.map(count)),
             ("--models", "forecast.models", list(&self.models)),
+            ("--regressors", "forecast.regressors", self.regressors.as_ref().map(path)),
             ("--seed", "forecast.seed", self.seed.map(|seed| i64::from(seed).into())),
         ]
         .into_iter()
@@ -120,8 +125,8 @@ impl Settings {
     }
 }
 
-/// How the configuration has telemetry become an issue.
-pub(super) fn pipeline_settings(config: &Config) -> PipelineSettings {
+/// How the configuration has telemetry become an issue, with the regressors that were read.
+pub(super) fn pipeline_settings(config: &Config, regressors: Regressors) -> PipelineSettings {
     PipelineSettings {
         slot_ms: config.issue().slot_ms(),
         horizon: config.forecast().horizon(),
@@ -129,6 +134,7 @@ pub(super) fn pipeline_settings(config: &Config) -> PipelineSettings {
         lookback_steps: config.forecast().lookback_steps(),
         models: config.forecast().models().to_vec(),
         prophet: config.prophet().clone(),
+        regressors,
         seed: config.forecast().seed(),
     }
 }

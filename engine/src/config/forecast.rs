@@ -22,6 +22,8 @@ pub(super) struct RawForecast {
     lookback_steps: usize,
     models: Vec<String>,
     quantiles: Vec<f64>,
+    /// Checked beside the `[[regressor]]` tables.
+    pub(super) regressors: Option<String>,
     seed: u64,
 }
 
@@ -32,6 +34,7 @@ impl Default for RawForecast {
             lookback_steps: 8_192,
             models: vec!["auto".into()],
             quantiles: Quantiles::standard().levels().to_vec(),
+            regressors: None,
             seed: 1,
         }
     }

@@ -8,8 +8,8 @@ use super::error::{Refusal, in_range, span_ms};
 const DAY_MS: f64 = 86_400_000.0;
 /// Days about a holiday that can have an effect.
 const MOST_WINDOW: i64 = 366;
-const LEAST_SCALE: f64 = 1e-4;
-const MOST_SCALE: f64 = 1e4;
+pub(super) const LEAST_SCALE: f64 = 1e-4;
+pub(super) const MOST_SCALE: f64 = 1e4;
 const MOST_ORDER: usize = 500;
 
 #[derive(Debug, Deserialize)]
@@ -141,7 +141,7 @@ fn growth(word: &str, capacity: Option<f64>, floor: Option<f64>) -> Result<Growt
     }
 }
 
-fn mode(key: &str, word: &str) -> Result<Mode, Refusal> {
+pub(super) fn mode(key: &str, word: &str) -> Result<Mode, Refusal> {
     match word {
         "additive" => Ok(Mode::Additive),
         "multiplicative" => Ok(Mode::Multiplicative),

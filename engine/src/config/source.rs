@@ -28,6 +28,14 @@ impl fmt::Display for SourceConfig {
 }
 
 impl SourceConfig {
+    /// The table, where it is one.
+    pub fn table(&self) -> Option<&TableSpec> {
+        match self {
+            Self::File(table) => Some(table),
+            Self::Prometheus(_) => None,
+        }
+    }
+
     /// Reads everything there is of it, up to `now_ms`. Blocks; not to be called from an async task.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ fn every_key_is_documented() {
         ("[prophet]", "[prophet]\nno_such_key = 1"),
         ("[[prophet.season]]", "[[prophet.season]]\nno_such_key = 1"),
         ("[[prophet.holiday]]", "[[prophet.holiday]]\nno_such_key = 1"),
+        ("[[regressor]]", "[[regressor]]\nno_such_key = 1"),
         ("[issue]", "[issue]\nno_such_key = 1"),
         ("[store]", "[store]\nno_such_key = 1"),
         ("[serve]", "[serve]\nno_such_key = 1"),
@@ -53,6 +54,7 @@ fn a_refusal_names_place_key_and_way_out() {
     let workload = "[[workload]]\nname = 'a'\ndemand = 'x'\nunit_capacity = 1\nmax = 5\n";
     let season = "[[prophet.season]]\nname = 'a'\nperiod = '30d 12h'\n";
     let holiday = "[[prophet.holiday]]\nname = 'a'\n";
+    let regressor = "[[regressor]]\nname = 'a'\nfile = 'r.csv'\n";
     for (text, said) in [
         ("[forecast]\nhorizon = 3", "foreshadow.toml line 2: unknown field `horizon`"),
         ("[forecast]\n\nhorizon_steps = 0", "foreshadow.toml line 3: `forecast.horizon_steps` is 0"),
@@ -90,6 +92,13 @@ fn a_refusal_names_place_key_and_way_out() {
         (&format!("{holiday}dates = ['2026-02-30']"), "line 3: `prophet.holiday[0].dates` is \"2026-02-30\""),
         (&format!("{holiday}dates = []\nlower_window = 1"), "line 4: `prophet.holiday[0].lower_window` is 1"),
         (&format!("{season}order = 300\n[prophet]\nyearly = 300"), "`prophet` is refused: the order of all seasons"),
+        ("[[regressor]]\nname = 'a'", "line 1: `regressor[0].file` is not set"),
+        (&format!("{regressor}{regressor}"), "line 5: `regressor[1].name` is \"a\""),
+        (&format!("{regressor}series = 'up{{'"), "line 4: `regressor[0].series` is \"up{\""),
+        (&format!("{regressor}mode = 'both'"), "line 4: `regressor[0].mode` is \"both\""),
+        (&format!("{regressor}prior_scale = 0"), "line 4: `regressor[0].prior_scale` is 0"),
+        (&format!("{regressor}known_future = 'no'"), "line 4: invalid type"),
+        (&format!("{season}order = 3\n{regressor}"), "line 6: `regressor[0].name` is \"a\""),
         ("forecast = [", "line 1: "),
     ] {
         let error = parse(text).unwrap_err();
@@ -169,6 +178,21 @@ fn prophet_is_what_its_table_says() {
         ..ProphetConfig::default()
     };
     assert_eq!(config.prophet().config(), &expected);
+}
+
+#[test]
+fn a_regressor_reads_its_own_file_or_the_one_of_all() {
+    let text = "[source.file]\npath = 'm.csv'\ntime_column = 't'\n[[regressor]]\nname = 'a'\nknown_future = false\n\
+                [[regressor]]\nname = 'b'\nfile = 'own.csv'\nseries = 'rps'\nmode = 'multiplicative'\nprior_scale = 2\n";
+    let flag = || Override::flag("--regressors", "forecast.regressors", "all.csv");
+    let config = Config::from_toml(text, "f", &[flag()]).unwrap();
+    let [a, b] = config.regressors() else { panic!("two were asked for") };
+    assert_eq!((a.table().path.to_str(), b.table().path.to_str()), (Some("all.csv"), Some("own.csv")));
+    assert_eq!((a.table().time_column.as_str(), a.known_future(), b.known_future()), ("t", false, true));
+    assert_eq!((b.mode(), b.prior_scale()), (Some(Mode::Multiplicative), Some(2.0)));
+    assert!(config.regressor_table().is_none(), "the tables tell which regressors there are");
+    let all = Config::from_toml("", "f", &[flag()]).unwrap();
+    assert_eq!(all.regressor_table().map(|table| table.path.as_path()), Some(Path::new("all.csv")));
 }
 
 #[test]

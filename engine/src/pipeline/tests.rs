@@ -45,6 +45,30 @@ fn a_series_takes_the_first_family_that_can_forecast_it() {
 }
 
 #[test]
+fn a_series_without_its_regressor_is_missing_by_name_and_the_others_go_on() {
+    let job = |hour: usize| f64::from(u8::from(hour * 7_919 % 13 < 3));
+    let series = |name: &str, steps: usize, values: &dyn Fn(usize) -> f64| RawSeries {
+        name: name.into(),
+        times_ms: (0..steps as i64).map(|hour| hour * HOUR).collect(),
+        values: (0..steps).map(values).collect(),
+    };
+    let moved = |name| series(name, 21 * 24, &|hour| 5.0 + 3.0 * job(hour));
+    let mut regressors = Regressors::default();
+    regressors.add_all("job", &[series(r#"job{host="a"}"#, 22 * 24, &job)]);
+    let named = PipelineSettings { models: vec!["prophet".into()], regressors, ..settings() };
+    let input = || vec![moved(r#"cpu{host="a"}"#), moved(r#"cpu{host="b"}"#)];
+    let issue = make_issue(input(), &[], &named, &mut Live::default(), NOW).unwrap();
+    let shadow = issue.shadow(r#"cpu{host="a"}"#).unwrap();
+    let worst = (0..24).map(|step| (shadow.mean(step) - 5.0 - 3.0 * job(21 * 24 + step)).abs()).fold(0.0, f64::max);
+    assert!(worst < 0.1, "{worst}");
+    let reason = "bad_input: no series of regressor job agrees with its labels".to_string();
+    assert_eq!(issue.missing(), [Missing { series: r#"cpu{host="b"}"#.into(), reason }]);
+    let any = PipelineSettings { models: vec!["auto".into()], ..named };
+    let issue = make_issue(input(), &[], &any, &mut Live::default(), NOW).unwrap();
+    assert_eq!((issue.shadows().len(), issue.missing().len()), (2, 0), "auto has other families");
+}
+
+#[test]
 fn demand_is_built_from_utilisation_before_it_is_forecast() {
     let workload = Workload {
         name: "web".into(),

@@ -45,8 +45,13 @@ fn a_turn_changes_what_comes_after_it_and_nothing_before() {
     let turn = 14 * STEPS_A_DAY;
     for at in 0..stays.workloads.len() {
         let (before, after) = (metric(&stays, at, "requests_per_second"), metric(&turned, at, "requests_per_second"));
-        assert_eq!(&before[..turn], &after[..turn]);
-        assert_ne!(&before[turn..], &after[turn..]);
+        // Which samples were lost on the way is another matter of chance.
+        let recorded = |steps: std::ops::Range<usize>| {
+            let both = before[steps.clone()].iter().zip(&after[steps]);
+            both.filter(|(a, b)| !a.is_nan() && !b.is_nan()).map(|(a, b)| a == b).collect::<Vec<_>>()
+        };
+        assert!(recorded(0..turn).iter().all(|same| *same) && recorded(0..turn).len() > turn / 2);
+        assert!(recorded(turn..before.len()).iter().filter(|same| !**same).count() > STEPS_A_DAY);
     }
 }
 

@@ -4,7 +4,7 @@ mod filters;
 
 use rayon::prelude::*;
 
-pub(super) use self::filters::{Filters, HALF, Half};
+pub(super) use self::filters::{Counted, Filters, HALF, Half};
 use crate::{ArmaGradient, ArmaOrder, LANES, Lanes};
 
 /// See [`crate::arma_gradient`].

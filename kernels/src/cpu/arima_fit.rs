@@ -4,10 +4,12 @@ mod exact;
 mod kalman;
 mod polynomial;
 mod prepare;
+mod presample;
 mod regression;
 mod screen;
 mod search;
 mod solve;
+mod stationary;
 mod transform;
 
 use std::ops::Range;
@@ -15,9 +17,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use self::exact::{Innovations, Same, Sums, sums};
+use self::presample::Presample;
 use self::screen::Ladder;
-use self::search::Look;
-
+use self::search::{Look, Moves};
 use super::arima::HALF;
 use crate::ArmaOrder;
 use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, aicc, log_likelihood};
@@ -25,11 +27,13 @@ use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, A
 /// Half the span of a central difference: its error is this squared, times a third derivative of at most some
 /// thousands.
 const SPAN: f64 = 3e-5;
+/// Nats by which a filter may differ from the likelihood by what came before the first step.
+const AGREED: f64 = 1e-4;
+/// The same for a fit that is only ranked.
+const RANKED: f64 = 1e-2;
 /// Cells of covariance that a look at a series with gaps may go through; a longer season is searched with its gaps
 /// filled, and its likelihood and state there are the filter's.
 const SEARCHED: usize = 30_000_000;
-/// Free numbers that a search begins within: partial autocorrelations of 0.995.
-const INSIDE: f64 = 3.0;
 
 /// See [`crate::arima_screen`].
 pub(crate) fn arima_screen(
@@ -39,31 +43,44 @@ pub(crate) fn arima_screen(
     keep: usize,
 ) -> Vec<Vec<ArimaCandidate>> {
     let ladder = Ladder::new(orders);
-    series.par_chunks(HALF).flat_map_iter(|group| screen::screen(group, &ladder, margin, keep)).collect()
+    // Series that are as long as each other once differenced lie side by side: no step of theirs is worked on in vain.
+    let mut sorted: Vec<usize> = (0..series.len()).collect();
+    sorted.sort_by_key(|&s| series[s].values.len().saturating_sub(series[s].lost_steps()));
+    let screened: Vec<_> = sorted
+        .par_chunks(HALF)
+        .flat_map_iter(|group| {
+            let own: Vec<ArimaSeries<'_>> = group.iter().map(|&s| series[s]).collect();
+            screen::screen(&own, &ladder, margin, keep)
+        })
+        .collect();
+    let mut found = vec![Vec::new(); series.len()];
+    sorted.into_iter().zip(screened).for_each(|(s, candidates)| found[s] = candidates);
+    found
 }
 
 /// See [`crate::arima_fit`].
 pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
     let (order, constant) = (candidate.order, candidate.constant);
     let filled = Data::filled(series, constant);
-    // Where a number is at its bound nothing moves, downhill or not: a search begins from inside.
-    let start: Vec<f64> = candidate.free.iter().map(|free| free.clamp(-INSIDE, INSIDE)).collect();
     let usable = |free: &[f64]| match effort {
         ArimaEffort::Rank { margin } => order.is_clear_of_unit_circle(&transform::coefficients(order, free), margin),
         _ => true,
     };
-    let mut end = search::minimise(&start, effort, usable, |free| filled.look(order, free));
+    let (mut end, known) = filled.top(series, order, &candidate.free, effort, usable);
     // A search that is there to be compared spares the matrices that a gap asks for.
     let in_full = series.values.iter().any(|v| v.is_nan()) && effort == ArimaEffort::Full;
     let size = order.ar_reach().max(order.ma_reach() + 1) + series.lost_steps();
     let searched = in_full && size * size * series.values.len() <= SEARCHED;
     let gaps = Data::with_gaps(series, constant);
     if searched {
-        let near = search::minimise(&end.free, effort, usable, |free| gaps.look(order, free));
+        let near = search::minimise(&end.free, effort, usable, |free, _| gaps.look(order, free));
         end = search::End { evaluations: end.evaluations + near.evaluations, ..near };
     }
     let coefficients = transform::coefficients(order, &end.free);
-    let likelihood = if in_full { &gaps } else { &filled }.likelihood(series, order, &coefficients);
+    let likelihood = match known {
+        Some(known) if !in_full => known,
+        _ => if in_full { &gaps } else { &filled }.likelihood(series, order, &coefficients),
+    };
     let parameters = order.coefficients() + 1 + usize::from(constant);
     ArimaFit {
         order,
@@ -133,24 +150,60 @@ impl<'a> Data<'a> {
         ArimaLikelihood { observed: observed[0] as usize, squares, logs: sums.logs[0], constant, state, tail }
     }
 
+    /// Where a search from a start ends, and the likelihood there if it is known.
+    fn top(
+        &self,
+        series: &ArimaSeries<'_>,
+        order: ArmaOrder,
+        start: &[f64],
+        effort: ArimaEffort,
+        usable: impl Fn(&[f64]) -> bool + Copy,
+    ) -> (search::End, Option<ArimaLikelihood>) {
+        let wide = |start: &[f64]| search::minimise(start, effort, usable, |free, _| self.look(order, free));
+        if self.gaps.is_some() || !Presample::fits(order) {
+            return (wide(start), None);
+        }
+        let mut presample = Presample::new(&self.differenced, self.constant);
+        let end = search::minimise(start, effort, usable, |free, curved| presample.look(order, free, curved));
+        let filtered = self.likelihood(series, order, &transform::coefficients(order, &end.free));
+        // Roots of a moving average that crowd on the circle make squares of which little is left.
+        let apart = (filtered.log_likelihood() + end.value).abs();
+        let enough = match effort {
+            ArimaEffort::Full => apart < AGREED && end.converged,
+            _ => apart < RANKED,
+        };
+        if enough {
+            return (end, Some(filtered));
+        }
+        (wide(&end.free), None)
+    }
+
     /// The negative log-likelihood at free numbers, its gradient and about its curvature: central differences, many
     /// likelihoods side by side.
     fn look(&self, order: ArmaOrder, free: &[f64]) -> Look {
-        let mut look = Look::default();
+        let (mut look, mut moves) = (Look::default(), Moves::default());
         // The first lane of each round holds the place itself.
         for from in (0..free.len().max(1)).step_by(7) {
             let some = from..(from + 7).min(free.len());
             match some.len() {
-                0..=1 => self.wide::<4>(order, free, some, &mut look),
-                2..=3 => self.wide::<8>(order, free, some, &mut look),
-                4..=5 => self.wide::<12>(order, free, some, &mut look),
-                _ => self.wide::<16>(order, free, some, &mut look),
+                0..=1 => self.wide::<4>(order, free, some, &mut look, &mut moves),
+                2..=3 => self.wide::<8>(order, free, some, &mut look, &mut moves),
+                4..=5 => self.wide::<12>(order, free, some, &mut look, &mut moves),
+                _ => self.wide::<16>(order, free, some, &mut look, &mut moves),
             }
         }
+        look.curvature = moves.curvature();
         look
     }
 
-    fn wide<const W: usize>(&self, order: ArmaOrder, free: &[f64], some: Range<usize>, look: &mut Look) {
+    fn wide<const W: usize>(
+        &self,
+        order: ArmaOrder,
+        free: &[f64],
+        some: Range<usize>,
+        look: &mut Look,
+        moves: &mut Moves,
+    ) {
         let count = 2 * some.len() + 1;
         let place = |w: usize| {
             let mut place = free.to_vec();
@@ -172,17 +225,17 @@ impl<'a> Data<'a> {
             look.gradient.push((value(up) - value(down)) / (2.0 * SPAN));
             // A filter's diffuse start rounds its values to some 1e-8, of which a second difference would be all noise.
             let bend = (value(up) + value(down) - 2.0 * value(0)) / (SPAN * SPAN);
-            look.bends.push(if self.gaps.is_some() { 0.0 } else { bend });
+            moves.bends.push(if self.gaps.is_some() { 0.0 } else { bend });
             let (up_constant, down_constant) = (profiled[up].1.unwrap_or(0.0), profiled[down].1.unwrap_or(0.0));
-            let moved = |(gone, left): (&[f64; W], &[f64; W])| {
+            let step = |(gone, left): (&[f64; W], &[f64; W])| {
                 let (above, below) = (gone[up] - up_constant * left[up], gone[down] - down_constant * left[down]);
                 (above - below) / (2.0 * SPAN)
             };
-            look.rows.push(gone.iter().zip(left).map(moved).collect());
+            moves.rows.push(gone.iter().zip(left).map(step).collect());
         }
         look.value = value(0);
-        look.squares = profiled[0].0 / observed[0];
-        look.weights = innovations.weights;
+        moves.squares = profiled[0].0 / observed[0];
+        moves.weights = innovations.weights;
     }
 
     fn sums<const W: usize>(

@@ -162,8 +162,10 @@ pub(super) fn candidates(seasons: &[Seasons], prophet: &CustomProphet) -> Vec<Ca
     for (season, members) in grouped(seasons, |own| own.folded.clone()) {
         pool.push(Candidate::learned(LowRankRidge { season }, members, usize::MAX, cost::RIDGE));
     }
-    let seasonal = (0..seasons.len()).filter(|&s| !seasons[s].folded.is_empty()).collect();
-    pool.push(Candidate::learned(prophet.clone(), seasonal, usize::MAX, cost::PROPHET));
+    // What drives a series may do so without a season.
+    let driven = !prophet.config().regressors.is_empty();
+    let bent = (0..seasons.len()).filter(|&s| driven || !seasons[s].folded.is_empty()).collect();
+    pool.push(Candidate::learned(prophet.clone(), bent, usize::MAX, cost::PROPHET));
     pool
 }
 

@@ -63,8 +63,20 @@ impl Run<'_> {
         let non_negative = (0..status.len()).map(non_negative).collect();
         let width = |s: usize| self.wishes.map(|wishes| wishes[s].width).unwrap_or_default();
         let recommended = pooled.iter().map(|own| self.name(&own.choose(NAIVE))).collect();
+        let stand_ins = (0..status.len()).map(|s| self.pool[self.reference(s)].model.name()).collect();
         let widths = (0..status.len()).map(width).collect();
-        Ok(FittedAuto { status, choices, intervals, non_negative, served, parts, widths, challengers, recommended })
+        Ok(FittedAuto {
+            status,
+            choices,
+            intervals,
+            non_negative,
+            served,
+            parts,
+            widths,
+            challengers,
+            recommended,
+            stand_ins,
+        })
     }
 
     /// Losses of the folds with what was lived since. A family that did worse than its folds promised is met with a

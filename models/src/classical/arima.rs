@@ -23,10 +23,10 @@ mod strength;
 const MOST: usize = 5;
 const MOST_SEASONAL: usize = 2;
 /// Models of a screen whose exact likelihood is looked at, those that go to its top, and how many stand by in case none
-/// of them may be used.
+/// of them may be used: as many as there are orders without a season.
 const SHORT_LIST: usize = 6;
 const FINALISTS: usize = 2;
-const STAND_BY: usize = 24;
+const STAND_BY: usize = 36;
 /// How far a criterion may be from the best for the model to compete: before the exact likelihood has been looked at,
 /// and by what that look promises.
 const REACH: f64 = 40.0;
@@ -122,8 +122,8 @@ impl Arima {
         let prepared: Vec<_> = (0..count).into_par_iter().map(|s| prepare(self, window.values(s))).collect();
         let ready: Vec<usize> = (0..count).filter(|&s| matches!(&prepared[s], Ok(Prepared::Ready(_)))).collect();
         let series: Vec<ArimaSeries<'_>> = ready.iter().filter_map(|&s| prepared[s].as_ref().ok()?.series()).collect();
-        let (margin, keep) = if self.fixed.is_some() { (0.0, usize::MAX) } else { (ROOT_MARGIN, STAND_BY) };
-        let screened = arima_screen(&series, &self.orders(), margin, keep);
+        let margin = if self.fixed.is_some() { 0.0 } else { ROOT_MARGIN };
+        let screened = arima_screen(&series, &self.orders(), margin, usize::MAX);
         let fits: Vec<Option<ArimaFit>> =
             series.par_iter().zip(screened).map(|(series, candidates)| self.choose(series, candidates)).collect();
         let mut of_ready = vec![None; count];
@@ -171,12 +171,17 @@ impl Arima {
     ///
     /// Sums of squares end some way from the likelihood's top where a root lies near the unit circle, so the best of
     /// the screen are ranked anew by what a look at the likelihood there promises.
-    fn choose(&self, series: &ArimaSeries<'_>, candidates: Vec<ArimaCandidate>) -> Option<ArimaFit> {
+    fn choose(&self, series: &ArimaSeries<'_>, mut candidates: Vec<ArimaCandidate>) -> Option<ArimaFit> {
         if let Some(fixed) = self.fixed {
             let constant = fixed.constant && series.may_have_constant();
             let own = candidates.iter().find(|c| c.order == fixed.order && c.constant == constant)?;
             return Some(arima_fit(series, own, ArimaEffort::Full)).filter(|fit| fit.converged);
         }
+        if series.lost_steps() == 0 {
+            // The series' mean has been taken off it, so a model without one still has that.
+            candidates.retain(|candidate| candidate.constant);
+        }
+        candidates.truncate(STAND_BY);
         let enough = candidates.first()?.aicc + REACH;
         let within = candidates.iter().take(SHORT_LIST).take_while(|candidate| candidate.aicc < enough).count();
         let mut near: Vec<ArimaCandidate> = candidates[..within]

@@ -1,13 +1,13 @@
 //! The report: one HTML file with everything in it, so that it opens without a network.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-use plotly::Plot;
+use maud::{Markup, html};
 
 use super::analysis::Finding;
 use super::capacity::{Sizing, most_pressing};
 use super::terraform::Plan;
 use super::{ATTRIBUTION, Outcome, plots, table};
 use crate::cli::output::number;
+use crate::cli::plotting::{self, drawn};
 
 /// Anomalous series and pressing workloads that get a plot, and rows of the workloads' table.
 const ANOMALIES: usize = 4;
@@ -17,37 +17,24 @@ const ROWS: usize = 12;
 pub(super) fn page(outcome: &Outcome) -> Markup {
     let telling = table::telling(&outcome.findings);
     let (real, simulated): (Vec<&Finding>, Vec<&Finding>) = telling.into_iter().partition(|f| !f.is_simulated());
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Foreshadow: demo report" }
-                style { (PreEscaped(include_str!("report.css"))) }
-                (PreEscaped(Plot::offline_js_sources()))
-            }
-            body {
-                main {
-                    (head(outcome, real.len(), simulated.len()))
-                    h2 { "The last day, held out" }
-                    p class="soft" {
-                        "Every series was forecast for its last day from what lay before it, then compared with what came. "
-                        "The band should hold 95 % of the values. In all: " (table::summary(&outcome.findings)) "."
-                    }
-                    @for (at, finding) in real.iter().enumerate() { (shadow(finding, &format!("real-{at}"))) }
-                    h2 { "Where the fleet left its shadows" }
-                    p class="soft" { "The series whose last day was least expected. A flash crowd was simulated in us-east." }
-                    @for (at, finding) in simulated.iter().filter(|f| !f.episodes.is_empty()).take(ANOMALIES).enumerate() {
-                        (shadow(finding, &format!("odd-{at}")))
-                    }
-                    (capacity(outcome))
-                    (plan(&outcome.plan))
-                    footer { p { (ATTRIBUTION) } p { "Fleet: simulated from seed " (outcome.seed) "; no such machines exist." } }
-                }
-            }
+    let content = html! {
+        (head(outcome, real.len(), simulated.len()))
+        h2 { "The last day, held out" }
+        p class="soft" {
+            "Every series was forecast for its last day from what lay before it, then compared with what came. "
+            "The band should hold 95 % of the values. In all: " (table::summary(&outcome.findings)) "."
         }
-    }
+        @for (at, finding) in real.iter().enumerate() { (shadow(finding, &format!("real-{at}"))) }
+        h2 { "Where the fleet left its shadows" }
+        p class="soft" { "The series whose last day was least expected. A flash crowd was simulated in us-east." }
+        @for (at, finding) in simulated.iter().filter(|f| !f.episodes.is_empty()).take(ANOMALIES).enumerate() {
+            (shadow(finding, &format!("odd-{at}")))
+        }
+        (capacity(outcome))
+        (plan(&outcome.plan))
+        footer { p { (ATTRIBUTION) } p { "Fleet: simulated from seed " (outcome.seed) "; no such machines exist." } }
+    };
+    plotting::page("demo report", &content)
 }
 
 fn head(outcome: &Outcome, real: usize, simulated: usize) -> Markup {
@@ -95,10 +82,6 @@ fn shadow(finding: &Finding, id: &str) -> Markup {
             (drawn(&plots::last_day(finding), id))
         }
     }
-}
-
-fn drawn(plot: &Plot, id: &str) -> Markup {
-    html! { div class="plot" { (PreEscaped(plot.to_inline_html(Some(id)))) } }
 }
 
 fn capacity(outcome: &Outcome) -> Markup {

@@ -1,6 +1,7 @@
 //! What the exact filter of an ARMA model starts from, several models of one order side by side.
 
 use super::super::fused;
+use super::stationary::{REACH, Stationary};
 use crate::ArmaOrder;
 
 /// A polynomial multiplied out: its lags with a coefficient, and the coefficients.
@@ -61,6 +62,10 @@ pub(super) fn start<const FMA: bool, const W: usize>(order: ArmaOrder, coefficie
     ma.lags.insert(0, 0);
     ma.taps.insert(0, [1.0; W]);
     let width = ar.reach().max(ma.reach() + 1);
+    if order.seasonal_ar + order.seasonal_ma == 0 && order.ar <= REACH && order.ma <= REACH {
+        let covariance = short::<FMA, W>(order, coefficients, width);
+        return Start { ar, ma, width, covariance };
+    }
     let gamma = autocovariance::<FMA, W>(&ar, &ma);
     let psi = impulse(&ar, &ma);
     let mut covariance = vec![[0.0; W]; width];
@@ -77,6 +82,20 @@ pub(super) fn start<const FMA: bool, const W: usize>(order: ArmaOrder, coefficie
         }
     }
     Start { ar, ma, width, covariance }
+}
+
+/// The covariances of a short model without a season, in which roots that nearly cancel cost no digits.
+#[inline(always)]
+fn short<const FMA: bool, const W: usize>(order: ArmaOrder, coefficients: &[[f64; W]], width: usize) -> Vec<[f64; W]> {
+    let mut covariance = vec![[0.0; W]; width];
+    for w in 0..W {
+        let mut own = [0.0; 2 * REACH];
+        own.iter_mut().zip(coefficients).for_each(|(own, row)| *own = row[w]);
+        let (ar, ma) = own[..order.coefficients()].split_at(order.ar);
+        let stationary = Stationary::new::<FMA>(ar, ma);
+        covariance.iter_mut().zip(&stationary.covariance).for_each(|(to, row)| to[w] = row[0]);
+    }
+    covariance
 }
 
 /// What a unit of noise adds to each later observation, as far as the moving average reaches.

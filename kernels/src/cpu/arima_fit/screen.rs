@@ -1,6 +1,6 @@
 //! Every order's conditional least squares on eight series side by side, and the exact likelihood where it ends.
 
-use super::super::arima::{Filters, HALF, Half};
+use super::super::arima::{Counted, Filters, HALF, Half};
 use super::exact::{Each, sums};
 use super::regression::Products;
 use super::solve::spd_solve;
@@ -14,6 +14,8 @@ const MAX_TRIALS: usize = 16;
 const SETTLED: f64 = 1e-5;
 /// The longest move of a free number in one step.
 const LONGEST: f64 = 1.5;
+/// Free numbers that an exact search begins within: partial autocorrelations of 0.995.
+const INSIDE: f64 = 3.0;
 
 /// The orders to screen, each after those one coefficient smaller that it may start from.
 pub(super) struct Ladder {
@@ -73,8 +75,8 @@ struct Group {
     lengths: [usize; HALF],
     means: Half,
     may_have_constant: [bool; HALF],
-    /// 1 where a step counts; `None` where all do.
-    weights: Option<Vec<Half>>,
+    /// Which steps count; `None` where all do.
+    counted: Option<Counted>,
 }
 
 impl Group {
@@ -104,10 +106,12 @@ impl Group {
                 row[lane] = own.get(step).map_or(0.0, |value| value - mean);
             }
         }
-        let lengths = std::array::from_fn(|lane| data[lane_of(lane)].len());
-        let weights = lengths.iter().any(|len| *len < longest).then(|| {
-            let weight = |t: usize, lane: usize| if t < before + lengths[lane] { 1.0 } else { 0.0 };
-            (0..before + longest).map(|t| std::array::from_fn(|lane| weight(t, lane))).collect()
+        let lengths: [usize; HALF] = std::array::from_fn(|lane| data[lane_of(lane)].len());
+        let counted = lengths.iter().any(|len| *len < longest).then(|| {
+            let ends = lengths.map(|len| before + len);
+            let weight = |t: usize, lane: usize| if t < ends[lane] { 1.0 } else { 0.0 };
+            let weights = (0..before + longest).map(|t| std::array::from_fn(|lane| weight(t, lane))).collect();
+            Counted { weights, ends }
         });
         Self {
             filters,
@@ -115,7 +119,7 @@ impl Group {
             lengths,
             means: std::array::from_fn(|lane| means[lane_of(lane)]),
             may_have_constant: std::array::from_fn(|lane| series[lane_of(lane)].may_have_constant()),
-            weights,
+            counted,
         }
     }
 }
@@ -246,7 +250,7 @@ fn descend(group: &mut Group, order: ArmaOrder, starts: &[Vec<Vec<f64>>]) -> Vec
             None => lanes.iter().map(Descent::trial).collect(),
         };
         let rows = rows_of(order, &trials);
-        let moments = group.filters.evaluate(order, &rows, group.before, group.weights.as_deref());
+        let moments = group.filters.evaluate(order, &rows, group.before, group.counted.as_ref());
         for (lane, (descent, trial)) in lanes.iter_mut().zip(trials).enumerate() {
             // Every start is looked at before a lane may close.
             if descent.open || round < starts.len() {
@@ -290,7 +294,9 @@ fn score(group: &Group, order: ArmaOrder, ends: &[Descent], margin: f64, found: 
             let parameters = order.coefficients() + 1 + usize::from(constant);
             let aicc = aicc(log_likelihood(n, squares, sums.logs[lane]), n, parameters);
             if aicc.is_finite() {
-                candidates.push(ArimaCandidate { order, constant, aicc, free: free[lane].clone() });
+                // Where a number is at its bound nothing moves, downhill or not.
+                let free = free[lane].iter().map(|free| free.clamp(-INSIDE, INSIDE)).collect();
+                candidates.push(ArimaCandidate { order, constant, aicc, free });
             }
         };
         if group.may_have_constant[lane] {

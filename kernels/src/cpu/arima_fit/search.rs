@@ -6,7 +6,6 @@ use super::transform::FARTHEST;
 use crate::arima_fit::ArimaEffort;
 
 const MAX_ROUNDS: usize = 60;
-const RANK_ROUNDS: usize = 20;
 /// The longest move of a free number in one step.
 const LONGEST: f64 = 1.0;
 /// Damping of a step that is as good as free.
@@ -14,6 +13,10 @@ const FREE: f64 = 1e-7;
 /// Damping at which a search that finds no way down gives up, and the nats that an end found so may still promise.
 const STUCK: f64 = 1e4;
 const NEAR: f64 = 1e-2;
+/// Steps after which a curvature is no longer looked at anew where that costs more.
+const FRESH: usize = 1;
+/// Damping past which a mended curvature is looked at anew, and let be.
+const ASTRAY: f64 = 1.0;
 
 /// What is known of a place.
 #[derive(Default)]
@@ -21,19 +24,25 @@ pub(super) struct Look {
     /// Negative log-likelihood.
     pub(super) value: f64,
     pub(super) gradient: Vec<f64>,
-    /// Second derivatives by each free number.
-    pub(super) bends: Vec<f64>,
-    /// How each free number moves the innovations, and how those are weighed.
-    pub(super) rows: Vec<Vec<f64>>,
-    pub(super) weights: Vec<f64>,
-    /// The noise's variance.
-    pub(super) squares: f64,
+    /// About its second derivatives; empty where nobody asked.
+    pub(super) curvature: Vec<f64>,
 }
 
-impl Look {
+/// How each free number moves the innovations.
+#[derive(Default)]
+pub(super) struct Moves {
+    pub(super) rows: Vec<Vec<f64>>,
+    /// How the innovations are weighed, and the noise's variance.
+    pub(super) weights: Vec<f64>,
+    pub(super) squares: f64,
+    /// Second derivatives of the negative log-likelihood by each free number.
+    pub(super) bends: Vec<f64>,
+}
+
+impl Moves {
     /// Products of the innovations' derivatives, about the second derivatives of the negative log-likelihood; where
     /// those are known to be larger, they stand.
-    fn curvature(&self) -> Vec<f64> {
+    pub(super) fn curvature(&self) -> Vec<f64> {
         let count = self.rows.len();
         let mut curvature = vec![0.0; count * count];
         for i in 0..count {
@@ -53,6 +62,8 @@ impl Look {
 /// Where a search ended.
 pub(super) struct End {
     pub(super) free: Vec<f64>,
+    /// Negative log-likelihood there.
+    pub(super) value: f64,
     /// Nats that another step promises.
     pub(super) promised: f64,
     pub(super) converged: bool,
@@ -60,66 +71,90 @@ pub(super) struct End {
     pub(super) evaluations: usize,
 }
 
-/// Minimises the negative log-likelihood from a start, as long as the places on the way may be used.
+/// Minimises the negative log-likelihood from a start, as long as the places on the way may be used. A look is told
+/// whether its curvature is asked for; without one, the last is mended by the gradients of step after step.
 pub(super) fn minimise(
     start: &[f64],
     effort: ArimaEffort,
     usable: impl Fn(&[f64]) -> bool,
-    mut look: impl FnMut(&[f64]) -> Look,
+    mut look: impl FnMut(&[f64], bool) -> Look,
 ) -> End {
     let mut free = start.to_vec();
-    let mut at = look(&free);
-    let mut bent = at.curvature();
+    let mut at = look(&free, true);
+    let mut bent = std::mem::take(&mut at.curvature);
+    let (mut taken, mut mended) = (0, false);
     let mut damping = 1e-3;
     let (most, settled) = match effort {
         ArimaEffort::Glance => (1, 0.0),
-        ArimaEffort::Rank { .. } => (RANK_ROUNDS, 1e-3),
+        ArimaEffort::Rank { .. } => (MAX_ROUNDS, 1e-2),
         ArimaEffort::Full => (MAX_ROUNDS, 2e-5),
     };
     let mut evaluations = 1;
     loop {
         if !at.value.is_finite() || free.is_empty() {
-            return End { converged: at.value.is_finite(), free, promised: 0.0, evaluations };
+            return End { converged: at.value.is_finite(), value: at.value, free, promised: 0.0, evaluations };
         }
         let unheld = direction(&bent, &at.gradient, &free, FREE);
         let promised = -0.5 * dot(&unheld, &at.gradient);
         let stuck = damping > STUCK;
         if promised.is_nan() || promised < settled || stuck || evaluations >= most || !usable(&free) {
             let converged = promised < if stuck { NEAR } else { settled };
-            return End { converged: converged && usable(&free), free, promised, evaluations };
+            return End { converged: converged && usable(&free), value: at.value, free, promised, evaluations };
         }
         let step = direction(&bent, &at.gradient, &free, damping);
         let held = -0.5 * dot(&step, &at.gradient);
         let trial: Vec<f64> = free.iter().zip(&step).map(|(free, step)| free + step).collect();
-        let there = look(&trial);
+        let mut there = look(&trial, taken < FRESH);
         evaluations += 1;
         if there.value < at.value - 1e-4 * held {
             let gained = at.value - there.value;
             damping = if gained > 0.5 * held { (0.1 * damping).max(FREE) } else { 2.0 * damping };
-            bent = there.curvature();
-            mend(&mut bent, &step, &at.gradient, &there.gradient);
+            taken += 1;
+            let carried = there.curvature.is_empty();
+            if !carried {
+                bent = std::mem::take(&mut there.curvature);
+            }
+            mend(&mut bent, &step, &at.gradient, &there.gradient, carried);
+            mended = true;
             (free, at) = (trial, there);
         } else {
             damping = (10.0 * damping).max(1e-2);
+            if mended && damping > ASTRAY {
+                at = look(&free, true);
+                evaluations += 1;
+                bent = std::mem::take(&mut at.curvature);
+                (damping, mended) = (1e-2, false);
+            }
         }
     }
 }
 
-/// Makes a curvature say of the last step what the gradients at its ends do.
+/// Makes a curvature say of the last step what the gradients at its ends do. One that is carried on from step to step
+/// says no less than a fifth of what it said, so that it stays positive; one just looked at is let be where they would
+/// have it negative. Held to a fifth at every step, a look anew would creep wherever it is ten times too stiff, as it
+/// is near the unit circle.
 ///
-/// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., 6.1, the BFGS update.
-fn mend(bent: &mut [f64], step: &[f64], before: &[f64], after: &[f64]) {
-    let turned: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
-    let along = dot(step, &turned);
+/// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., 6.1, the BFGS update, and procedure 18.2, Powell's
+/// damped one.
+fn mend(bent: &mut [f64], step: &[f64], before: &[f64], after: &[f64], carried: bool) {
     let count = step.len();
     let expected: Vec<f64> = bent.chunks(count).map(|row| dot(row, step)).collect();
-    let before = dot(step, &expected);
-    if along <= 1e-8 * (dot(step, step) * dot(&turned, &turned)).sqrt() || before <= 0.0 {
+    let thought = dot(step, &expected);
+    let mut turned: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+    let mut along = dot(step, &turned);
+    if thought.is_nan() || thought <= 0.0 || along.is_nan() {
+        return;
+    }
+    if carried && along < 0.2 * thought {
+        let share = 0.8 * thought / (thought - along);
+        turned.iter_mut().zip(&expected).for_each(|(turned, bent)| *turned = share * *turned + (1.0 - share) * bent);
+        along = 0.2 * thought;
+    } else if along <= 1e-8 * (dot(step, step) * dot(&turned, &turned)).sqrt() {
         return;
     }
     for i in 0..count {
         for j in 0..count {
-            bent[i * count + j] += turned[i] * turned[j] / along - expected[i] * expected[j] / before;
+            bent[i * count + j] += turned[i] * turned[j] / along - expected[i] * expected[j] / thought;
         }
     }
 }
@@ -159,4 +194,20 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
         }
     }
     sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_is_always_too_stiff_is_not_crept_along() {
+        let look = |free: &[f64], _: bool| {
+            let (away, stiff) = (free[0] - 0.7, 50.0);
+            Look { value: 500.0 * away * away, gradient: vec![1e3 * away], curvature: vec![1e3 * stiff] }
+        };
+        let end = minimise(&[0.0], ArimaEffort::Full, |_| true, look);
+        assert!(end.converged && end.evaluations < 10, "{} {}", end.evaluations, end.promised);
+        assert!((end.free[0] - 0.7).abs() < 1e-3, "{:?}", end.free);
+    }
 }

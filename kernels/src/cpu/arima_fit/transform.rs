@@ -71,7 +71,7 @@ pub(super) fn free_numbers(order: ArmaOrder, coefficients: &[f64]) -> Vec<f64> {
 }
 
 /// Turns derivatives by the coefficients into derivatives by the free numbers: a gradient and a symmetric matrix of
-/// second ones, both in place.
+/// second ones, both in place; no matrix, no work on it.
 pub(super) fn pull_back(order: ArmaOrder, free: &[f64], gradient: &mut [f64], products: &mut [f64]) {
     let count = free.len();
     for_blocks(order, |from, len, sign| {
@@ -83,7 +83,7 @@ pub(super) fn pull_back(order: ArmaOrder, free: &[f64], gradient: &mut [f64], pr
         for j in 0..len {
             gradient[from + j] = turn(own, j);
         }
-        for other in 0..count {
+        for other in 0..if products.is_empty() { 0 } else { count } {
             for i in 0..len {
                 own[i] = products[(from + i) * count + other];
             }
@@ -91,7 +91,7 @@ pub(super) fn pull_back(order: ArmaOrder, free: &[f64], gradient: &mut [f64], pr
                 products[(from + j) * count + other] = turn(own, j);
             }
         }
-        for other in 0..count {
+        for other in 0..if products.is_empty() { 0 } else { count } {
             for i in 0..len {
                 own[i] = products[other * count + from + i];
             }

@@ -6,6 +6,7 @@ use super::CustomProphet;
 use super::countries::COUNTRIES;
 use super::features::{DAY_MS, SeasonSetting, When};
 use super::inputs::Known;
+use crate::Window;
 
 /// How an effect joins the trend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -262,6 +263,29 @@ impl Settings {
 
     pub(super) fn has_calendar(&self) -> bool {
         !self.holidays.is_empty() || !self.countries.is_empty() || !self.regressors.is_empty()
+    }
+
+    /// The same with everything known beside the series as it was to be seen at each one's end; `None` where nothing
+    /// is hidden.
+    pub(super) fn seen_by(&self, window: &Window<'_>) -> Option<Self> {
+        let seen = |known: &Known| known.seen_by(window);
+        let regressors: Vec<Option<Known>> = self.regressors.iter().map(|regressor| seen(&regressor.known)).collect();
+        let (capacity, floor) = match &self.growth {
+            Growth::Logistic { capacity, floor } => (seen(capacity), floor.as_ref().and_then(seen)),
+            Growth::Linear | Growth::Flat => (None, None),
+        };
+        if capacity.is_none() && floor.is_none() && regressors.iter().all(Option::is_none) {
+            return None;
+        }
+        let mut settings = self.clone();
+        for (regressor, seen) in settings.regressors.iter_mut().zip(regressors) {
+            regressor.known = seen.unwrap_or_else(|| regressor.known.clone());
+        }
+        if let Growth::Logistic { capacity: top, floor: bottom } = &mut settings.growth {
+            *top = capacity.unwrap_or_else(|| top.clone());
+            *bottom = floor.or_else(|| bottom.clone());
+        }
+        Some(settings)
     }
 }
 

@@ -79,6 +79,9 @@ impl Group<'_> {
         if !found.converged || numbers().any(|number| !number.is_finite()) || found.y_scale > most_scale {
             return (one.series, FitStatus::NotConverged, None);
         }
+        if let Err(why) = self.check_range_ahead(one) {
+            return (one.series, why, None);
+        }
         let learned = Learned {
             span_steps: self.shape.steps - 1,
             window_steps: self.window.values(one.series).len(),
@@ -97,6 +100,18 @@ impl Group<'_> {
         };
         (one.series, FitStatus::Fitted, Some(learned))
     }
+
+    /// Whether regressors stay in range as far ahead as they were asked to be known for.
+    fn check_range_ahead(&self, one: &Candidate) -> Result<(), FitStatus> {
+        let (name, end_ms) = (self.window.name(one.series), self.window.end_ms(one.series));
+        let ahead = if self.settings.regressors.is_empty() { 0 } else { self.settings.ahead_steps };
+        for step in 0..ahead {
+            let at_ms = end_ms + step as i64 * self.window.step_ms();
+            let lacking = |index: usize| FitStatus::Input { name: self.settings.regressors[index].name.clone(), at_ms };
+            self.features.calendar(self.settings, name, at_ms).map_err(lacking)?;
+        }
+        Ok(())
+    }
 }
 
 /// Where a fit ended, in the scaled unit.
@@ -109,6 +124,7 @@ pub(super) struct Found {
 }
 
 pub(super) fn fit(window: &Window<'_>, settings: &Arc<Settings>) -> Result<FittedProphet, KernelError> {
+    let settings = &settings.seen_by(window).map_or_else(|| Arc::clone(settings), Arc::new);
     let sorted: Vec<Result<(Shape, Candidate), FitStatus>> =
         (0..window.series_count()).into_par_iter().map(|s| examine(window, settings, s)).collect();
     let mut status = Vec::with_capacity(sorted.len());
