@@ -1,12 +1,16 @@
-//! New points taken in without a refit: points a second of every family that can.
+//! New points taken in without a refit: points a second of every family that can, and what it costs a fleet in accuracy
+//! that its fits are gone on with for a day instead of made anew at each issue.
 
+use foreshadow::live::Live;
+use foreshadow::pipeline::{PipelineSettings, make_issue};
 use foreshadow_kernels::Trend;
 use foreshadow_models::artifact::{decode, encode};
 use foreshadow_models::classical::{AutoEts, Ces, Drift, Ets, Naive, SeasonalNaive, Theta};
-use foreshadow_models::{Fitted, Model, Window};
+use foreshadow_models::{Fitted, Horizon, Model, Panel, RawSeries, Window};
 use rayon::prelude::*;
 
 use crate::fit::Cost;
+use crate::switch::{self, DAY, DAYS, FIRST, HOUR_MS};
 use crate::{BenchError, Context, Figures, Scale, bench_panel_of, clock};
 
 const SEASON: usize = 24;
@@ -52,7 +56,52 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
         let name = format!("update.{}_points_per_second", model.name());
         figures.add(&name, update(model, &window, replicas, steps)?, "points/s");
     }
+    let panel = switch::fleet(context, None);
+    let days = if context.scale == Scale::Smoke { 1 } else { DAYS - 1 - FIRST };
+    let kept = follow(&panel, days, PipelineSettings::default().refit_after_ms)?;
+    let anew = follow(&panel, days, 0)?;
+    figures.add("update.kept_loss_percent", 100.0 * (kept.error / anew.error - 1.0), "%");
+    figures.add("update.kept_cpu_ratio", anew.cpu_seconds / kept.cpu_seconds, "x");
     Ok(())
+}
+
+/// A fleet followed issue by issue.
+struct Followed {
+    /// Absolute errors of the mean over the day ahead of each issue, summed over each series' own mean.
+    error: f64,
+    cpu_seconds: f64,
+}
+
+/// Issues of so many days, six hours apart, with fits that serve so long.
+fn follow(panel: &Panel, days: usize, refit_after_ms: i64) -> Result<Followed, BenchError> {
+    let horizon = Horizon::new(DAY).expect("a day has hours");
+    let settings = PipelineSettings { slot_ms: HOUR_MS, horizon, refit_after_ms, ..PipelineSettings::default() };
+    let (mut live, mut followed) = (Live::default(), Followed { error: 0.0, cpu_seconds: 0.0 });
+    for end in (FIRST * DAY..(FIRST + days) * DAY).step_by(DAY / 4) {
+        let now_ms = panel.start_ms(0) + end as i64 * HOUR_MS;
+        let raw = (0..panel.series_count()).map(|s| until(panel, s, now_ms)).collect();
+        let (issue, spent) = clock::timed(|| make_issue(raw, &[], &settings, &mut live, now_ms));
+        let issue = issue.map_err(|error| BenchError::Fit(error.to_string()))?;
+        followed.cpu_seconds += spent.cpu_seconds;
+        for s in 0..panel.series_count() {
+            let Some(shadow) = issue.shadow(panel.name(s)) else { continue };
+            let values = panel.values(s);
+            let level = values.iter().filter(|v| !v.is_nan()).sum::<f64>() / values.len() as f64;
+            let at = |step: usize| values.get(((shadow.time_ms(step) - panel.start_ms(s)) / HOUR_MS) as usize);
+            let errors =
+                (0..DAY).filter_map(|step| Some((at(step)? - shadow.mean(step)).abs())).filter(|e| !e.is_nan());
+            followed.error += errors.sum::<f64>() / level;
+        }
+    }
+    Ok(followed)
+}
+
+/// A series as it was to be read at a time.
+fn until(panel: &Panel, series: usize, now_ms: i64) -> RawSeries {
+    let time = |step: usize| panel.start_ms(series) + step as i64 * HOUR_MS;
+    let seen = panel.values(series).iter().enumerate().map(|(step, value)| (time(step), *value));
+    let (times_ms, values) = seen.filter(|(time, value)| *time < now_ms && !value.is_nan()).unzip();
+    RawSeries { name: panel.name(series).into(), times_ms, values }
 }
 
 /// Points a second on two cores, of a fit replicated so many times by its artifact. The series go on as they were a week
@@ -89,8 +138,6 @@ fn point_of(values: &[f64], step: usize, at: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use foreshadow_models::Panel;
-
     use super::*;
 
     #[test]

@@ -1,7 +1,10 @@
 //! The road from telemetry to an issue, and the only file that names every stage:
 //! telemetry → panels → demand → judge what was said → fit → select → issue → store.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
+use foreshadow_models::live::Track;
 use foreshadow_models::{
     Auto, BacktestError, BuildOptions, FitError, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Horizon, Model,
     Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, Wish, backtest,
@@ -12,9 +15,14 @@ use crate::clock::DAY_MS;
 use crate::families::{self, Bound, Future, Lack, RegressorError, Regressors};
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
 use crate::live::Live;
+use crate::live::fits::{Candidate, Place};
 
 /// Folds that judge a family asked for by name, one horizon apart; `auto` lays out its own.
 const FOLDS: usize = 8;
+
+/// Times its usual error from which a champion is fitted anew sooner, and how much sooner.
+const ERRS_MORE: f64 = 1.5;
+const SOONER: i64 = 8;
 
 /// How long a series that is gone from the telemetry is remembered.
 const REMEMBERED_MS: i64 = 28 * DAY_MS;
@@ -36,6 +44,8 @@ pub struct PipelineSettings {
     pub prophet: CustomProphet,
     /// What moves the series, as Prophet takes it, by name or as one of auto's families.
     pub regressors: Regressors,
+    /// How long a fit takes new points in before its series is fitted anew; 0 for at every issue.
+    pub refit_after_ms: i64,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -50,9 +60,35 @@ impl Default for PipelineSettings {
             models: vec!["auto".into()],
             prophet: CustomProphet::default(),
             regressors: Regressors::default(),
+            refit_after_ms: DAY_MS,
             seed: 1,
         }
     }
+}
+
+impl PipelineSettings {
+    /// How long the fit of a series may serve it. Series that began together are not all fitted anew at one issue; one whose
+    /// champion errs more than it used to is sooner.
+    fn refit_after(&self, series: &str, track: Option<&Track>) -> i64 {
+        if !self.regressors.is_empty() {
+            return 0; // their values reach no further than when they were read
+        }
+        let errs_more = track.and_then(Track::trouble).is_some_and(|times| times > ERRS_MORE);
+        let part = hash(series) % 1_024;
+        let spread = self.refit_after_ms / 2 + self.refit_after_ms / 2 * part as i64 / 1_024;
+        if errs_more { spread / SOONER } else { spread }
+    }
+
+    /// Of what a fit hangs on besides the series.
+    fn mark(&self, prophet: &CustomProphet) -> u64 {
+        hash(format!("{:?} {} {} {:?}", self.horizon, self.lookback_steps, self.seed, prophet.config()))
+    }
+}
+
+fn hash(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Why no issue could be made.
@@ -133,12 +169,15 @@ pub fn make_issue(
     panels.append(&mut built_panels);
     let mut shadows = Vec::new();
     for panel in &panels {
-        forecast(panel, settings, live, &mut shadows, &mut missing)?;
+        forecast(panel, settings, live, now_ms, &mut shadows, &mut missing)?;
     }
     let series_count = shadows.len() + missing.len();
     match (Issue::new(shadows, missing.clone(), settings.slot_ms), missing.first()) {
         (Some(issue), _) => {
             live.forget(issue.cutoff_ms() - REMEMBERED_MS);
+            if settings.refit_after_ms == 0 || !settings.regressors.is_empty() {
+                live.fits_mut().clear(); // none is gone on with
+            }
             Ok(issue)
         }
         (None, Some(first)) => Err(PipelineError::NothingUsable {
@@ -163,6 +202,7 @@ fn forecast(
     panel: &Panel,
     settings: &PipelineSettings,
     live: &mut Live,
+    now_ms: i64,
     shadows: &mut Vec<Shadow>,
     missing: &mut Vec<Missing>,
 ) -> Result<(), PipelineError> {
@@ -174,10 +214,9 @@ fn forecast(
         if refused.iter().all(Option::is_none) {
             break;
         }
-        let Judged { family, fitted, held_out, forecast } = fit(name, panel, &prophet, settings, live)?;
+        let Judged { status, models, held_out, forecast } = fit(name, panel, &prophet, settings, live, now_ms)?;
         for (series, refused) in refused.iter_mut().enumerate().filter(|(_, refused)| refused.is_some()) {
-            let status = &fitted.status()[series];
-            let model = fitted.chosen(series).map_or_else(|| family.clone(), |chosen| chosen.champion);
+            let (status, model) = (&status[series], models[series].clone());
             let accuracy = held_out[series].clone();
             let shadow = Shadow::from_forecast(&window, series, &forecast, series, model, accuracy);
             match shadow.filter(|_| status.is_usable()) {
@@ -208,11 +247,12 @@ fn why(status: &FitStatus, series: &str, lacking: &[Lack]) -> String {
     }
 }
 
-/// A family fitted to a panel.
+/// What serves each series of a panel.
 struct Judged {
-    family: String,
-    fitted: Box<dyn Fitted>,
-    /// What held-out folds said of each series.
+    status: Vec<FitStatus>,
+    /// The family of each series.
+    models: Vec<String>,
+    /// What held-out folds said of it.
     held_out: Vec<Option<Accuracy>>,
     forecast: Forecast,
 }
@@ -223,20 +263,78 @@ fn fit(
     prophet: &CustomProphet,
     settings: &PipelineSettings,
     live: &mut Live,
+    now_ms: i64,
 ) -> Result<Judged, PipelineError> {
-    let window = panel.window();
     if name == "auto" {
-        let (fitted, forecast) = follow(panel, prophet, settings, live)?;
-        let held_out = |series| fitted.choice(series).held_out.as_ref().map(accuracy);
-        let held_out = (0..panel.series_count()).map(held_out).collect();
-        return Ok(Judged { family: name.into(), fitted: Box::new(fitted), held_out, forecast });
+        return go_on(panel, prophet, settings, live, now_ms);
     }
     let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon, prophet);
     let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
     let held_out = judge(&*family, panel, settings)?;
-    let fitted = family.fit(&window, settings.seed)?;
+    let fitted = family.fit(&panel.window(), settings.seed)?;
     let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
-    Ok(Judged { family: family.name(), fitted, held_out, forecast })
+    let models = vec![family.name(); panel.series_count()];
+    Ok(Judged { status: fitted.status().to_vec(), models, held_out, forecast })
+}
+
+/// Judges what earlier issues expected of each series and goes on with the fits that are still good; the others are
+/// picked and fitted anew with that in mind. What is expected now is noted.
+fn go_on(
+    panel: &Panel,
+    prophet: &CustomProphet,
+    settings: &PipelineSettings,
+    live: &mut Live,
+    now_ms: i64,
+) -> Result<Judged, PipelineError> {
+    let (window, mark, count) = (panel.window(), settings.mark(prophet), panel.series_count());
+    let wishes: Vec<Wish> = (0..count).map(|series| live.wish(&window, series)).collect();
+    let limits: Vec<i64> =
+        (0..count).map(|s| settings.refit_after(window.name(s), live.track(window.name(s)))).collect();
+    let stays = |fit: Candidate<'_>| {
+        let wish = wishes[fit.series].champion.as_deref();
+        now_ms.saturating_sub(fit.since_ms) < limits[fit.series] && wish.is_none_or(|wish| wish == fit.champion)
+    };
+    let mut places = live.fits_mut().go_on(&window, mark, &wishes, stays);
+    let stale: Vec<usize> = (0..count).filter(|s| places[*s].is_none()).collect();
+    if !stale.is_empty() {
+        let own: Vec<Wish> = stale.iter().map(|s| wishes[*s].clone()).collect();
+        let window = window.only(&stale);
+        let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
+        let fitted = auto.follow(&window, settings.seed, &own, &|_, _| ())?;
+        let added = live.fits_mut().add(&window, fitted, mark, now_ms);
+        stale.iter().zip(added).for_each(|(s, place)| places[*s] = Some(place));
+    }
+    let mut judged = Judged {
+        status: vec![FitStatus::NoData; count],
+        models: vec![String::new(); count],
+        held_out: vec![None; count],
+        forecast: Forecast::empty(count, settings.horizon, settings.quantiles.clone()),
+    };
+    let mut all_said = Vec::new();
+    for cohort in live.fits().iter() {
+        let here = |(s, place): (usize, &Option<Place>)| {
+            Some((s, (*place)?.member)).filter(|_| place.is_some_and(|p| p.cohort == cohort.id()))
+        };
+        let here: Vec<(usize, usize)> = places.iter().enumerate().filter_map(here).collect();
+        if here.is_empty() {
+            continue;
+        }
+        let fitted = cohort.fitted();
+        let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
+        let mut said = fitted.said(&cohort.ends_ms(), panel.step_ms(), &forecast)?;
+        for (s, member) in here {
+            let choice = fitted.choice(member);
+            judged.status[s] = fitted.status()[member].clone();
+            judged.models[s] = choice.chosen.champion.clone();
+            judged.held_out[s] = choice.held_out.as_ref().map(accuracy);
+            judged.forecast.copy(s, &forecast, member);
+            all_said.extend(said[member].take().map(|said| (s, said)));
+        }
+    }
+    for (s, said) in all_said {
+        live.track_mut(panel.name(s)).serve(said);
+    }
+    Ok(judged)
 }
 
 /// Judges what earlier issues expected of each series, picks and fits with that in mind, and notes what is expected now.
@@ -252,7 +350,8 @@ pub fn follow(
     let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
     let fitted = auto.follow(&window, settings.seed, &wishes, &|_, _| ())?;
     let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
-    for (series, said) in fitted.said(&window, &forecast)?.into_iter().enumerate() {
+    let ends_ms: Vec<i64> = (0..panel.series_count()).map(|series| window.end_ms(series)).collect();
+    for (series, said) in fitted.said(&ends_ms, panel.step_ms(), &forecast)?.into_iter().enumerate() {
         if let Some(said) = said {
             live.track_mut(panel.name(series)).serve(said);
         }

@@ -8,11 +8,12 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auto::KeptAuto;
 use crate::classical::{
-    FittedArima, FittedAutoEts, FittedCes, FittedEts, FittedMstl, FittedNaive, FittedRidge, FittedSeasonalMedian,
-    FittedTheta,
+    FittedArima, FittedAutoEts, FittedCard, FittedCes, FittedEts, FittedMstl, FittedNaive, FittedRidge,
+    FittedSeasonalMedian, FittedTheta, KeptProphet,
 };
-use crate::{FitStatus, Fitted};
+use crate::{FitStatus, Fitted, FittedAuto};
 
 /// The format written. Another one comes with a reader of this one: [`decode`] reads every format ever written.
 const FORMAT: u8 = 1;
@@ -37,8 +38,8 @@ pub enum ArtifactError {
     /// Bytes are not as they were written, or others follow.
     #[error("an artifact is damaged")]
     Damaged,
-    /// Families whose fits are not kept: fit them anew.
-    #[error("a fit of {family} is not kept")]
+    /// What its forecasts hang on is not part of the fit, such as a regressor: fit it anew.
+    #[error("a fit of {family} that hangs on what lies outside it is not kept")]
     Unsupported {
         /// The family.
         family: &'static str,
@@ -66,6 +67,9 @@ pub(crate) enum Kept<'a> {
     Arima(Cow<'a, FittedArima>),
     Mstl(Cow<'a, FittedMstl>),
     Ridge(Cow<'a, FittedRidge>),
+    Card(Cow<'a, FittedCard>),
+    Prophet(KeptProphet),
+    Auto(KeptAuto),
 }
 
 /// What was read of a family and may not fit together.
@@ -103,6 +107,30 @@ pub fn encode(fitted: &dyn Fitted) -> Result<Vec<u8>, ArtifactError> {
 /// # Errors
 /// [`ArtifactError`] for any other bytes.
 pub fn decode(bytes: &[u8]) -> Result<Box<dyn Fitted>, ArtifactError> {
+    read(body_of(bytes)?).ok_or(ArtifactError::Damaged)
+}
+
+/// The same for a fit that picked among families.
+///
+/// # Errors
+/// As [`decode`]; the fit of a single family is [`ArtifactError::Damaged`].
+pub fn decode_auto(bytes: &[u8]) -> Result<FittedAuto, ArtifactError> {
+    match take(body_of(bytes)?) {
+        Some(Kept::Auto(own)) => own.restore().ok_or(ArtifactError::Damaged),
+        _ => Err(ArtifactError::Damaged),
+    }
+}
+
+/// The same for a family that has a part in a choice, which no choice is.
+pub(crate) fn decode_part(bytes: &[u8]) -> Result<Box<dyn Fitted>, ArtifactError> {
+    match take(body_of(bytes)?) {
+        None | Some(Kept::Auto(_)) => Err(ArtifactError::Damaged),
+        Some(kept) => fitted(kept).ok_or(ArtifactError::Damaged),
+    }
+}
+
+/// What follows a header that tells the truth about it.
+fn body_of(bytes: &[u8]) -> Result<&[u8], ArtifactError> {
     let given = bytes.len();
     let cut_off = ArtifactError::CutOff { given, needed: HEADER };
     match bytes.first() {
@@ -120,15 +148,20 @@ pub fn decode(bytes: &[u8]) -> Result<Box<dyn Fitted>, ArtifactError> {
     if given > needed || crc32fast::hash(body) != sum {
         return Err(ArtifactError::Damaged);
     }
-    read(body).ok_or(ArtifactError::Damaged)
+    Ok(body)
+}
+
+fn take(body: &[u8]) -> Option<Kept<'static>> {
+    let (kept, rest) = postcard::take_from_bytes::<Kept<'static>>(body).ok()?;
+    rest.is_empty().then_some(kept)
 }
 
 /// What the body of an artifact holds, if that is a fit.
 fn read(body: &[u8]) -> Option<Box<dyn Fitted>> {
-    let (kept, rest) = postcard::take_from_bytes::<Kept<'static>>(body).ok()?;
-    if !rest.is_empty() {
-        return None;
-    }
+    fitted(take(body)?)
+}
+
+fn fitted(kept: Kept<'static>) -> Option<Box<dyn Fitted>> {
     match kept {
         Kept::Naive(own) => whole(own),
         Kept::SeasonalMedian(own) => whole(own),
@@ -139,6 +172,9 @@ fn read(body: &[u8]) -> Option<Box<dyn Fitted>> {
         Kept::Arima(own) => whole(own),
         Kept::Mstl(own) => whole(own),
         Kept::Ridge(own) => whole(own),
+        Kept::Card(own) => whole(own),
+        Kept::Prophet(own) => own.is_whole().then(|| Box::new(own.restore()) as Box<dyn Fitted>),
+        Kept::Auto(own) => Some(Box::new(own.restore()?)),
     }
 }
 

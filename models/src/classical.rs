@@ -18,6 +18,7 @@ pub use ets::{AutoEts, Ets, EtsParameters, FittedAutoEts, FittedEts};
 pub use mstl::{FittedMstl, Mstl};
 pub(crate) use naive::FittedNaive;
 pub use naive::{Drift, Naive, SeasonalNaive};
+pub(crate) use prophet::KeptProphet;
 pub use prophet::{
     Builtin, CustomProphet, FittedProphet, Growth, Holiday, Known, Mode, Parameters, Prophet, ProphetConfig,
     ProphetConfigError, Regressor, Season, Standardise, Track,

@@ -1,5 +1,7 @@
 //! A method, before and after it has learned a window.
 
+use serde::{Deserialize, Serialize};
+
 use crate::artifact::Artifact;
 use crate::{AppendError, FitError, FitStatus, Forecast, Horizon, PredictError, Quantiles, Window};
 
@@ -56,7 +58,7 @@ pub trait Fitted: Send + Sync {
 }
 
 /// The family that was trusted for one series.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chosen {
     /// Its name.
     pub champion: String,

@@ -3,9 +3,10 @@ use foreshadow_kernels::{EtsForm, Trend};
 use super::*;
 use crate::check::panel_of;
 use crate::classical::{
-    Arima, AutoEts, Card, Ces, Drift, Ets, EtsParameters, Mstl, Naive, SeasonalMedian, SeasonalNaive, Theta,
+    Arima, AutoEts, Card, Ces, Delta, Drift, Ets, EtsParameters, LowRankRidge, Mstl, Naive, Prophet, Rho,
+    SeasonalMedian, SeasonalNaive, Theta,
 };
-use crate::{Fitted, Horizon, Model, Quantiles};
+use crate::{Auto, Fitted, Horizon, Model, Quantiles};
 
 const NAN: f64 = f64::NAN;
 
@@ -187,21 +188,101 @@ fn what_the_parameters_have_no_answer_to_is_outdated() {
     }
 }
 
+/// Every family that takes points in, with a season of four.
+fn families() -> Vec<Box<dyn Model>> {
+    vec![
+        Box::new(Ets::new(Trend::Damped, 4)),
+        Box::new(AutoEts { season: 4 }),
+        Box::new(Theta::dot(4)),
+        Box::new(Ces::auto(4)),
+        Box::new(Mstl::new(&[4])),
+        Box::new(SeasonalMedian { season: 4 }),
+        Box::new(LowRankRidge { season: 4 }),
+        Box::new(Delta::new(4, 1)),
+        Box::new(Rho::new(4, 1)),
+        Box::new(Prophet),
+    ]
+}
+
+#[test]
+fn what_was_expected_changes_no_expectation() {
+    let series = [wave(90, 40.0, 0.1), wave(90, 25.0, 0.0), wave(90, 1e6, 3.0)];
+    for model in families() {
+        let panel = panel_of(&series);
+        let mut fitted = model.fit(&panel.window(), 0).unwrap();
+        let reach = Horizon::new(12).unwrap();
+        let none = Quantiles::new(Vec::new()).unwrap();
+        let before = fitted.predict(reach, &none).unwrap();
+        for step in 0..5 {
+            let points: Vec<f64> = (0..series.len()).map(|s| before.mean(s)[step]).collect();
+            fitted.append(&points).unwrap();
+        }
+        for s in (0..series.len()).filter(|s| fitted.status()[*s].is_usable()) {
+            // A few roundings a step.
+            assert_near(&ahead(&*fitted, s).0[..7], &before.mean(s)[5..], 1e-9, &model.name());
+        }
+        assert!(fitted.status().iter().all(FitStatus::is_usable), "{}: {:?}", model.name(), fitted.status());
+    }
+}
+
+#[test]
+fn an_unobserved_step_is_one_more_step_ahead() {
+    let series = [wave(90, 40.0, 0.1)];
+    for model in families() {
+        let mut fitted = model.fit(&panel_of(&series).window(), 0).unwrap();
+        let before = ahead(&*fitted, 0).0;
+        fitted.append(&[NAN]).unwrap();
+        // A dynamic theta line goes through the steps behind it, of which there is one more.
+        let room = if model.name().starts_with("theta") { 1e-5 } else { 1e-9 };
+        assert_near(&ahead(&*fitted, 0).0[..7], &before[1..], room, &model.name());
+        // And what comes after it is heard as without it.
+        fitted.append(&[before[1]]).unwrap();
+        assert_near(&ahead(&*fitted, 0).0[..6], &before[2..], room, &model.name());
+    }
+}
+
+#[test]
+fn a_level_that_rose_is_followed_by_those_that_have_one() {
+    // A level that has moved before, so that it is given a weight.
+    let moved = |(t, value): (usize, f64)| value + [0.0, 9.0, 4.0, 12.0, 2.0][t / 24];
+    let series = [wave(120, 40.0, 0.0).into_iter().enumerate().map(moved).collect::<Vec<f64>>()];
+    let models: [&dyn Model; 5] =
+        [&Ets::new(Trend::None, 4), &Theta::dot(4), &Mstl::new(&[4]), &Rho::new(4, 1), &Card::new(4, 1)];
+    for model in models {
+        let mut fitted = model.fit(&panel_of(&series).window(), 0).unwrap();
+        let before = ahead(&*fitted, 0).0;
+        for step in 0..4 {
+            fitted.append(&[before[step] + 8.0]).unwrap();
+        }
+        let (after, expected) = (ahead(&*fitted, 0).0[0], before[4]);
+        assert!(after > expected + 0.1, "{}: {after} after {expected}", model.name());
+    }
+}
+
+#[test]
+fn auto_moves_all_its_parts_on_and_none_of_its_neighbours() {
+    let series = [wave(200, 40.0, 0.1), wave(200, 25.0, 0.0), vec![4.0; 200]];
+    let auto = Auto::new(Horizon::new(4).unwrap());
+    let moved = appended(&auto, &series, 180);
+    assert_eq!(moved.status(), [FitStatus::Fitted, FitStatus::Fitted, FitStatus::Constant]);
+    let anew = auto.fit(&panel_of(&series).window(), 0).unwrap();
+    let (mean, expected) = (ahead(&*moved, 0).0, ahead(&*anew, 0).0);
+    // Twenty steps later the seasons are where they are, to the disturbance.
+    assert!(mean.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1.0), "{mean:?} {expected:?}");
+    let alone = appended(&auto, &series[..1], 180);
+    assert_eq!(ahead(&*alone, 0), ahead(&*moved, 0));
+    let mut moved = moved;
+    moved.append(&[f64::INFINITY, NAN, 5.0]).unwrap();
+    assert_eq!(moved.status(), [FitStatus::Outdated, FitStatus::Fitted, FitStatus::Outdated]);
+    assert!(ahead(&*moved, 0).0.iter().all(|v| v.is_nan()));
+}
+
 #[test]
 fn a_family_that_must_be_fitted_anew_says_so() {
-    let series = [wave(90, 40.0, 0.0)];
-    let models: [(&dyn Model, &str); 4] = [
-        (&Arima::fixed(1, 0, 1), "arima"),
-        (&Mstl::new(&[4]), "mstl"),
-        (&SeasonalMedian { season: 4 }, "smedian"),
-        (&Card::new(4, 1), "card"),
-    ];
-    for (model, family) in models {
-        let mut fitted = model.fit(&panel_of(&series).window(), 0).unwrap();
-        let before = ahead(&*fitted, 0);
-        let error = fitted.append(&[1.0]).unwrap_err();
-        assert_eq!(error, AppendError::Refit { family });
-        assert_eq!(error.to_string(), format!("{family} takes no new step in: fit it anew"));
-        assert_eq!(ahead(&*fitted, 0), before);
-    }
+    let mut fitted = Arima::fixed(1, 0, 1).fit(&panel_of(&[wave(90, 40.0, 0.0)]).window(), 0).unwrap();
+    let before = ahead(&*fitted, 0);
+    let error = fitted.append(&[1.0]).unwrap_err();
+    assert_eq!(error, AppendError::Refit { family: "arima" });
+    assert_eq!(error.to_string(), "arima takes no new step in: fit it anew");
+    assert_eq!(ahead(&*fitted, 0), before);
 }

@@ -3,9 +3,10 @@ use foreshadow_kernels::{CesForm, EtsForm, ThetaForm};
 use super::*;
 use crate::check::panel_of;
 use crate::classical::{
-    Arima, AutoEts, Card, Ces, Drift, Ets, LowRankRidge, Mstl, Naive, SeasonalMedian, SeasonalNaive, Theta,
+    Arima, AutoEts, Card, Ces, Drift, Ets, Growth, Known, LowRankRidge, Mstl, Naive, Prophet, ProphetConfig, Regressor,
+    SeasonalMedian, SeasonalNaive, Theta, Track,
 };
-use crate::{Horizon, Model, Quantiles};
+use crate::{Auto, Horizon, Model, Quantiles};
 
 fn models() -> Vec<Box<dyn Model>> {
     let mut models: Vec<Box<dyn Model>> = vec![
@@ -20,6 +21,10 @@ fn models() -> Vec<Box<dyn Model>> {
         Box::new(Arima::seasonal([1, 0, 0], [0, 1, 1], 4)),
         Box::new(Mstl::new(&[4, 7])),
         Box::new(LowRankRidge { season: 4 }),
+        Box::new(Card::new(4, 7)),
+        Box::new(Prophet),
+        Box::new(saturating()),
+        Box::new(Auto::new(Horizon::new(4).unwrap())),
     ];
     models.extend(EtsForm::admissible(4).into_iter().map(|form| Box::new(Ets::of(form)) as Box<dyn Model>));
     let forms = [ThetaForm::Stm, ThetaForm::Otm, ThetaForm::Dstm, ThetaForm::Dotm];
@@ -111,8 +116,24 @@ fn nothing_that_is_read_is_trusted() {
     }
 }
 
+/// Prophet with an S-curve between numbers.
+fn saturating() -> crate::classical::CustomProphet {
+    let growth = Growth::Logistic { capacity: Known::Constant(2e9), floor: Some(Known::Constant(-1e3)) };
+    ProphetConfig { growth, holidays: Vec::new(), ..ProphetConfig::default() }.build().unwrap()
+}
+
 #[test]
-fn a_family_that_keeps_none_says_so() {
-    let fitted = fitted(&Card::new(4, 1));
-    assert_eq!(encode(&*fitted), Err(ArtifactError::Unsupported { family: "card" }));
+fn what_hangs_on_values_from_outside_is_not_kept() {
+    let track = Track::new(0, 1_000, (0..80).map(f64::from).collect());
+    let regressor = Regressor {
+        name: "load".into(),
+        known: Known::Shared(track),
+        prior_scale: None,
+        standardise: Default::default(),
+        mode: None,
+    };
+    let moved = ProphetConfig { regressors: vec![regressor], ..ProphetConfig::default() }.build().unwrap();
+    assert_eq!(encode(&*fitted(&moved)), Err(ArtifactError::Unsupported { family: "prophet" }));
+    let kept = encode(&*fitted(&Card::new(4, 1))).unwrap();
+    assert_eq!(decode_auto(&kept).err(), Some(ArtifactError::Damaged), "a single family is no choice");
 }

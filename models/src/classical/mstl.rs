@@ -13,8 +13,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::trend::TrendForecaster;
+use crate::append::expect_points;
 use crate::artifact::{Artifact, Kept, Whole};
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, Panel, PredictError, Quantiles, Window};
+use crate::{
+    AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, Panel, PredictError, Quantiles, Window,
+};
 
 mod trend;
 
@@ -245,6 +248,23 @@ impl Fitted for FittedMstl {
         Some(Artifact(Kept::Mstl(Cow::Borrowed(self))))
     }
 
+    /// The seasons stay what they were taken to be; the trend takes in what they leave of a point.
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        expect_points(points, self.status.len())?;
+        for batch in &mut self.batches {
+            batch.append(points, &mut self.status)?;
+        }
+        for (s, place) in self.place.iter_mut().enumerate() {
+            if let Place::Constant(value) = place
+                && !points[s].is_nan()
+                && points[s] != *value
+            {
+                (*place, self.status[s]) = (Place::Nowhere, FitStatus::Outdated);
+            }
+        }
+        Ok(())
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
         for batch in &self.batches {
@@ -267,6 +287,24 @@ impl Fitted for FittedMstl {
 }
 
 impl Batch {
+    /// Takes in a point of each of its members, and tells those that are outdated by it.
+    fn append(&mut self, points: &[f64], status: &mut [FitStatus]) -> Result<(), AppendError> {
+        let adjusted: Vec<f64> = (self.members.iter().zip(&mut self.cycles))
+            .map(|(s, cycles)| {
+                let seasons: f64 = cycles.iter().map(|cycle| cycle[0]).sum();
+                cycles.iter_mut().for_each(|cycle| cycle.rotate_left(1));
+                points[*s] - seasons
+            })
+            .collect();
+        self.trend.append(&adjusted)?;
+        for (i, s) in self.members.iter().enumerate() {
+            if status[*s].is_usable() && !self.trend.forecasts(i) {
+                status[*s] = FitStatus::Outdated;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether it holds as many of everything as it has members, all of them series of a window of so many.
     fn is_whole(&self, series_count: usize) -> bool {
         let cyclic = |cycles: &Vec<Vec<f64>>| cycles.iter().all(|cycle| !cycle.is_empty());

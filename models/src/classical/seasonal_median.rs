@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 /// Repeats the median of the latest cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,10 @@ impl Fitted for FittedSeasonalMedian {
         Some(Artifact(Kept::SeasonalMedian(Cow::Borrowed(self))))
     }
 
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        append_each(&mut self.status, &mut self.learned, points, Learned::append)
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let ahead = |learned: &Option<Learned>| {
             let Learned { cycle, spread } = learned.as_ref()?;
@@ -100,6 +105,16 @@ impl Fitted for FittedSeasonalMedian {
             Some((mean, vec![*spread; horizon.steps()]))
         };
         Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
+    }
+}
+
+impl Learned {
+    /// Takes in one more step; returns the status from then on, `None` where it stays. One value moves a median of many
+    /// cycles little: they stay what they are, and the next place comes first.
+    fn append(&mut self, value: f64, status: &FitStatus) -> Option<FitStatus> {
+        let moved = *status == FitStatus::Constant && !value.is_nan() && value != self.cycle[0];
+        self.cycle.rotate_left(1);
+        (moved || value.is_infinite()).then_some(FitStatus::Outdated)
     }
 }
 

@@ -194,12 +194,13 @@ impl End {
         let mut spread =
             if form.is_relative() { self.relative_spread(own, &mean, &carried) } else { plain_spread(own, &carried) };
         if form.scales() {
-            let grown = 1.0 + (gamma * own).powi(2);
+            let growth = (gamma * own).powi(2).ln_1p();
             for step in 0..steps {
                 let season = self.season[step % form.season];
                 let variance = spread[step] * spread[step];
-                let second = grown.powi((step / form.season) as i32) * (variance + mean[step] * mean[step]);
-                spread[step] = season * (second - mean[step] * mean[step]).max(0.0).sqrt();
+                // By how much it has grown, and not to what: one less one would lose a small share's digits.
+                let grown = ((step / form.season) as f64 * growth).exp_m1();
+                spread[step] = season * (variance + grown * (variance + mean[step] * mean[step])).sqrt();
                 mean[step] *= season;
             }
         }
@@ -214,12 +215,16 @@ impl End {
         // Past the widest forecast it only has to stay a number.
         let most = (WIDEST * self.reach).powi(2);
         let mut theta: Vec<f64> = Vec::with_capacity(mean.len());
-        for (step, mean) in mean.iter().enumerate() {
+        let mut spread = Vec::with_capacity(mean.len());
+        for mean in mean {
             let past: f64 = theta.iter().rev().zip(carried).map(|(theta, c)| c * c * theta).sum();
-            theta.push((mean * mean + share * past).min(most));
-            debug_assert_eq!(theta.len(), step + 1);
+            let square = mean * mean;
+            // What theta has more than the square: their difference would lose a small share's digits.
+            let gained = (share * past).min(most - square).max(0.0);
+            theta.push((square + gained).min(most));
+            spread.push((share * (square + gained).min(most) + gained).sqrt());
         }
-        theta.iter().zip(mean).map(|(theta, mean)| ((1.0 + share) * theta - mean * mean).max(0.0).sqrt()).collect()
+        spread
     }
 }
 

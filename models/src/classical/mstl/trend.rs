@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{MOST_STEPS, Whole};
 use crate::classical::{Ets, EtsParameters, FittedEts};
-use crate::{FitStatus, Fitted, Forecast, Horizon, Panel, PredictError, Quantiles};
+use crate::{AppendError, FitStatus, Fitted, Forecast, Horizon, Panel, PredictError, Quantiles};
 
 /// Every form fitted to a batch, and which one each series goes on with.
 #[derive(Clone, Serialize, Deserialize)]
@@ -44,9 +44,20 @@ impl TrendForecaster {
         !self.forms.is_empty() && forms && chosen && counts && self.bare.iter().all(|bare| *bare < MOST_STEPS)
     }
 
+    /// Takes in a point of every series. One whose window ended unobserved has no way to catch up: it is outdated.
+    pub(super) fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        for form in &mut self.forms {
+            form.append(points)?;
+        }
+        for (chosen, bare) in self.chosen.iter_mut().zip(&mut self.bare).filter(|(_, bare)| **bare > 0) {
+            (*chosen, *bare) = (None, 0);
+        }
+        Ok(())
+    }
+
     /// Whether a series has a forecast.
     pub(super) fn forecasts(&self, series: usize) -> bool {
-        self.status(series).is_usable()
+        self.chosen[series].is_some() && self.status(series).is_usable()
     }
 
     /// Forecasts from the end of each window, which the last observation may lie before.

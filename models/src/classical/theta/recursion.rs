@@ -20,9 +20,9 @@ pub(super) struct Point {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Learned {
     pub(super) parameters: ThetaParameters,
-    unit: Unit,
+    pub(super) unit: Unit,
     form: ThetaForm,
-    share: f64,
+    pub(super) share: f64,
     pub(super) end: State,
     /// Squared one-step errors of the standardised series, summed where they count.
     squares: f64,
