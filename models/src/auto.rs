@@ -11,9 +11,11 @@ mod run;
 use std::sync::atomic::AtomicUsize;
 
 use crate::backtest::HeldOut;
+use crate::bounds::Bounds;
 use crate::classical::CustomProphet;
 use crate::conformal::Intervals;
 use crate::live::{Said, Width, leads};
+use crate::local::{Local, Way};
 use crate::{
     BacktestError, Chosen, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window,
 };
@@ -79,8 +81,10 @@ pub struct FittedAuto {
     status: Vec<FitStatus>,
     choices: Vec<Choice>,
     intervals: Vec<Option<Intervals>>,
-    /// Series whose history never was negative.
-    non_negative: Vec<bool>,
+    /// Declared ones, and zero below a series that never was negative.
+    bounds: Vec<Bounds>,
+    /// From the clocks that it was fitted on back to real time.
+    way: Option<Way>,
     /// What serves each series.
     served: Vec<Blend>,
     parts: Vec<Part>,
@@ -155,6 +159,21 @@ impl Auto {
         wishes: Option<&[Wish]>,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<FittedAuto, BacktestError> {
+        let Some(local) = Local::of(window) else { return self.run_on(window, seed, wishes, progress) };
+        let mut fitted = self.run_on(&local.panel().window(), seed, wishes, progress)?;
+        let way = local.into_way();
+        fitted.status = way.statuses(&fitted.status);
+        fitted.way = Some(way);
+        Ok(fitted)
+    }
+
+    fn run_on(
+        &self,
+        window: &Window<'_>,
+        seed: u64,
+        wishes: Option<&[Wish]>,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<FittedAuto, BacktestError> {
         let seasons = pool::seasons(window);
         let folds: Vec<Folds> =
             (0..window.series_count()).map(|s| self.folds(window.values(s).len(), &seasons[s])).collect();
@@ -210,9 +229,11 @@ impl FittedAuto {
     pub fn said(&self, window: &Window<'_>, forecast: &Forecast) -> Result<Vec<Option<Said>>, PredictError> {
         let leads = leads(forecast.horizon());
         let none = Quantiles::new(Vec::new()).expect("no level is out of order");
+        let horizon = self.horizon_ahead(forecast.horizon());
+        let step = |s: usize, lead: usize| self.way.as_ref().map_or(lead, |way| way.local_step(s, lead));
         let at_leads = |part: &Part| -> Result<Vec<Vec<f64>>, PredictError> {
-            let said = part.fitted.predict(forecast.horizon(), &none)?;
-            let of = |at: usize| leads.iter().map(|lead| said.mean(at)[*lead]).collect();
+            let said = part.fitted.predict(horizon, &none)?;
+            let of = |at: usize| leads.iter().map(|lead| said.mean(at)[step(part.members[at], *lead)]).collect();
             Ok((0..part.members.len()).map(of).collect())
         };
         let means: Vec<Vec<Vec<f64>>> = self.parts.iter().map(at_leads).collect::<Result<_, _>>()?;
@@ -225,8 +246,8 @@ impl FittedAuto {
                 let (p, at) = places[s].iter().find(|(p, _)| self.parts[*p].candidate == candidate)?;
                 Some(means[*p][*at].as_slice())
             };
-            let floored = |values: Vec<f64>| values.into_iter().map(|f| f.max(self.floor(s))).collect();
-            let value = |(name, blend): &(String, Blend)| Some((name.clone(), floored(blend.mean(own)?)));
+            let held = |values: Vec<f64>| values.into_iter().map(|f| self.bounds[s].hold(f)).collect();
+            let value = |(name, blend): &(String, Blend)| Some((name.clone(), held(blend.mean(own)?)));
             let levels = forecast.quantiles().levels();
             let last = levels.len().checked_sub(1)?;
             let ends = |lead: &usize| (forecast.quantile(s, 0)[*lead], forecast.quantile(s, last)[*lead]);
@@ -260,25 +281,13 @@ impl FittedAuto {
         places
     }
 
-    /// The least that is forecast of a series.
-    fn floor(&self, series: usize) -> f64 {
-        if self.non_negative[series] { 0.0 } else { f64::NEG_INFINITY }
-    }
-}
-
-impl Width {
-    /// What it makes of a distance from the median.
-    fn of(self, distance: f64) -> f64 {
-        distance * if distance < 0.0 { self.below } else { self.above }
-    }
-}
-
-impl Fitted for FittedAuto {
-    fn status(&self) -> &[FitStatus] {
-        &self.status
+    /// Steps that its parts must forecast for some real ones.
+    fn horizon_ahead(&self, horizon: Horizon) -> Horizon {
+        self.way.as_ref().map_or(horizon, |way| way.horizon(horizon))
     }
 
-    fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
+    /// What it says of the steps ahead on the clocks that it was fitted on.
+    fn say(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let none = Quantiles::new(Vec::new()).expect("no level is out of order");
         // A series without folds to calibrate on has the bands of the family that leads.
         let bare = |part: &Part, s: &usize| self.intervals[*s].is_none() && self.served[*s].leader() == part.candidate;
@@ -312,11 +321,30 @@ impl Fitted for FittedAuto {
                     }
                     (None, None) => {}
                 }
-                band.iter_mut().for_each(|q| *q = q.max(self.floor(s)));
             }
-            forecast.mean_mut(s).iter_mut().zip(&mean).for_each(|(to, f)| *to = f.max(self.floor(s)));
+            forecast.mean_mut(s).copy_from_slice(&mean);
+            forecast.hold(s, &self.bounds[s]);
         }
         Ok(forecast)
+    }
+}
+
+impl Width {
+    /// What it makes of a distance from the median.
+    fn of(self, distance: f64) -> f64 {
+        distance * if distance < 0.0 { self.below } else { self.above }
+    }
+}
+
+impl Fitted for FittedAuto {
+    fn status(&self) -> &[FitStatus] {
+        &self.status
+    }
+
+    fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
+        let Some(way) = &self.way else { return self.say(horizon, quantiles) };
+        let local = self.say(way.horizon(horizon), quantiles).map_err(|error| way.error(error))?;
+        Ok(way.back(&local, horizon))
     }
 
     fn chosen(&self, series: usize) -> Option<Chosen> {

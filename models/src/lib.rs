@@ -5,6 +5,7 @@
 
 pub mod auto;
 pub mod backtest;
+mod bounds;
 #[cfg(test)]
 mod check;
 pub mod classical;
@@ -13,6 +14,7 @@ pub mod detect;
 mod error;
 mod forecast;
 pub mod live;
+mod local;
 pub mod metrics;
 mod model;
 mod normal;
@@ -23,8 +25,10 @@ mod transform;
 
 pub use auto::{Auto, Choice, FittedAuto, Lived, Wish};
 pub use backtest::{Backtest, HeldOut, Origins, backtest};
+pub use bounds::{Bounds, Limits, Maximum};
 pub use error::{BacktestError, FitError, FitStatus, PredictError};
 pub use forecast::{Forecast, Horizon, Quantiles};
+pub use local::{AsRead, Local, WallClock};
 pub use model::{Chosen, Fitted, Model};
 pub use normal::normal_quantile;
 pub use panel::{BuildOptions, HeldOutPart, Panel, PanelSet, RawSeries, Rejected, SeriesNotes, Window};

@@ -161,6 +161,9 @@ struct SeriesNotesJson {
     snapped: usize,
     missing_steps: usize,
     beyond_lookback: usize,
+    resets: usize,
+    looks_like_counter: bool,
+    out_of_bounds: usize,
 }
 
 impl From<&SeriesNotes> for SeriesNotesJson {
@@ -174,6 +177,10 @@ impl From<&SeriesNotes> for SeriesNotesJson {
             snapped,
             missing_steps,
             beyond_lookback,
+            is_rate: _,
+            resets,
+            looks_like_counter,
+            out_of_bounds,
         } = *notes;
         Self {
             not_finite,
@@ -184,6 +191,9 @@ impl From<&SeriesNotes> for SeriesNotesJson {
             snapped,
             missing_steps,
             beyond_lookback,
+            resets,
+            looks_like_counter,
+            out_of_bounds,
         }
     }
 }

@@ -59,8 +59,10 @@ impl Run<'_> {
             choices.push(self.choice(s, &picked[s], &served[s], &status[s], &losses[s], &own));
             intervals.push(learned);
         }
-        let non_negative = |s: usize| self.window.values(s).iter().all(|y| y.is_nan() || *y >= 0.0);
-        let non_negative = (0..status.len()).map(non_negative).collect();
+        let never_negative = |s: usize| self.window.values(s).iter().all(|y| y.is_nan() || *y >= 0.0);
+        let declared = |s: usize| self.window.bounds(s);
+        let bounds = |s: usize| if never_negative(s) { declared(s).or_zero() } else { declared(s) };
+        let bounds = (0..status.len()).map(bounds).collect();
         let width = |s: usize| self.wishes.map(|wishes| wishes[s].width).unwrap_or_default();
         let recommended = pooled.iter().map(|own| self.name(&own.choose(NAIVE))).collect();
         let stand_ins = (0..status.len()).map(|s| self.pool[self.reference(s)].model.name()).collect();
@@ -69,7 +71,8 @@ impl Run<'_> {
             status,
             choices,
             intervals,
-            non_negative,
+            bounds,
+            way: None,
             served,
             parts,
             widths,
@@ -282,7 +285,9 @@ impl Run<'_> {
         let mut at = 0;
         for (slot, s) in means.iter_mut().zip(members) {
             if present.get(at).is_some_and(|(present, _)| present == s) {
-                *slot = fitted.status()[at].is_usable().then(|| forecast.mean(at).to_vec());
+                let bounds = seen.bounds(at);
+                let held = || forecast.mean(at).iter().map(|value| bounds.hold(*value)).collect();
+                *slot = fitted.status()[at].is_usable().then(held);
                 at += 1;
             }
         }
