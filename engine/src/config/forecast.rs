@@ -4,6 +4,7 @@ use foreshadow_models::{Horizon, Quantiles};
 use serde::Deserialize;
 
 use super::error::{Refusal, in_range};
+use super::zone::Zone;
 
 /// What is forecast and how.
 #[derive(Clone, Debug)]
@@ -12,6 +13,7 @@ pub struct ForecastConfig {
     lookback_steps: usize,
     models: Vec<String>,
     quantiles: Quantiles,
+    zone: Zone,
     seed: u64,
 }
 
@@ -24,6 +26,7 @@ pub(super) struct RawForecast {
     quantiles: Vec<f64>,
     /// Checked beside the `[[regressor]]` tables.
     pub(super) regressors: Option<String>,
+    time_zone: String,
     seed: u64,
 }
 
@@ -35,6 +38,7 @@ impl Default for RawForecast {
             models: vec!["auto".into()],
             quantiles: Quantiles::standard().levels().to_vec(),
             regressors: None,
+            time_zone: Zone::default().name().into(),
             seed: 1,
         }
     }
@@ -56,6 +60,7 @@ impl TryFrom<RawForecast> for ForecastConfig {
             lookback_steps: in_range("lookback_steps", raw.lookback_steps, 16..=1_000_000)?,
             models: raw.models,
             quantiles,
+            zone: Zone::named("time_zone", &raw.time_zone)?,
             seed: raw.seed,
         })
     }
@@ -80,6 +85,11 @@ impl ForecastConfig {
     /// Quantile levels of a shadow; [`super::Config::quantiles`] adds those of the workloads.
     pub fn quantiles(&self) -> &Quantiles {
         &self.quantiles
+    }
+
+    /// The clocks that days and weeks follow, those of UTC by default.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     /// Seed of everything random in a fit.
