@@ -13,6 +13,7 @@ pub mod issue;
 pub mod live;
 pub mod observe;
 pub mod pipeline;
+pub mod reading;
 pub mod service;
 pub mod simulate;
 pub mod store;

@@ -1,13 +1,13 @@
 //! The road from telemetry to an issue, and the only file that names every stage:
-//! telemetry → panels → demand → judge what was said → fit → select → issue → store.
+//! telemetry → panels as they are to be read → demand → judge what was said → fit → select → issue → store.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
 use foreshadow_models::live::Track;
 use foreshadow_models::{
-    Auto, BacktestError, BuildOptions, FitError, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Horizon, Model,
-    Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, Wish, backtest,
+    AsRead, Auto, BacktestError, BuildOptions, FitError, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Horizon,
+    Model, Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, WallClock, Wish, backtest,
 };
 
 use crate::act::{Workload, demand};
@@ -16,6 +16,7 @@ use crate::families::{self, Bound, Future, Lack, RegressorError, Regressors};
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
 use crate::live::Live;
 use crate::live::fits::{Candidate, Place};
+use crate::reading::Reading;
 
 /// Folds that judge a family asked for by name, one horizon apart; `auto` lays out its own.
 const FOLDS: usize = 8;
@@ -38,6 +39,8 @@ pub struct PipelineSettings {
     pub quantiles: Quantiles,
     /// Steps kept before each series' end.
     pub lookback_steps: usize,
+    /// How series are read.
+    pub reading: Reading,
     /// Families by name, in the order of preference: a series takes the first that can forecast it.
     pub models: Vec<String>,
     /// How the family `prophet` is fitted.
@@ -57,6 +60,7 @@ impl Default for PipelineSettings {
             horizon: Horizon::new(288).expect("288 is not zero"),
             quantiles: Quantiles::standard(),
             lookback_steps: BuildOptions::default().lookback_steps,
+            reading: Reading::default(),
             models: vec!["auto".into()],
             prophet: CustomProphet::default(),
             regressors: Regressors::default(),
@@ -80,8 +84,9 @@ impl PipelineSettings {
     }
 
     /// Of what a fit hangs on besides the series.
-    fn mark(&self, prophet: &CustomProphet) -> u64 {
-        hash(format!("{:?} {} {} {:?}", self.horizon, self.lookback_steps, self.seed, prophet.config()))
+    fn mark(&self, prophet: &CustomProphet, panel: &Panel) -> u64 {
+        let clock = panel.clock().map(WallClock::name);
+        hash(format!("{:?} {} {} {:?} {clock:?}", self.horizon, self.lookback_steps, self.seed, prophet.config()))
     }
 }
 
@@ -148,13 +153,11 @@ pub fn make_issue(
     now_ms: i64,
 ) -> Result<Issue, PipelineError> {
     let (raw, future) = part_future(raw, now_ms.saturating_add(settings.slot_ms));
-    let PanelSet { mut panels, rejected, .. } = PanelSet::build(raw, &BuildOptions::lookback(settings.lookback_steps));
-    let mut missing: Vec<Missing> =
-        rejected.into_iter().map(|rejected| Missing { series: rejected.name, reason: rejected.reason }).collect();
-    missing.extend(future);
+    let mut read = settings.reading.build(raw, BuildOptions::lookback(settings.lookback_steps), None);
+    let mut missing: Vec<Missing> = future;
     let mut built_panels = Vec::new(); // no workload's demand is built from another's
     for workload in workloads {
-        match demand::build(workload, &panels, settings.lookback_steps) {
+        match demand::build(workload, &read.set.panels, settings.lookback_steps) {
             None => {}
             Some(Ok(built)) => {
                 let mut panel = Panel::new(built.step_ms);
@@ -166,7 +169,13 @@ pub fn make_issue(
             }
         }
     }
-    panels.append(&mut built_panels);
+    built_panels.into_iter().for_each(|panel| read.push(panel));
+    let (PanelSet { panels, rejected, .. }, warnings) = read.finish(&settings.reading, settings.horizon);
+    if let Some(first) = warnings.first() {
+        tracing::warn!(count = warnings.len(), first, "series want a look at how they are read");
+    }
+    let rejected = rejected.into_iter().map(|rejected| Missing { series: rejected.name, reason: rejected.reason });
+    missing.splice(0..0, rejected);
     let mut shadows = Vec::new();
     for panel in &panels {
         forecast(panel, settings, live, now_ms, &mut shadows, &mut missing)?;
@@ -286,7 +295,7 @@ fn go_on(
     live: &mut Live,
     now_ms: i64,
 ) -> Result<Judged, PipelineError> {
-    let (window, mark, count) = (panel.window(), settings.mark(prophet), panel.series_count());
+    let (window, mark, count) = (panel.window(), settings.mark(prophet, panel), panel.series_count());
     let wishes: Vec<Wish> = (0..count).map(|series| live.wish(&window, series)).collect();
     let limits: Vec<i64> =
         (0..count).map(|s| settings.refit_after(window.name(s), live.track(window.name(s)))).collect();
@@ -367,7 +376,7 @@ fn judge(
 ) -> Result<Vec<Option<Accuracy>>, PipelineError> {
     let (window, season, horizon) = (panel.window(), panel.steps_in(DAY_MS), settings.horizon);
     let origins = Origins::rolling(&window, horizon, FOLDS, horizon.steps());
-    let yardstick = SeasonalNaive { season };
+    let yardstick = AsRead(Box::new(SeasonalNaive { season }));
     let (models, levels): ([&dyn Model; 2], _) = ([family, &yardstick], Quantiles::standard());
     let folds = backtest(&window, &models, origins, horizon, &levels, settings.seed, &|_, _| ())?;
     Ok(folds.held_out(0, 1, season).iter().map(|held_out| held_out.as_ref().map(accuracy)).collect())

@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 use crate::append::expect_points;
 use crate::artifact::{Artifact, Kept};
 use crate::backtest::HeldOut;
+use crate::bounds::Bounds;
 use crate::classical::CustomProphet;
 use crate::conformal::Intervals;
 use crate::live::{Said, Width, leads};
+use crate::local::{Local, Way};
 use crate::{
     AppendError, BacktestError, Chosen, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles,
     Window, sample_paths,
@@ -85,6 +87,8 @@ pub struct Choice {
 pub struct FittedAuto {
     status: Vec<FitStatus>,
     picks: Vec<Pick>,
+    /// From the clocks that it was fitted on back to real time.
+    way: Option<Way>,
     parts: Vec<Part>,
 }
 
@@ -93,6 +97,8 @@ pub struct FittedAuto {
 struct Pick {
     choice: Choice,
     intervals: Option<Intervals>,
+    /// What was declared that it lies between.
+    declared: Bounds,
     /// Whether its history never was negative.
     non_negative: bool,
     served: Blend,
@@ -103,6 +109,13 @@ struct Pick {
     recommended: String,
     /// Its family that remembers a single season.
     stand_in: String,
+}
+
+impl Pick {
+    /// Declared ones, and zero below a series that never was negative.
+    fn bounds(&self) -> Bounds {
+        if self.non_negative { self.declared.or_zero() } else { self.declared }
+    }
 }
 
 /// A fitted candidate and the series it has a part in.
@@ -167,6 +180,21 @@ impl Auto {
         wishes: Option<&[Wish]>,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<FittedAuto, BacktestError> {
+        let Some(local) = Local::of(window) else { return self.run_on(window, seed, wishes, progress) };
+        let mut fitted = self.run_on(&local.panel().window(), seed, wishes, progress)?;
+        let way = local.into_way();
+        fitted.status = way.statuses(&fitted.status);
+        fitted.way = Some(way);
+        Ok(fitted)
+    }
+
+    fn run_on(
+        &self,
+        window: &Window<'_>,
+        seed: u64,
+        wishes: Option<&[Wish]>,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<FittedAuto, BacktestError> {
         let seasons = pool::seasons(window);
         let folds: Vec<Folds> =
             (0..window.series_count()).map(|s| self.folds(window.values(s).len(), &seasons[s])).collect();
@@ -214,9 +242,10 @@ impl FittedAuto {
         &self.picks[series].choice
     }
 
-    /// Takes another width for a series' bands.
-    pub fn set_width(&mut self, series: usize, width: Width) {
-        self.picks[series].width = width;
+    /// Takes another width for a series' bands, and what it is declared to lie between by now.
+    pub fn set(&mut self, series: usize, width: Width, declared: Bounds) {
+        let pick = &mut self.picks[series];
+        (pick.width, pick.declared) = (width, declared);
     }
 
     /// What every family that could serve a series expects at the [`leads`] of a forecast, to be judged once they have
@@ -227,9 +256,11 @@ impl FittedAuto {
     pub fn said(&self, ends_ms: &[i64], step_ms: i64, forecast: &Forecast) -> Result<Vec<Option<Said>>, PredictError> {
         let leads = leads(forecast.horizon());
         let none = Quantiles::new(Vec::new()).expect("no level is out of order");
+        let horizon = self.horizon_ahead(forecast.horizon());
+        let step = |s: usize, lead: usize| self.way.as_ref().map_or(lead, |way| way.local_step(s, lead));
         let at_leads = |part: &Part| -> Result<Vec<Vec<f64>>, PredictError> {
-            let said = part.fitted.predict(forecast.horizon(), &none)?;
-            let of = |at: usize| leads.iter().map(|lead| said.mean(at)[*lead]).collect();
+            let said = part.fitted.predict(horizon, &none)?;
+            let of = |at: usize| leads.iter().map(|lead| said.mean(at)[step(part.members[at], *lead)]).collect();
             Ok((0..part.members.len()).map(of).collect())
         };
         let means: Vec<Vec<Vec<f64>>> = self.parts.iter().map(at_leads).collect::<Result<_, _>>()?;
@@ -242,8 +273,8 @@ impl FittedAuto {
                 let (p, at) = places[s].iter().find(|(p, _)| self.parts[*p].candidate == candidate)?;
                 Some(means[*p][*at].as_slice())
             };
-            let floored = |values: Vec<f64>| values.into_iter().map(|f| f.max(self.floor(s))).collect();
-            let value = |(name, blend): &(String, Blend)| Some((name.clone(), floored(blend.mean(own)?)));
+            let held = |values: Vec<f64>| values.into_iter().map(|f| self.picks[s].bounds().hold(f)).collect();
+            let value = |(name, blend): &(String, Blend)| Some((name.clone(), held(blend.mean(own)?)));
             let levels = forecast.quantiles().levels();
             let last = levels.len().checked_sub(1)?;
             let ends = |lead: &usize| (forecast.quantile(s, 0)[*lead], forecast.quantile(s, last)[*lead]);
@@ -279,7 +310,7 @@ impl FittedAuto {
         // Without folds the errors of neighbouring steps are taken to go together: no sum is too narrow then.
         let persistence = self.picks[series].intervals.as_ref().map_or(1.0, Intervals::persistence);
         let seed = seed ^ (u64::from(crc32fast::hash(name.as_bytes())) << 32);
-        sample_paths(forecast, series, persistence, self.floor(series), count, seed)
+        sample_paths(forecast, series, persistence, &self.picks[series].bounds(), count, seed)
     }
 
     /// For each series its parts that were fitted, and its place in each.
@@ -293,58 +324,13 @@ impl FittedAuto {
         places
     }
 
-    /// The least that is forecast of a series.
-    fn floor(&self, series: usize) -> f64 {
-        if self.picks[series].non_negative { 0.0 } else { f64::NEG_INFINITY }
-    }
-}
-
-impl Width {
-    /// What it makes of a distance from the median.
-    fn of(self, distance: f64) -> f64 {
-        distance * if distance < 0.0 { self.below } else { self.above }
-    }
-}
-
-impl Fitted for FittedAuto {
-    fn status(&self) -> &[FitStatus] {
-        &self.status
+    /// Steps that its parts must forecast for some real ones.
+    fn horizon_ahead(&self, horizon: Horizon) -> Horizon {
+        self.way.as_ref().map_or(horizon, |way| way.horizon(horizon))
     }
 
-    fn family(&self) -> &'static str {
-        "auto"
-    }
-
-    fn artifact(&self) -> Option<Artifact<'_>> {
-        KeptAuto::of(self).map(|kept| Artifact(Kept::Auto(kept)))
-    }
-
-    /// Every family that serves a series or could moves on; one that the point leaves without an answer has no say from
-    /// then on, and a series that has lost all that serve it is outdated.
-    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
-        expect_points(points, self.status.len())?;
-        for part in &mut self.parts {
-            let own: Vec<f64> = part.members.iter().map(|s| points[*s]).collect();
-            part.fitted.append(&own)?;
-        }
-        for (pick, point) in self.picks.iter_mut().zip(points) {
-            pick.non_negative &= point.is_nan() || *point >= 0.0;
-        }
-        let places = self.places();
-        let Self { status, picks, parts } = self;
-        for (s, status) in status.iter_mut().enumerate().filter(|(_, status)| status.is_usable()) {
-            let serving = places[s].iter().filter(|(p, _)| picks[s].served.holds(parts[*p].candidate));
-            let mut own = serving.map(|(p, at)| &parts[*p].fitted.status()[*at]).peekable();
-            // One that stood still and moves has been chosen for as something else.
-            let stays = own.peek().is_some() && (*status != FitStatus::Constant || own.all(|own| own == status));
-            if !stays {
-                *status = FitStatus::Outdated;
-            }
-        }
-        Ok(())
-    }
-
-    fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
+    /// What it says of the steps ahead on the clocks that it was fitted on.
+    fn say(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let none = Quantiles::new(Vec::new()).expect("no level is out of order");
         // A series without folds to calibrate on has the bands of the family that leads.
         let bare = |part: &Part, s: &usize| {
@@ -381,11 +367,66 @@ impl Fitted for FittedAuto {
                     }
                     (None, None) => {}
                 }
-                band.iter_mut().for_each(|q| *q = q.max(self.floor(s)));
             }
-            forecast.mean_mut(s).iter_mut().zip(&mean).for_each(|(to, f)| *to = f.max(self.floor(s)));
+            forecast.mean_mut(s).copy_from_slice(&mean);
+            forecast.hold(s, &self.picks[s].bounds());
         }
         Ok(forecast)
+    }
+}
+
+impl Width {
+    /// What it makes of a distance from the median.
+    fn of(self, distance: f64) -> f64 {
+        distance * if distance < 0.0 { self.below } else { self.above }
+    }
+}
+
+impl Fitted for FittedAuto {
+    fn status(&self) -> &[FitStatus] {
+        &self.status
+    }
+
+    fn family(&self) -> &'static str {
+        "auto"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        KeptAuto::of(self).map(|kept| Artifact(Kept::Auto(kept)))
+    }
+
+    /// Every family that serves a series or could moves on; one that the point leaves without an answer has no say from
+    /// then on, and a series that has lost all that serve it is outdated.
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        expect_points(points, self.status.len())?;
+        if self.way.is_some() {
+            return Err(AppendError::Refit { family: self.family() }); // a step of real time is none of local clocks
+        }
+        for part in &mut self.parts {
+            let own: Vec<f64> = part.members.iter().map(|s| points[*s]).collect();
+            part.fitted.append(&own)?;
+        }
+        for (pick, point) in self.picks.iter_mut().zip(points) {
+            pick.non_negative &= point.is_nan() || *point >= 0.0;
+        }
+        let places = self.places();
+        let Self { status, picks, parts, .. } = self;
+        for (s, status) in status.iter_mut().enumerate().filter(|(_, status)| status.is_usable()) {
+            let serving = places[s].iter().filter(|(p, _)| picks[s].served.holds(parts[*p].candidate));
+            let mut own = serving.map(|(p, at)| &parts[*p].fitted.status()[*at]).peekable();
+            // One that stood still and moves has been chosen for as something else.
+            let stays = own.peek().is_some() && (*status != FitStatus::Constant || own.all(|own| own == status));
+            if !stays {
+                *status = FitStatus::Outdated;
+            }
+        }
+        Ok(())
+    }
+
+    fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
+        let Some(way) = &self.way else { return self.say(horizon, quantiles) };
+        let local = self.say(way.horizon(horizon), quantiles).map_err(|error| way.error(error))?;
+        Ok(way.back(&local, horizon))
     }
 
     fn chosen(&self, series: usize) -> Option<Chosen> {

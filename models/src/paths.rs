@@ -10,7 +10,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Forecast, normal_quantile};
+use crate::{Bounds, Forecast, normal_quantile};
 
 /// Least probability that a path's step is drawn at, and most: the ends of what quantiles can be stretched to.
 const TAIL: f64 = 1e-6;
@@ -18,14 +18,14 @@ const TAIL: f64 = 1e-6;
 /// So many paths of one series, `[paths, horizon]` in its unit; `None` where its forecast is not finite or has fewer than
 /// two quantiles.
 ///
-/// `persistence` is the correlation of neighbouring steps' errors, in `[0, 1)`; `least` is the smallest value that the
-/// series can have. Between levels a quantile is interpolated, and past the outermost ones stretched, on the normal
+/// `persistence` is the correlation of neighbouring steps' errors, in `[0, 1)`; `bounds` hold for
+/// every path. Between levels a quantile is interpolated, and past the outermost ones stretched, on the normal
 /// distribution's scale. The same seed gives the same paths, whatever else the forecast is of.
 pub fn sample_paths(
     forecast: &Forecast,
     series: usize,
     persistence: f64,
-    least: f64,
+    bounds: &Bounds,
     count: usize,
     seed: u64,
 ) -> Option<Vec<Vec<f64>>> {
@@ -45,7 +45,7 @@ pub fn sample_paths(
             if step > 0 {
                 z = persistence * z + renewal * normal();
             }
-            value_at(&scale, |index| bands[index][step], z).max(least)
+            bounds.hold(value_at(&scale, |index| bands[index][step], z))
         };
         (0..forecast.horizon().steps()).map(value).collect()
     };
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn each_step_has_the_forecasts_own_quantiles() {
         let (forecast, count) = (forecast(6), 20_000);
-        let paths = sample_paths(&forecast, 1, 0.8, f64::NEG_INFINITY, count, 3).unwrap();
+        let paths = sample_paths(&forecast, 1, 0.8, &Bounds::NONE, count, 3).unwrap();
         for step in 0..6 {
             for (index, level) in forecast.quantiles().levels().iter().enumerate() {
                 let edge = forecast.quantile(1, index)[step];
@@ -100,7 +100,7 @@ mod tests {
     fn neighbouring_steps_go_together_as_told() {
         let forecast = forecast(40);
         for told in [0.0, 0.5, 0.95] {
-            let paths = sample_paths(&forecast, 1, told, f64::NEG_INFINITY, 2_000, 5).unwrap();
+            let paths = sample_paths(&forecast, 1, told, &Bounds::NONE, 2_000, 5).unwrap();
             let error = |step: usize, value: f64| (value - 10.0 - step as f64) / (1.0 + 0.1 * step as f64);
             let errors: Vec<Vec<f64>> =
                 paths.iter().map(|path| path.iter().enumerate().map(|(step, v)| error(step, *v)).collect()).collect();
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_highest_step_of_a_stretch_is_more_than_the_steps_tell() {
-        let paths = |persistence| sample_paths(&forecast(12), 1, persistence, 0.0, 4_000, 9).unwrap();
+        let paths = |persistence| sample_paths(&forecast(12), 1, persistence, &Bounds::NONE, 4_000, 9).unwrap();
         let sum_spread = |paths: &[Vec<f64>]| {
             let sums: Vec<f64> = paths.iter().map(|path| path.iter().sum()).collect();
             let mean = sums.iter().sum::<f64>() / sums.len() as f64;
@@ -123,12 +123,13 @@ mod tests {
     #[test]
     fn paths_are_the_same_by_seed_and_none_of_a_forecast_that_is_not_there() {
         let forecast = forecast(3);
-        let of = |seed| sample_paths(&forecast, 1, 0.5, 11.0, 50, seed).unwrap();
+        let bounds = Bounds::new(11.0, 12.5).unwrap();
+        let of = |seed| sample_paths(&forecast, 1, 0.5, &bounds, 50, seed).unwrap();
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
-        assert!(of(1).iter().flatten().all(|v| *v >= 11.0), "none is under the least value");
-        assert_eq!(sample_paths(&forecast, 0, 0.5, 0.0, 5, 1), None);
+        assert!(of(1).iter().flatten().all(|v| bounds.contain(*v)));
+        assert_eq!(sample_paths(&forecast, 0, 0.5, &bounds, 5, 1), None);
         let bare = Forecast::empty(1, Horizon::new(3).unwrap(), Quantiles::new(Vec::new()).unwrap());
-        assert_eq!(sample_paths(&bare, 0, 0.5, 0.0, 5, 1), None);
+        assert_eq!(sample_paths(&bare, 0, 0.5, &bounds, 5, 1), None);
     }
 }

@@ -135,7 +135,7 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
 }
 
 /// The engine's modules with those that each may use; a stage knows only what is made on its left.
-const STAGES: [(&str, &[&str]); 17] = [
+const STAGES: [(&str, &[&str]); 18] = [
     ("bytes", &[]),
     ("clock", &[]),
     ("main", &[]),
@@ -144,12 +144,13 @@ const STAGES: [(&str, &[&str]); 17] = [
     ("families", &["telemetry"]),
     ("worker", &[]),
     ("config", &["telemetry"]),
+    ("reading", &["config", "telemetry"]),
     ("simulate", &["telemetry"]),
     ("issue", &["bytes"]),
     ("live", &["bytes"]),
     ("store", &["bytes", "issue", "live"]),
     ("act", &["config", "issue", "telemetry"]),
-    ("pipeline", &["act", "clock", "families", "issue", "live"]),
+    ("pipeline", &["act", "clock", "families", "issue", "live", "reading"]),
     ("service", &["act", "clock", "config", "issue", "live", "observe", "store", "telemetry", "worker"]),
     (
         "cli",
@@ -162,6 +163,7 @@ const STAGES: [(&str, &[&str]); 17] = [
             "live",
             "observe",
             "pipeline",
+            "reading",
             "service",
             "simulate",
             "store",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use foreshadow_models::metrics::{Accuracy, SeriesScore};
-use foreshadow_models::{Backtest, BuildOptions, Model, Origins, Panel, PanelSet, Quantiles, RawSeries, backtest};
+use foreshadow_models::{Backtest, BuildOptions, Model, Origins, Panel, Quantiles, RawSeries, backtest};
 use serde::Serialize;
 
 use super::Failure;
@@ -17,6 +17,7 @@ use super::splits::Splits;
 use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::Config;
 use crate::families::{self, Bound, Future};
+use crate::reading::Reading;
 
 const EXAMPLES: &str = "Examples:
   foreshadow backtest --input metrics.parquet --horizon 48
@@ -95,8 +96,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Some(splits) => part(&mut raw, splits, lookback_steps, horizon_steps, &mut results),
         None => BuildOptions::lookback(lookback_steps + usize::from(args.origins) * horizon_steps),
     };
-    let panels = PanelSet::build(raw, &options);
-    output::warn(&panels, SystemClock.now_ms());
+    let reading = Reading::from(&config);
+    let (panels, warnings) = reading.build(raw, options, None).finish(&reading, config.forecast().horizon());
+    output::warn(&panels, warnings, SystemClock.now_ms());
     let started = Instant::now();
     results.extend(panels.rejected.iter().map(|r| unscored(&r.name, "rejected")));
     for panel in &panels.panels {

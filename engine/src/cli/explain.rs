@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use foreshadow_models::live::{Standing, Track};
-use foreshadow_models::{BuildOptions, Choice, Fitted, FittedAuto, Forecast, Panel, PanelSet, Quantiles, RawSeries};
+use foreshadow_models::{
+    BuildOptions, Choice, Fitted, FittedAuto, Forecast, Panel, PanelSet, Quantiles, RawSeries, SeriesNotes,
+};
 use maud::html;
 use miette::Diagnostic;
 use plotly::common::DashType;
@@ -78,6 +80,7 @@ enum ExplainError {
 /// Everything that is told of a series.
 struct Explained {
     panel: Panel,
+    notes: SeriesNotes,
     fitted: FittedAuto,
     forecast: Forecast,
     live: Live,
@@ -88,11 +91,12 @@ struct Explained {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
-    let raw = one(args.settings.read(&config)?, &args.series)?;
+    let raw = args.settings.read(&config)?;
+    let name = one(&raw, &args.series)?;
     // Not the configured quantiles: what is shown is of these.
     let settings =
         PipelineSettings { quantiles: Quantiles::standard(), ..pipeline_settings(&config, regressors::read(&config)?) };
-    let explained = explain(raw, &settings, args.issues.into())?;
+    let explained = explain(raw, name, &settings, args.issues.into())?;
     if let Some(path) = &args.plot {
         std::fs::write(path, explained.page().into_string()).map_err(|source| {
             Failure::new(Exit::Disk, ExplainError::Page { path: path.display().to_string(), source })
@@ -104,8 +108,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// The one series that a word means.
-fn one(raw: Vec<RawSeries>, wanted: &str) -> Result<RawSeries, Failure> {
+/// The name of the one series that a word means.
+fn one(raw: &[RawSeries], wanted: &str) -> Result<String, Failure> {
     let exact = raw.iter().position(|series| series.name == wanted);
     let holding: Vec<usize> = (0..raw.len()).filter(|at| raw[*at].name.contains(wanted)).collect();
     let listed = |places: &[usize]| {
@@ -114,7 +118,7 @@ fn one(raw: Vec<RawSeries>, wanted: &str) -> Result<RawSeries, Failure> {
         format!("{}{more}", names.collect::<Vec<_>>().join(", "))
     };
     let error = match (exact, holding.as_slice()) {
-        (Some(at), _) | (None, &[at]) => return Ok(raw.into_iter().nth(at).expect("it was found there")),
+        (Some(at), _) | (None, &[at]) => return Ok(raw[at].name.clone()),
         (None, []) => {
             let all: Vec<usize> = (0..raw.len()).collect();
             let hint = format!("the input has {} series: {}", raw.len(), listed(&all));
@@ -127,13 +131,19 @@ fn one(raw: Vec<RawSeries>, wanted: &str) -> Result<RawSeries, Failure> {
     Err(Failure::new(Exit::Input, error))
 }
 
-/// Follows a series through its newest past and makes the issue at its end.
-fn explain(raw: RawSeries, settings: &PipelineSettings, issues: usize) -> Result<Explained, Failure> {
+/// Follows a series through its newest past and makes the issue at its end; the others may be what bounds it.
+fn explain(
+    raw: Vec<RawSeries>,
+    name: String,
+    settings: &PipelineSettings,
+    issues: usize,
+) -> Result<Explained, Failure> {
     let spacing = settings.horizon.steps().div_ceil(4);
     let options = BuildOptions::lookback(settings.lookback_steps + issues * spacing);
-    let name = raw.name.clone();
-    let PanelSet { mut panels, rejected, .. } = PanelSet::build(vec![raw], &options);
-    let Some(whole) = panels.pop() else {
+    let read = settings.reading.build(raw, options, Some(&name));
+    let (PanelSet { mut panels, notes, rejected }, warnings) = read.finish(&settings.reading, settings.horizon);
+    output::tell(&warnings);
+    let (Some(whole), Some(notes)) = (panels.pop(), notes.into_iter().flatten().next()) else {
         let reason = rejected.into_iter().next().map_or_else(|| "it has no samples".into(), |refused| refused.reason);
         return Err(Failure::new(Exit::Input, ExplainError::Rejected { series: name, reason }));
     };
@@ -145,16 +155,14 @@ fn explain(raw: RawSeries, settings: &PipelineSettings, issues: usize) -> Result
         step.set(issues - past, issues + 1);
         let end = steps - past * spacing;
         let start = end.saturating_sub(settings.lookback_steps);
-        let mut panel = Panel::new(whole.step_ms());
-        let start_ms = whole.start_ms(0) + start as i64 * whole.step_ms();
-        panel.push(name.clone(), start_ms, &whole.values(0)[start..end]);
+        let panel = whole.part(0, start..end);
         let PipelineSettings { prophet, regressors, horizon, seed, .. } = settings;
         let Bound { prophet, lacking } = regressors.bind(prophet, &panel, *horizon, Future::Forecast, *seed)?;
         let made = follow(&panel, &prophet, settings, &mut live)?;
         if past == 0 {
             output::tell(&regressors::warnings(&lacking));
             let (fitted, forecast) = made;
-            return Ok(Explained { panel, fitted, forecast, live, issues, spacing });
+            return Ok(Explained { panel, notes, fitted, forecast, live, issues, spacing });
         }
     }
     unreachable!("the last past issue is the one at the end")
@@ -216,6 +224,7 @@ impl Explained {
         let step = span(self.panel.step_ms());
         let steps = values.len();
         let mut out = format!("{}\n{steps} steps of {step}, {missing} missing, {start} to {end}\n", self.name());
+        out += &output::read_as_text(&self.panel, 0, &self.notes);
         let seasons = choice.seasons.iter().map(|steps| span(*steps as i64 * self.panel.step_ms()));
         out += &format!("seasons: {}\n", list(seasons));
         let parts = choice.parts.iter().map(|(name, weight)| format!("{name} {:.0} %", 100.0 * weight));
@@ -306,6 +315,7 @@ impl Explained {
         });
         json!({
             "series": self.name(), "step_ms": self.panel.step_ms(), "steps": self.panel.values(0).len(),
+            "read_as": output::read_as(&self.panel, 0, &self.notes),
             "cutoff_ms": self.panel.cutoff_ms(0), "status": self.fitted.status()[0].word(), "seasons": choice.seasons,
             "champion": choice.chosen.champion, "fallback": choice.chosen.fallback, "parts": parts,
             "held_out": held_out, "picking_folds": choice.picking_folds,
@@ -373,17 +383,17 @@ mod tests {
     #[test]
     fn a_series_is_found_by_a_part_of_its_name() {
         let fleet = || ["cpu web-1", "cpu web-2", "cpu"].map(named).to_vec();
-        assert_eq!(one(fleet(), "web-2").unwrap().name, "cpu web-2");
-        assert_eq!(one(fleet(), "cpu").unwrap().name, "cpu", "a whole name is no part");
-        let several = one(fleet(), "web").unwrap_err().to_string();
+        assert_eq!(one(&fleet(), "web-2").unwrap(), "cpu web-2");
+        assert_eq!(one(&fleet(), "cpu").unwrap(), "cpu", "a whole name is no part");
+        let several = one(&fleet(), "web").unwrap_err().to_string();
         assert!(several.contains("any of 2 series") && several.contains("cpu web-2"), "{several}");
-        let none = one(fleet(), "disk").unwrap_err().to_string();
+        let none = one(&fleet(), "disk").unwrap_err().to_string();
         assert!(none.contains("disk") && none.contains("3 series"), "{none}");
     }
 
     #[test]
     fn what_is_told_is_what_serves() {
-        let explained = explain(named("cpu"), &settings(), 6).unwrap();
+        let explained = explain(vec![named("cpu")], "cpu".into(), &settings(), 6).unwrap();
         assert_eq!((explained.issues, explained.spacing), (6, 6));
         let (text, json) = (explained.text(), explained.json());
         let champion = explained.track().unwrap().champion().unwrap();
@@ -399,8 +409,10 @@ mod tests {
         let mut short = named("cpu");
         short.times_ms.truncate(30);
         short.values.truncate(30);
-        assert_eq!(explain(short, &settings(), 12).unwrap().issues, 2);
+        assert_eq!(explain(vec![short], "cpu".into(), &settings(), 12).unwrap().issues, 2);
         let empty = RawSeries { name: "cpu".into(), times_ms: vec![0], values: vec![f64::NAN] };
-        assert!(explain(empty, &settings(), 2).err().unwrap().to_string().contains("no finite value"));
+        assert!(
+            explain(vec![empty], "cpu".into(), &settings(), 2).err().unwrap().to_string().contains("no finite value")
+        );
     }
 }

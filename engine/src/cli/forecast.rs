@@ -1,6 +1,6 @@
 //! `foreshadow forecast`: what every series is expected to do next.
 
-use foreshadow_models::{Auto, BuildOptions, FitStatus, Fitted, Forecast, Panel, PanelSet, Rejected, SeriesNotes};
+use foreshadow_models::{Auto, BuildOptions, FitStatus, Fitted, Forecast, Panel, Rejected, SeriesNotes};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -13,6 +13,7 @@ use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::{Config, ConfigError, Refusal};
 use crate::families::{self, Bound, Future, Lack, Regressors};
 use crate::issue::rfc3339;
+use crate::reading::Reading;
 use crate::telemetry::parse_time;
 
 const EXAMPLES: &str = "Examples:
@@ -20,6 +21,7 @@ const EXAMPLES: &str = "Examples:
   foreshadow forecast --input metrics.csv.gz --horizon 288 --output csv > forecast.csv
   foreshadow forecast --input metrics.csv --cutoff 2026-11-23T00:00:00Z --horizon 24 --output json
   foreshadow forecast --input metrics.csv --regressors traffic.csv --models prophet --horizon 48
+  foreshadow forecast --input metrics.csv --time-zone Europe/Berlin --horizon 48
   foreshadow forecast --config foreshadow.toml
 
 The bands take regressors for certain, those too whose own future was forecast (known_future = false); auto's bands \
@@ -41,6 +43,7 @@ pub(super) struct Args {
 
 /// One series' forecast, ready to be printed.
 struct Row<'a> {
+    panel: &'a Panel,
     name: &'a str,
     model: String,
     status: &'a FitStatus,
@@ -73,8 +76,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             series.times_ms = kept.iter().map(|at| series.times_ms[*at]).collect();
         }
     }
-    let panels = PanelSet::build(raw, &BuildOptions::lookback(config.forecast().lookback_steps()));
-    output::warn(&panels, SystemClock.now_ms());
+    let reading = Reading::from(&config);
+    let read = reading.build(raw, BuildOptions::lookback(config.forecast().lookback_steps()), None);
+    let (panels, warnings) = read.finish(&reading, config.forecast().horizon());
+    output::warn(&panels, warnings, SystemClock.now_ms());
     let forecasts: Vec<PanelForecast> =
         panels.panels.iter().map(|panel| forecast(panel, name, &config, &regressors)).collect::<Result<_, _>>()?;
     let lacking: Vec<Lack> = forecasts.iter().flat_map(|made| made.lacking.clone()).collect();
@@ -82,6 +87,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut rows: Vec<Row<'_>> = Vec::with_capacity(panels.series_count());
     for ((panel, notes), made) in panels.panels.iter().zip(&panels.notes).zip(&forecasts) {
         rows.extend((0..panel.series_count()).map(|series| Row {
+            panel,
             name: panel.name(series),
             model: made.models[series].clone(),
             status: &made.status[series],
@@ -146,6 +152,7 @@ impl Row<'_> {
             "series": self.name, "model": self.model, "status": self.status.word(),
             "cutoff_ms": self.cutoff_ms, "step_ms": self.step_ms,
             "mean": self.forecast.mean(self.series), "quantiles": quantiles, "notes": notes,
+            "read_as": output::read_as(self.panel, self.series, self.notes),
         })
     }
 }
@@ -161,6 +168,9 @@ struct SeriesNotesJson {
     snapped: usize,
     missing_steps: usize,
     beyond_lookback: usize,
+    resets: usize,
+    looks_like_counter: bool,
+    out_of_bounds: usize,
 }
 
 impl From<&SeriesNotes> for SeriesNotesJson {
@@ -174,6 +184,10 @@ impl From<&SeriesNotes> for SeriesNotesJson {
             snapped,
             missing_steps,
             beyond_lookback,
+            is_rate: _,
+            resets,
+            looks_like_counter,
+            out_of_bounds,
         } = *notes;
         Self {
             not_finite,
@@ -184,6 +198,9 @@ impl From<&SeriesNotes> for SeriesNotesJson {
             snapped,
             missing_steps,
             beyond_lookback,
+            resets,
+            looks_like_counter,
+            out_of_bounds,
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::io::{self, BufWriter, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use foreshadow_models::PanelSet;
+use foreshadow_models::{Bounds, Panel, PanelSet, SeriesNotes};
+use serde_json::{Value, json};
 
 use super::Failure;
 use crate::clock::DAY_MS;
@@ -87,8 +88,9 @@ pub(super) fn number(value: Option<f64>) -> String {
     }
 }
 
-/// Tells on standard error what was refused, what was contradictory and what is of the future in the input.
-pub(super) fn warn(panels: &PanelSet, now_ms: i64) {
+/// Tells on standard error what was refused, what was contradictory and what is of the future in the input, and `further`
+/// warnings of how it is read.
+pub(super) fn warn(panels: &PanelSet, further: Vec<String>, now_ms: i64) {
     let mut warnings: Vec<String> =
         panels.rejected.iter().map(|refused| format!("{} is left out: {}", refused.name, refused.reason)).collect();
     for (panel, notes) in panels.panels.iter().zip(&panels.notes) {
@@ -103,7 +105,36 @@ pub(super) fn warn(panels: &PanelSet, now_ms: i64) {
             format!("{}: {times} times had two values; the last one read was taken", panel.name(series))
         }));
     }
+    warnings.extend(further);
     tell(&warnings);
+}
+
+/// How a panel's series is read, for machines.
+pub(super) fn read_as(panel: &Panel, series: usize, notes: &SeriesNotes) -> Value {
+    let bounds = panel.window().bounds(series);
+    let declared = |bound: f64| Some(bound).filter(|bound| bound.is_finite());
+    json!({
+        "per_second": notes.is_rate, "time_zone": panel.clock().map_or("UTC", |clock| clock.name()),
+        "minimum": declared(bounds.low()), "maximum": declared(bounds.high()),
+    })
+}
+
+/// The same for people; empty for a series that is read as it is.
+pub(super) fn read_as_text(panel: &Panel, series: usize, notes: &SeriesNotes) -> String {
+    let mut told = Vec::new();
+    if notes.is_rate {
+        told.push(format!("a counter, read as its rate per second; it started anew {} times", notes.resets));
+    }
+    if let Some(clock) = panel.clock() {
+        told.push(format!("days and weeks by the clocks of {}", clock.name()));
+    }
+    let bounds = panel.window().bounds(series);
+    let [low, high] = [bounds.low(), bounds.high()].map(|bound| number(Some(bound).filter(|bound| bound.is_finite())));
+    if bounds != Bounds::NONE {
+        let outside = notes.out_of_bounds;
+        told.push(format!("bounded from {low} to {high}, which {outside} values of its history are not"));
+    }
+    told.into_iter().map(|line| line + "\n").collect()
 }
 
 /// Prints the first warnings on standard error, and how many more there are.

@@ -4,6 +4,7 @@ use foreshadow_models::{Horizon, Quantiles};
 use serde::Deserialize;
 
 use super::error::{Refusal, in_range, span_ms};
+use super::zone::Zone;
 
 /// What is forecast and how.
 #[derive(Clone, Debug)]
@@ -13,6 +14,7 @@ pub struct ForecastConfig {
     models: Vec<String>,
     quantiles: Quantiles,
     refit_after_ms: i64,
+    zone: Zone,
     seed: u64,
 }
 
@@ -26,6 +28,7 @@ pub(super) struct RawForecast {
     /// Checked beside the `[[regressor]]` tables.
     pub(super) regressors: Option<String>,
     refit_after: String,
+    time_zone: String,
     seed: u64,
 }
 
@@ -38,6 +41,7 @@ impl Default for RawForecast {
             quantiles: Quantiles::standard().levels().to_vec(),
             regressors: None,
             refit_after: "1d".into(),
+            time_zone: Zone::default().name().into(),
             seed: 1,
         }
     }
@@ -60,6 +64,7 @@ impl TryFrom<RawForecast> for ForecastConfig {
             models: raw.models,
             quantiles,
             refit_after_ms: span_ms("refit_after", &raw.refit_after, "0s", "28d")?,
+            zone: Zone::named("time_zone", &raw.time_zone)?,
             seed: raw.seed,
         })
     }
@@ -89,6 +94,11 @@ impl ForecastConfig {
     /// How long `serve` goes on with a fit, in milliseconds, before its series is fitted anew.
     pub fn refit_after_ms(&self) -> i64 {
         self.refit_after_ms
+    }
+
+    /// The clocks that days and weeks follow, those of UTC by default.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     /// Seed of everything random in a fit.

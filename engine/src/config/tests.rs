@@ -35,6 +35,7 @@ fn every_key_is_documented() {
         ("[[prophet.season]]", "[[prophet.season]]\nno_such_key = 1"),
         ("[[prophet.holiday]]", "[[prophet.holiday]]\nno_such_key = 1"),
         ("[[regressor]]", "[[regressor]]\nno_such_key = 1"),
+        ("[[series]]", "[[series]]\nno_such_key = 1"),
         ("[issue]", "[issue]\nno_such_key = 1"),
         ("[store]", "[store]\nno_such_key = 1"),
         ("[serve]", "[serve]\nno_such_key = 1"),
@@ -55,6 +56,7 @@ fn a_refusal_names_place_key_and_way_out() {
     let season = "[[prophet.season]]\nname = 'a'\nperiod = '30d 12h'\n";
     let holiday = "[[prophet.holiday]]\nname = 'a'\n";
     let regressor = "[[regressor]]\nname = 'a'\nfile = 'r.csv'\n";
+    let series = "[[series]]\nselect = 'a'\n";
     for (text, said) in [
         ("[forecast]\nhorizon = 3", "foreshadow.toml line 2: unknown field `horizon`"),
         ("[forecast]\n\nhorizon_steps = 0", "foreshadow.toml line 3: `forecast.horizon_steps` is 0"),
@@ -74,6 +76,14 @@ fn a_refusal_names_place_key_and_way_out() {
         (&format!("{workload}\n{workload}"), "line 8: `workload[1].name` is \"a\""),
         (&format!("{workload}utilisation = 'u'"), "line 3: `workload[0].demand` is \"x\""),
         (&format!("{workload}min = 6"), "line 5: `workload[0].max` is 5"),
+        ("[forecast]\ntime_zone = 'Europe/Berln'", "line 2: `forecast.time_zone` is \"Europe/Berln\""),
+        (&format!("{series}minimum = 5\nmaximum = 5"), "line 4: `series[0].maximum` is 5.0"),
+        (&format!("{series}minimum = nan"), "line 3: `series[0].minimum` is NaN"),
+        (&format!("{series}maximum = inf"), "line 3: `series[0].maximum` is inf"),
+        (&format!("{series}maximum = 'a{{'"), "line 3: `series[0].maximum` is \"a{\""),
+        (&format!("{series}{series}time_zone = 'Mars'"), "line 5: `series[1].time_zone` is \"Mars\""),
+        ("[[series]]\nselect = 'a b'", "line 2: `series[0].select` is \"a b\""),
+        ("[[series]]\nminimum = 1", "line 1: missing field `select`"),
         ("[prophet]\nregressors = 1", "foreshadow.toml line 2: unknown field `regressors`"),
         ("[prophet]\ngrowth = 'cubic'", "line 2: `prophet.growth` is \"cubic\""),
         ("[prophet]\ngrowth = 'logistic'", "line 1: `prophet.capacity` is not set"),

@@ -9,13 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use foreshadow_models::classical::{CustomProphet, Known, Mode, ProphetConfigError, Regressor, Standardise, Track};
-use foreshadow_models::{BacktestError, Horizon, Panel, PredictError, RawSeries};
+use foreshadow_models::{BacktestError, Horizon, Local, Panel, PredictError, RawSeries, WallClock};
 
 use crate::telemetry::{Selector, SeriesKey};
 use samples::Samples;
 
-/// Labels that name a metric, the first that is there.
-const NAMES: [&str; 3] = ["__name__", "metric", "name"];
 /// Names listed of what a file holds.
 const LISTED: usize = 8;
 /// Times the longest series of a panel that values shared by all of them may span.
@@ -154,7 +152,7 @@ impl Regressors {
     pub fn add(&mut self, wanted: &Wanted<'_>, file: &str, raw: &[RawSeries]) -> Result<(), RegressorError> {
         let is_it = |key: &SeriesKey| match wanted.series {
             Some(selector) => selector.matches(key),
-            None => name_label(key).is_none_or(|label| key.label(label) == wanted.name),
+            None => key.name_label().is_none_or(|label| key.label(label) == wanted.name),
         };
         let series: Arc<[DriverSeries]> = keyed(raw).filter(|(_, key)| is_it(key)).map(DriverSeries::from).collect();
         if series.is_empty() {
@@ -177,7 +175,7 @@ impl Regressors {
     pub fn add_all(&mut self, unnamed: &str, raw: &[RawSeries]) {
         let mut by_name: BTreeMap<String, Vec<DriverSeries>> = BTreeMap::new();
         for (series, key) in keyed(raw) {
-            let name = name_label(&key).map_or(unnamed, |label| key.label(label)).to_string();
+            let name = key.name_label().map_or(unnamed, |label| key.label(label)).to_string();
             by_name.entry(name).or_default().push((series, key).into());
         }
         let (known_future, mode, prior_scale) = (true, None, None);
@@ -194,7 +192,7 @@ impl Regressors {
     /// `prophet` with the regressors of a panel's series, known for `horizon` steps past each one's end.
     ///
     /// A series of a regressor moves those that give no label of it another value. Its values hold until its next
-    /// sample, the last one as long as its commonest step.
+    /// sample, the last one as long as its commonest step. Where the panel follows the clocks of a place, so do they.
     ///
     /// # Errors
     /// [`RegressorError`] where two series of a regressor move one of the panel, or a regressor's name is taken.
@@ -209,6 +207,25 @@ impl Regressors {
         if self.is_empty() {
             return Ok(Bound { prophet: prophet.clone(), lacking: Vec::new() });
         }
+        let Some(local) = Local::of(&panel.window()) else {
+            return self.bind_on(prophet, panel, horizon, future, seed);
+        };
+        let shifted = Self { all: self.all.iter().map(|driver| driver.on(local.clock())).collect() };
+        let mut bound = shifted.bind_on(prophet, local.panel(), local.horizon(horizon), future, seed)?;
+        for at_ms in bound.lacking.iter_mut().filter_map(|lack| lack.at_ms.as_mut()) {
+            *at_ms = local.clock().utc_ms(*at_ms);
+        }
+        Ok(bound)
+    }
+
+    fn bind_on(
+        &self,
+        prophet: &CustomProphet,
+        panel: &Panel,
+        horizon: Horizon,
+        future: Future,
+        seed: u64,
+    ) -> Result<Bound, RegressorError> {
         let keys: Vec<Option<SeriesKey>> = (0..panel.series_count()).map(|s| panel.name(s).parse().ok()).collect();
         let mut config = prophet.config().clone();
         let mut lacking = Vec::new();
@@ -237,6 +254,16 @@ impl Regressors {
 }
 
 impl Driver {
+    /// The same with times as the clocks of a place show them.
+    fn on(&self, clock: &WallClock) -> Self {
+        let shifted = |series: &DriverSeries| DriverSeries {
+            name: series.name.clone(),
+            labels: series.labels.clone(),
+            samples: series.samples.on(clock),
+        };
+        Self { series: self.series.iter().map(shifted).collect(), name: self.name.clone(), ..*self }
+    }
+
     /// The one of its series that moves another.
     fn join(&self, key: Option<&SeriesKey>, name: &str) -> Result<Option<usize>, RegressorError> {
         let agrees = |(label, value): &(String, String)| {
@@ -290,19 +317,12 @@ impl Driver {
 
 impl From<(&RawSeries, SeriesKey)> for DriverSeries {
     fn from((raw, key): (&RawSeries, SeriesKey)) -> Self {
-        let own = name_label(&key);
-        let labels = key.labels().iter().filter(|(label, _)| Some(label.as_str()) != own).cloned().collect();
-        Self { name: raw.name.clone(), labels, samples: Samples::new(raw) }
+        Self { name: raw.name.clone(), labels: key.labels_but_name(), samples: Samples::new(raw) }
     }
 }
 
 fn keyed(raw: &[RawSeries]) -> impl Iterator<Item = (&RawSeries, SeriesKey)> {
     raw.iter().map(|series| (series, series.name.parse().unwrap_or_else(|_| SeriesKey::new([]))))
-}
-
-/// The label that holds a metric's name.
-fn name_label(key: &SeriesKey) -> Option<&'static str> {
-    NAMES.into_iter().find(|name| !key.label(name).is_empty())
 }
 
 #[cfg(test)]

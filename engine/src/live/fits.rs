@@ -107,7 +107,7 @@ impl Fits {
             cohort.dismiss(|_| !moved);
             for (member, own) in cohort.roll.members.iter().enumerate().filter(|(_, own)| own.is_here) {
                 let series = index[own.series.as_str()];
-                cohort.fitted.set_width(member, wishes[series].width);
+                cohort.fitted.set(member, wishes[series].width, window.bounds(series));
                 places[series] = Some(Place { cohort: cohort.id, member });
             }
         }

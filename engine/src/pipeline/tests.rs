@@ -2,6 +2,8 @@ use super::*;
 use crate::act::{Ask, Drivers, recommend};
 use crate::config::{Capacity, Demand};
 
+mod reading;
+
 const HOUR: i64 = 3_600_000;
 /// When the telemetry is read: three weeks after the epoch.
 const NOW: i64 = 21 * 24 * HOUR;

@@ -22,8 +22,11 @@ struct KeptPart {
 }
 
 impl KeptAuto {
-    /// `None` where a part cannot be kept.
+    /// `None` where a part cannot be kept, or local clocks stand between it and real time.
     pub(super) fn of(fitted: &FittedAuto) -> Option<Self> {
+        if fitted.way.is_some() {
+            return None;
+        }
         let keep = |part: &Part| {
             let artifact = artifact::encode(&*part.fitted).ok()?;
             Some(KeptPart { candidate: part.candidate, members: part.members.clone(), artifact })
@@ -42,7 +45,7 @@ impl KeptAuto {
         };
         let parts = self.parts.into_iter().map(restore).collect::<Option<Vec<_>>>()?;
         let whole = self.picks.len() == count && self.picks.iter().all(Pick::is_whole);
-        whole.then_some(FittedAuto { status: self.status, picks: self.picks, parts })
+        whole.then_some(FittedAuto { status: self.status, picks: self.picks, way: None, parts })
     }
 }
 
@@ -51,6 +54,7 @@ impl Pick {
         let blends = self.challengers.iter().map(|(_, blend)| blend).chain([&self.served]);
         let sound = |(_, weight): &(usize, f64)| weight.is_finite() && *weight >= 0.0;
         blends.clone().all(|blend| !blend.parts.is_empty() && blend.parts.iter().all(sound))
+            && self.declared.is_whole()
             && self.intervals.iter().all(crate::conformal::Intervals::is_whole)
     }
 }

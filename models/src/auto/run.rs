@@ -58,6 +58,7 @@ impl Run<'_> {
             picks.push(Pick {
                 choice: self.choice(s, &picked[s], &served, &status[s], &losses[s], own),
                 intervals: if kept { Intervals::learn(&own.champion) } else { None },
+                declared: self.window.bounds(s),
                 non_negative: self.window.values(s).iter().all(|y| y.is_nan() || *y >= 0.0),
                 served,
                 width: self.wishes.map(|wishes| wishes[s].width).unwrap_or_default(),
@@ -66,7 +67,7 @@ impl Run<'_> {
                 stand_in: self.pool[self.reference(s)].model.name(),
             });
         }
-        Ok(FittedAuto { status, picks, parts })
+        Ok(FittedAuto { status, picks, way: None, parts })
     }
 
     /// Losses of the folds with what was lived since. A family that did worse than its folds promised is met with a
@@ -272,7 +273,9 @@ impl Run<'_> {
         let mut at = 0;
         for (slot, s) in means.iter_mut().zip(members) {
             if present.get(at).is_some_and(|(present, _)| present == s) {
-                *slot = fitted.status()[at].is_usable().then(|| forecast.mean(at).to_vec());
+                let bounds = seen.bounds(at);
+                let held = || forecast.mean(at).iter().map(|value| bounds.hold(*value)).collect();
+                *slot = fitted.status()[at].is_usable().then(held);
                 at += 1;
             }
         }
