@@ -4,6 +4,7 @@
 //! met in `cli`, `config`, `telemetry`, `store` and `service`; the rest are functions of their arguments.
 
 pub mod act;
+pub mod aggregate;
 pub mod bytes;
 pub mod cli;
 pub mod clock;

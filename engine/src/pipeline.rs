@@ -1,5 +1,5 @@
 //! The road from telemetry to an issue, and the only file that names every stage:
-//! telemetry → panels → demand → judge what was said → fit → select → issue → store.
+//! telemetry → panels → aggregates and demand → judge what was said → fit → select → make coherent → issue → store.
 
 use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
 use foreshadow_models::{
@@ -8,10 +8,13 @@ use foreshadow_models::{
 };
 
 use crate::act::{Workload, demand};
+use crate::aggregate::{self, Said, Whole};
 use crate::clock::DAY_MS;
+use crate::config::{AggregateConfig, Demand};
 use crate::families::{self, Bound, Future, Lack, RegressorError, Regressors};
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
 use crate::live::Live;
+use crate::telemetry::SeriesKey;
 
 /// Folds that judge a family asked for by name, one horizon apart; `auto` lays out its own.
 const FOLDS: usize = 8;
@@ -36,6 +39,8 @@ pub struct PipelineSettings {
     pub prophet: CustomProphet,
     /// What moves the series, as Prophet takes it, by name or as one of auto's families.
     pub regressors: Regressors,
+    /// Series that are made of others.
+    pub aggregates: Vec<AggregateConfig>,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -50,6 +55,7 @@ impl Default for PipelineSettings {
             models: vec!["auto".into()],
             prophet: CustomProphet::default(),
             regressors: Regressors::default(),
+            aggregates: Vec::new(),
             seed: 1,
         }
     }
@@ -94,8 +100,9 @@ pub enum PipelineError {
 
 /// Makes the issue of some telemetry: a function of its arguments alone.
 ///
-/// Workloads that are sized on utilisation get their demand built and forecast as a series of its own. A
-/// series that ends past `now_ms` by more than a slot is missing: a clock gone wild must not move the slot for
+/// Workloads that are sized on utilisation get their demand built and forecast as a series of its own, as aggregates
+/// are; the forecasts of aggregates and their parts are made to agree. What is judged live is what each series expected
+/// by itself. A series that ends past `now_ms` by more than a slot is missing: a clock gone wild must not move the slot for
 /// all others.
 ///
 /// `live` is what earlier issues left: what they expected is judged by what came since, a champion in trouble gives way,
@@ -112,28 +119,34 @@ pub fn make_issue(
     now_ms: i64,
 ) -> Result<Issue, PipelineError> {
     let (raw, future) = part_future(raw, now_ms.saturating_add(settings.slot_ms));
-    let PanelSet { mut panels, rejected, .. } = PanelSet::build(raw, &BuildOptions::lookback(settings.lookback_steps));
+    let mut set = PanelSet::build(raw, &BuildOptions::lookback(settings.lookback_steps));
+    let telemetry = set.panels.len();
+    let wholes = aggregate::extend(&mut set, &settings.aggregates, settings.lookback_steps);
+    let PanelSet { mut panels, rejected, .. } = set;
     let mut missing: Vec<Missing> =
         rejected.into_iter().map(|rejected| Missing { series: rejected.name, reason: rejected.reason }).collect();
     missing.extend(future);
-    let mut built_panels = Vec::new(); // no workload's demand is built from another's
+    warn_of_doubles(workloads, &wholes);
     for workload in workloads {
-        match demand::build(workload, &panels, settings.lookback_steps) {
+        // No demand is built from another, or from an aggregate.
+        match demand::build(workload, &panels[..telemetry], settings.lookback_steps) {
             None => {}
             Some(Ok(built)) => {
                 let mut panel = Panel::new(built.step_ms);
                 panel.push(workload.demand_series(), built.start_ms, &built.values);
-                built_panels.push(panel);
+                panels.push(panel);
             }
             Some(Err(error)) => {
                 missing.push(Missing { series: workload.demand_series(), reason: error.to_string() });
             }
         }
     }
-    panels.append(&mut built_panels);
+    let mut made: Vec<Made> =
+        panels.iter().map(|panel| forecast(panel, settings, live)).collect::<Result<_, PipelineError>>()?;
+    make_coherent(&wholes, &panels, &mut made);
     let mut shadows = Vec::new();
-    for panel in &panels {
-        forecast(panel, settings, live, &mut shadows, &mut missing)?;
+    for (panel, made) in panels.iter().zip(made) {
+        made.share(panel, &mut shadows, &mut missing);
     }
     let series_count = shadows.len() + missing.len();
     match (Issue::new(shadows, missing.clone(), settings.slot_ms), missing.first()) {
@@ -158,45 +171,100 @@ fn part_future(raw: Vec<RawSeries>, latest_ms: i64) -> (Vec<RawSeries>, Vec<Miss
     (raw, future.into_iter().map(reason).collect())
 }
 
+/// A panel's forecast, each series' by the first family that could make one.
+struct Made {
+    /// Of no use where `refused` says why.
+    forecast: Forecast,
+    models: Vec<String>,
+    held_out: Vec<Option<Accuracy>>,
+    refused: Vec<Option<String>>,
+}
+
 /// Fits the families in their order and takes, for each series, the first that can forecast it.
-fn forecast(
-    panel: &Panel,
-    settings: &PipelineSettings,
-    live: &mut Live,
-    shadows: &mut Vec<Shadow>,
-    missing: &mut Vec<Missing>,
-) -> Result<(), PipelineError> {
-    let window = panel.window();
-    let PipelineSettings { regressors, prophet, horizon, seed, .. } = settings;
+fn forecast(panel: &Panel, settings: &PipelineSettings, live: &mut Live) -> Result<Made, PipelineError> {
+    let PipelineSettings { regressors, prophet, horizon, seed, quantiles, .. } = settings;
     let Bound { prophet, lacking } = regressors.bind(prophet, panel, *horizon, Future::Forecast, *seed)?;
-    let mut refused = vec![Some("no family was tried".to_string()); panel.series_count()];
+    let mut made: Option<Made> = None;
     for name in &settings.models {
-        if refused.iter().all(Option::is_none) {
+        if made.as_ref().is_some_and(|made| made.refused.iter().all(Option::is_none)) {
             break;
         }
-        let Judged { family, fitted, held_out, forecast } = fit(name, panel, &prophet, settings, live)?;
-        for (series, refused) in refused.iter_mut().enumerate().filter(|(_, refused)| refused.is_some()) {
-            let status = &fitted.status()[series];
-            let model = fitted.chosen(series).map_or_else(|| family.clone(), |chosen| chosen.champion);
-            let accuracy = held_out[series].clone();
-            let shadow = Shadow::from_forecast(&window, series, &forecast, series, model, accuracy);
-            match shadow.filter(|_| status.is_usable()) {
-                Some(shadow) => {
-                    shadows.push(shadow);
-                    *refused = None;
-                }
-                None if status.is_usable() => *refused = Some("its forecast is not finite".into()),
-                None => *refused = Some(why(status, panel.name(series), &lacking)),
-            }
+        let judged = fit(name, panel, &prophet, settings, live)?;
+        match &mut made {
+            None => made = Some(judged.alone(panel, &lacking)),
+            Some(made) => made.fill(judged.alone(panel, &lacking)),
         }
     }
-    let refused = refused.into_iter().enumerate().filter_map(|(series, reason)| Some((series, reason?)));
-    missing.extend(refused.map(|(series, reason)| Missing { series: panel.name(series).into(), reason }));
     if let Some(first) = lacking.first() {
         let (count, series, reason) = (lacking.len(), &first.series, first.to_string());
         tracing::warn!(count, series, reason, "series lack a regressor; Prophet has no forecast of them");
     }
-    Ok(())
+    let count = panel.series_count();
+    Ok(made.unwrap_or_else(|| Made {
+        forecast: Forecast::empty(count, *horizon, quantiles.clone()),
+        models: vec![String::new(); count],
+        held_out: vec![None; count],
+        refused: vec![Some("no family was tried".to_string()); count],
+    }))
+}
+
+impl Made {
+    /// Takes another family's forecasts of the series that have none yet.
+    fn fill(&mut self, next: Self) {
+        let Self { forecast, mut models, mut held_out, mut refused } = next;
+        for series in (0..self.refused.len()).filter(|series| self.refused[*series].is_some()).collect::<Vec<_>>() {
+            self.refused[series] = refused[series].take();
+            self.forecast.copy(series, &forecast, series);
+            self.models[series] = std::mem::take(&mut models[series]);
+            self.held_out[series] = held_out[series].take();
+        }
+    }
+
+    /// Makes each series of the panel a shadow or a missing one.
+    fn share(self, panel: &Panel, shadows: &mut Vec<Shadow>, missing: &mut Vec<Missing>) {
+        let window = panel.window();
+        let told = self.models.into_iter().zip(self.held_out).zip(self.refused).enumerate();
+        for (series, ((model, accuracy), refused)) in told {
+            let shadow = || Shadow::from_forecast(&window, series, &self.forecast, series, model, accuracy);
+            let made = match refused {
+                Some(reason) => Err(reason),
+                None => shadow().ok_or("its forecast is not finite".to_string()),
+            };
+            match made {
+                Ok(shadow) => shadows.push(shadow),
+                Err(reason) => missing.push(Missing { series: panel.name(series).into(), reason }),
+            }
+        }
+    }
+}
+
+/// Tells of workloads that would be sized on an aggregate and on its parts, and so on twice the demand.
+fn warn_of_doubles(workloads: &[Workload], wholes: &[Whole]) {
+    for workload in workloads {
+        let Demand::Series(selector) = &workload.demand else { continue };
+        let means = |series: &String| series.parse::<SeriesKey>().is_ok_and(|key| selector.matches(&key));
+        let twice = |whole: &&Whole| means(&whole.series) && whole.parts.iter().any(means);
+        if let Some(whole) = wholes.iter().find(twice) {
+            let (workload, aggregate) = (&workload.name, &whole.series);
+            tracing::warn!(workload, aggregate, "the workload's demand counts an aggregate and its parts; select one");
+        }
+    }
+}
+
+/// Makes the forecasts of aggregates and their parts agree, and tells of those that could not be.
+fn make_coherent(wholes: &[Whole], panels: &[Panel], made: &mut [Made]) {
+    let mut said: Vec<Said<'_>> = panels
+        .iter()
+        .zip(made)
+        .map(|(panel, made)| Said {
+            window: panel.window(),
+            usable: made.refused.iter().map(Option::is_none).collect(),
+            forecast: &mut made.forecast,
+        })
+        .collect();
+    for apart in aggregate::reconcile(wholes, &mut said) {
+        tracing::warn!("{apart}");
+    }
 }
 
 /// Why a family has no forecast of a series.
@@ -215,6 +283,22 @@ struct Judged {
     /// What held-out folds said of each series.
     held_out: Vec<Option<Accuracy>>,
     forecast: Forecast,
+}
+
+impl Judged {
+    /// What the family alone makes of the panel.
+    fn alone(self, panel: &Panel, lacking: &[Lack]) -> Made {
+        let Self { family, fitted, held_out, forecast } = self;
+        let refused = |(series, status): (usize, &FitStatus)| match status.is_usable() {
+            true if forecast.is_finite(series) => None,
+            true => Some("its forecast is not finite".into()),
+            false => Some(why(status, panel.name(series), lacking)),
+        };
+        let refused = fitted.status().iter().enumerate().map(refused).collect();
+        let model = |series| fitted.chosen(series).map_or_else(|| family.clone(), |chosen| chosen.champion);
+        let models = (0..panel.series_count()).map(model).collect();
+        Made { forecast, models, held_out, refused }
+    }
 }
 
 fn fit(

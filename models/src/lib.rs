@@ -17,6 +17,7 @@ pub mod metrics;
 mod model;
 mod normal;
 mod panel;
+pub mod reconcile;
 pub mod season;
 pub mod select;
 mod transform;

@@ -135,7 +135,7 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
 }
 
 /// The engine's modules with those that each may use; a stage knows only what is made on its left.
-const STAGES: [(&str, &[&str]); 17] = [
+const STAGES: [(&str, &[&str]); 18] = [
     ("bytes", &[]),
     ("clock", &[]),
     ("main", &[]),
@@ -148,13 +148,15 @@ const STAGES: [(&str, &[&str]); 17] = [
     ("issue", &["bytes"]),
     ("live", &["bytes"]),
     ("store", &["bytes", "issue", "live"]),
-    ("act", &["config", "issue", "telemetry"]),
-    ("pipeline", &["act", "clock", "families", "issue", "live"]),
+    ("aggregate", &["config", "telemetry"]),
+    ("act", &["aggregate", "config", "issue", "telemetry"]),
+    ("pipeline", &["act", "aggregate", "clock", "config", "families", "issue", "live", "telemetry"]),
     ("service", &["act", "clock", "config", "issue", "live", "observe", "store", "telemetry", "worker"]),
     (
         "cli",
         &[
             "act",
+            "aggregate",
             "clock",
             "config",
             "families",

@@ -9,6 +9,7 @@ use super::output::{self, Format, number};
 use super::progress::Step;
 use super::regressors;
 use super::settings::{Settings, only_model};
+use crate::aggregate::{self, Apart, Said};
 use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::{Config, ConfigError, Refusal};
 use crate::families::{self, Bound, Future, Lack, Regressors};
@@ -73,10 +74,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             series.times_ms = kept.iter().map(|at| series.times_ms[*at]).collect();
         }
     }
-    let panels = PanelSet::build(raw, &BuildOptions::lookback(config.forecast().lookback_steps()));
+    let lookback_steps = config.forecast().lookback_steps();
+    let mut panels = PanelSet::build(raw, &BuildOptions::lookback(lookback_steps));
+    let wholes = aggregate::extend(&mut panels, config.aggregates(), lookback_steps);
     output::warn(&panels, SystemClock.now_ms());
-    let forecasts: Vec<PanelForecast> =
+    let mut forecasts: Vec<PanelForecast> =
         panels.panels.iter().map(|panel| forecast(panel, name, &config, &regressors)).collect::<Result<_, _>>()?;
+    let mut said: Vec<Said<'_>> = panels.panels.iter().zip(&mut forecasts).map(PanelForecast::said).collect();
+    let apart = aggregate::reconcile(&wholes, &mut said);
+    output::tell(&apart.iter().map(Apart::to_string).collect::<Vec<_>>());
     let lacking: Vec<Lack> = forecasts.iter().flat_map(|made| made.lacking.clone()).collect();
     output::tell(&regressors::warnings(&lacking));
     let mut rows: Vec<Row<'_>> = Vec::with_capacity(panels.series_count());
@@ -94,7 +100,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }));
     }
     rows.sort_by_key(|row| row.name);
-    print(&rows, &panels.rejected, &lacking, args.output)
+    print(&rows, &panels.rejected, &lacking, &apart, args.output)
 }
 
 fn cutoff(text: &str) -> Result<i64, Failure> {
@@ -121,6 +127,13 @@ fn forecast(panel: &Panel, name: &str, config: &Config, regressors: &Regressors)
     let chosen = |series| fitted.chosen(series).map_or_else(|| model.name(), |chosen| chosen.champion);
     let models = (0..panel.series_count()).map(chosen).collect();
     Ok(PanelForecast { forecast, status: fitted.status().to_vec(), models, lacking })
+}
+
+impl PanelForecast {
+    fn said<'a>((panel, made): (&'a Panel, &'a mut Self)) -> Said<'a> {
+        let usable = made.status.iter().enumerate().map(|(s, status)| status.is_usable() && made.forecast.is_finite(s));
+        Said { usable: usable.collect(), window: panel.window(), forecast: &mut made.forecast }
+    }
 }
 
 impl Row<'_> {
@@ -188,7 +201,13 @@ impl From<&SeriesNotes> for SeriesNotesJson {
     }
 }
 
-fn print(rows: &[Row<'_>], rejected: &[Rejected], lacking: &[Lack], format: Format) -> Result<(), Failure> {
+fn print(
+    rows: &[Row<'_>],
+    rejected: &[Rejected],
+    lacking: &[Lack],
+    apart: &[Apart],
+    format: Format,
+) -> Result<(), Failure> {
     match format {
         Format::Json => {
             let rejected: Vec<Value> = rejected.iter().map(|r| json!({"series": r.name, "reason": r.reason})).collect();
@@ -197,6 +216,10 @@ fn print(rows: &[Row<'_>], rejected: &[Rejected], lacking: &[Lack], format: Form
             if !lacking.is_empty() {
                 let lack = |l: &Lack| json!({"series": l.series, "regressor": l.regressor, "reason": l.to_string()});
                 told["lacking"] = lacking.iter().map(lack).collect();
+            }
+            if !apart.is_empty() {
+                let left = |apart: &Apart| json!({"series": apart.series, "reason": apart.reason});
+                told["not_coherent"] = apart.iter().map(left).collect();
             }
             output::print_json(&told)
         }

@@ -135,6 +135,7 @@ pub(super) fn pipeline_settings(config: &Config, regressors: Regressors) -> Pipe
         models: config.forecast().models().to_vec(),
         prophet: config.prophet().clone(),
         regressors,
+        aggregates: config.aggregates().to_vec(),
         seed: config.forecast().seed(),
     }
 }

@@ -111,3 +111,5 @@ fn a_series_of_the_future_is_left_out_and_moves_no_slot() {
     let issue = make_issue(vec![wave("a", 100.0), future], &[], &settings(), &mut Live::default(), NOW).unwrap();
     assert_eq!((issue.cutoff_ms(), issue.missing()[0].series.as_str()), (NOW - HOUR, "future"));
 }
+
+mod coherence;
