@@ -90,23 +90,7 @@ pub fn extend(set: &mut PanelSet, aggregates: &[AggregateConfig], lookback_steps
     if aggregates.is_empty() {
         return Vec::new();
     }
-    let mut made = Made::default();
-    {
-        let names = set.panels.iter().flat_map(|panel| (0..panel.series_count()).map(|s| panel.name(s)));
-        let taken: HashSet<&str> = names.chain(set.rejected.iter().map(|rejected| rejected.name.as_str())).collect();
-        for config in aggregates {
-            let parts = matching(config.select(), &set.panels);
-            match groups(config, parts.iter().map(|part| &part.key)) {
-                Err(error) => made.refuse(SeriesKey::new([("__name__".into(), config.name().into())]), &error, &taken),
-                Ok(groups) => {
-                    for (key, places) in groups {
-                        let parts: Vec<Gridded<'_>> = places.into_iter().map(|at| parts[at].clone()).collect();
-                        made.make(key, &parts, config.function(), lookback_steps, &taken);
-                    }
-                }
-            }
-        }
-    }
+    let made = Made::of(set, aggregates, lookback_steps);
     for panel in made.panels.into_values() {
         let missing = |s| panel.values(s).iter().filter(|y| y.is_nan()).count();
         let notes = |s| SeriesNotes { missing_steps: missing(s), ..SeriesNotes::default() };
@@ -126,6 +110,25 @@ struct Made {
 }
 
 impl Made {
+    fn of(set: &PanelSet, aggregates: &[AggregateConfig], lookback_steps: usize) -> Self {
+        let names = set.panels.iter().flat_map(|panel| (0..panel.series_count()).map(|s| panel.name(s)));
+        let taken: HashSet<&str> = names.chain(set.rejected.iter().map(|rejected| rejected.name.as_str())).collect();
+        let mut made = Self::default();
+        for config in aggregates {
+            let parts = matching(config.select(), &set.panels);
+            match groups(config, parts.iter().map(|part| &part.key)) {
+                Err(error) => made.refuse(SeriesKey::new([("__name__".into(), config.name().into())]), &error, &taken),
+                Ok(groups) => {
+                    for (key, places) in groups {
+                        let parts: Vec<Gridded<'_>> = places.into_iter().map(|at| parts[at].clone()).collect();
+                        made.make(key, &parts, config.function(), lookback_steps, &taken);
+                    }
+                }
+            }
+        }
+        made
+    }
+
     fn make(
         &mut self,
         key: SeriesKey,

@@ -126,7 +126,9 @@ pub fn make_issue(
     let mut missing: Vec<Missing> =
         rejected.into_iter().map(|rejected| Missing { series: rejected.name, reason: rejected.reason }).collect();
     missing.extend(future);
-    warn_of_doubles(workloads, &wholes);
+    for (workload, aggregate) in doubled(workloads, &wholes) {
+        tracing::warn!(workload, aggregate, "the workload's demand counts an aggregate and its parts; select one");
+    }
     for workload in workloads {
         // No demand is built from another, or from an aggregate.
         match demand::build(workload, &panels[..telemetry], settings.lookback_steps) {
@@ -141,8 +143,10 @@ pub fn make_issue(
             }
         }
     }
+    let built = PipelineSettings { regressors: settings.regressors.for_built(), ..settings.clone() };
+    let of = |at: usize| if at < telemetry { settings } else { &built };
     let mut made: Vec<Made> =
-        panels.iter().map(|panel| forecast(panel, settings, live)).collect::<Result<_, PipelineError>>()?;
+        panels.iter().enumerate().map(|(at, panel)| forecast(panel, of(at), live)).collect::<Result<_, _>>()?;
     make_coherent(&wholes, &panels, &mut made);
     let mut shadows = Vec::new();
     for (panel, made) in panels.iter().zip(made) {
@@ -238,17 +242,14 @@ impl Made {
     }
 }
 
-/// Tells of workloads that would be sized on an aggregate and on its parts, and so on twice the demand.
-fn warn_of_doubles(workloads: &[Workload], wholes: &[Whole]) {
-    for workload in workloads {
-        let Demand::Series(selector) = &workload.demand else { continue };
+/// Workloads that would be sized on an aggregate and on its parts, and so on twice the demand, each with the aggregate.
+fn doubled<'a>(workloads: &'a [Workload], wholes: &'a [Whole]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    workloads.iter().filter_map(|workload| {
+        let Demand::Series(selector) = &workload.demand else { return None };
         let means = |series: &String| series.parse::<SeriesKey>().is_ok_and(|key| selector.matches(&key));
-        let twice = |whole: &&Whole| means(&whole.series) && whole.parts.iter().any(means);
-        if let Some(whole) = wholes.iter().find(twice) {
-            let (workload, aggregate) = (&workload.name, &whole.series);
-            tracing::warn!(workload, aggregate, "the workload's demand counts an aggregate and its parts; select one");
-        }
-    }
+        let whole = wholes.iter().find(|whole| means(&whole.series) && whole.parts.iter().any(means))?;
+        Some((workload.name.as_str(), whole.series.as_str()))
+    })
 }
 
 /// Makes the forecasts of aggregates and their parts agree, and tells of those that could not be.

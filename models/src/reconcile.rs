@@ -238,15 +238,19 @@ impl Cholesky {
         Self { order, root: matrix }
     }
 
+    /// Makes the right side the solution.
     fn solve(&self, right: &mut [f64]) {
-        let at = |row: usize, column: usize| self.root[row * self.order + column];
+        let row_of = |row: usize| &self.root[row * self.order..][..=row];
         for row in 0..self.order {
-            let dot: f64 = (0..row).map(|k| at(row, k) * right[k]).sum();
-            right[row] = (right[row] - dot) / at(row, row);
+            let (known, own) = (row_of(row), right[row]);
+            let dot: f64 = known[..row].iter().zip(&*right).map(|(l, x)| l * x).sum();
+            right[row] = (own - dot) / known[row];
         }
         for row in (0..self.order).rev() {
-            let dot: f64 = (row + 1..self.order).map(|k| at(k, row) * right[k]).sum();
-            right[row] = (right[row] - dot) / at(row, row);
+            let known = row_of(row);
+            right[row] /= known[row];
+            let (above, own) = right.split_at_mut(row);
+            above.iter_mut().zip(known).for_each(|(x, l)| *x -= l * own[0]);
         }
     }
 }

@@ -171,6 +171,14 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_that_lags_a_step_behind_leaves_no_dip() {
+        let panels =
+            [panel(0, &[(r#"util{u="a"}"#, 1, &[0.5, 0.5, 0.5])]), panel(9, &[(r#"util{u="b"}"#, 1, &[0.25, 0.25])])];
+        let built = build(&workload(Capacity::Number(4.0)), &panels, 100).unwrap().unwrap();
+        assert_eq!((built.start_ms, &built.values[..]), (10, &[3.0, 3.0][..]));
+    }
+
+    #[test]
     fn units_that_lived_far_apart_span_no_more_than_the_lookback() {
         let long_ago = panel(0, &[(r#"util{u="a"}"#, -1_000_000_000_000, &[0.5, 0.5])]);
         let now = panel(0, &[(r#"util{u="b"}"#, 7, &[1.0, 2.0, 3.0])]);

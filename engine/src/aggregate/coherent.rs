@@ -8,6 +8,9 @@ use foreshadow_models::{Forecast, Horizon, Window};
 use super::Whole;
 use crate::config::Function;
 
+/// Why forecasts that share no step are left as they are.
+const FAR_APART: &str = "its parts end too far apart";
+
 /// What was said of a panel's series at a cutoff of each.
 #[derive(Debug)]
 pub struct Said<'a> {
@@ -56,7 +59,7 @@ pub fn reconcile(wholes: &[Whole], said: &mut [Said<'_>]) -> Vec<Apart> {
     for group in grouped(sums) {
         let together = Together::of(&group, said);
         let bounds: Vec<(f64, f64)> = together.members.iter().map(|place| bounds(&said[place.0], place.1)).collect();
-        let told = together.forecast(said).ok_or("its parts end too far apart".to_string()).and_then(|(first, own)| {
+        let told = together.forecast(said).ok_or(FAR_APART.to_string()).and_then(|(first, own)| {
             let spreads = reconcile::spreads(&own);
             let to = reconcile::sums(&own, &together.aggregates, &spreads, &bounds);
             let to = to.map_err(|error: ReconcileError| error.to_string())?;
@@ -72,9 +75,7 @@ pub fn reconcile(wholes: &[Whole], said: &mut [Said<'_>]) -> Vec<Apart> {
         let together = Together::of(std::slice::from_ref(&maximum), said);
         match together.forecast(said) {
             Some((first, own)) => together.put(said, first, &reconcile::maxima(&own, &together.aggregates)),
-            None => {
-                apart.push(Apart { series: maximum.whole.series.clone(), reason: "its parts end too far apart".into() })
-            }
+            None => apart.push(Apart { series: maximum.whole.series.clone(), reason: FAR_APART.into() }),
         }
     }
     apart

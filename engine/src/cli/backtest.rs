@@ -99,6 +99,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         None => BuildOptions::lookback(lookback_steps + usize::from(args.origins) * horizon_steps),
     };
     let mut panels = PanelSet::build(raw, &options);
+    let (telemetry, for_built) = (panels.panels.len(), regressors.for_built());
     let wholes = match &splits {
         // Their origins are its rows', and aggregates have none.
         Some(_) => Vec::new(),
@@ -111,10 +112,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let started = Instant::now();
     results.extend(panels.rejected.iter().map(|r| unscored(&r.name, "rejected")));
     let mut tests = Vec::with_capacity(panels.panels.len());
-    for panel in &panels.panels {
+    for (at, panel) in panels.panels.iter().enumerate() {
         let season = args.mase_season.map_or_else(|| panel.steps_in(DAY_MS), |season| season as usize);
         let horizon = config.forecast().horizon();
         let seed = config.forecast().seed();
+        let regressors = if at < telemetry { &regressors } else { &for_built };
         let Bound { prophet, lacking } = regressors.bind(config.prophet(), panel, horizon, Future::Repeated, seed)?;
         output::tell(&regressors::warnings(&lacking));
         let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");

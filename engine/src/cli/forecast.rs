@@ -76,10 +76,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let lookback_steps = config.forecast().lookback_steps();
     let mut panels = PanelSet::build(raw, &BuildOptions::lookback(lookback_steps));
+    let (telemetry, for_built) = (panels.panels.len(), regressors.for_built());
     let wholes = aggregate::extend(&mut panels, config.aggregates(), lookback_steps);
     output::warn(&panels, SystemClock.now_ms());
-    let mut forecasts: Vec<PanelForecast> =
-        panels.panels.iter().map(|panel| forecast(panel, name, &config, &regressors)).collect::<Result<_, _>>()?;
+    let of = |at: usize| if at < telemetry { &regressors } else { &for_built };
+    let forecasts = panels.panels.iter().enumerate().map(|(at, panel)| forecast(panel, name, &config, of(at)));
+    let mut forecasts: Vec<PanelForecast> = forecasts.collect::<Result<_, _>>()?;
     let mut said: Vec<Said<'_>> = panels.panels.iter().zip(&mut forecasts).map(PanelForecast::said).collect();
     let apart = aggregate::reconcile(&wholes, &mut said);
     output::tell(&apart.iter().map(Apart::to_string).collect::<Vec<_>>());

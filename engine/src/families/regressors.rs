@@ -40,6 +40,8 @@ pub struct Wanted<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Regressors {
     all: Vec<Driver>,
+    /// Whether a series that several of one regressor agree with does without it.
+    for_built: bool,
 }
 
 /// One regressor: the series that it is made of.
@@ -77,7 +79,7 @@ pub struct Lack {
     pub series: String,
     /// The regressor.
     pub regressor: String,
-    /// The first step at which it is not known; `None` where no series of it agrees with the labels.
+    /// The first step at which it is not known; `None` where no single series of it agrees with the labels.
     pub at_ms: Option<i64>,
 }
 
@@ -85,7 +87,7 @@ impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let regressor = &self.regressor;
         match self.at_ms.map(|at_ms| (at_ms, jiff::Timestamp::from_millisecond(at_ms))) {
-            None => write!(f, "no series of regressor {regressor} agrees with its labels"),
+            None => write!(f, "no single series of regressor {regressor} agrees with its labels"),
             Some((_, Ok(time))) => write!(f, "regressor {regressor} is not known at {time}"),
             Some((at_ms, Err(_))) => write!(f, "regressor {regressor} is not known at {at_ms} ms"),
         }
@@ -145,6 +147,13 @@ impl Regressors {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// The same for series that are built of others: one that keeps few labels agrees with the regressors of all its
+    /// parts, and does without them.
+    #[must_use]
+    pub fn for_built(&self) -> Self {
+        Self { for_built: true, ..self.clone() }
     }
 
     /// Adds one from the series of a file.
@@ -213,7 +222,10 @@ impl Regressors {
         let mut config = prophet.config().clone();
         let mut lacking = Vec::new();
         for driver in &self.all {
-            let join = |(s, key): (usize, &Option<SeriesKey>)| driver.join(key.as_ref(), panel.name(s));
+            let join = |(s, key): (usize, &Option<SeriesKey>)| match driver.join(key.as_ref(), panel.name(s)) {
+                Err(RegressorError::Ambiguous { .. }) if self.for_built => Ok(None),
+                joined => joined,
+            };
             let joined: Vec<Option<usize>> = keys.iter().enumerate().map(join).collect::<Result<_, _>>()?;
             let tracks = if driver.known_future {
                 driver.known_tracks(panel, &joined, horizon)

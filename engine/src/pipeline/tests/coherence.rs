@@ -106,3 +106,37 @@ fn a_sum_whose_part_has_no_shadow_keeps_its_own_forecast() {
     // Of the last day ten hours have the second region, which seasonal naive repeats.
     assert!((total.mean(0) - eu.mean(0)).abs() < 1e-4 && total.mean(23) - eu.mean(23) > 10.0);
 }
+
+#[test]
+fn a_workload_that_counts_an_aggregate_and_its_parts_is_told() {
+    let workload = |name: &str, selector: &str| Workload {
+        name: name.into(),
+        demand: Demand::Series(selector.parse().unwrap()),
+        unit_capacity: 10.0,
+        target: 1.0,
+        quantile: 0.9,
+        lead_time_ms: HOUR,
+        min: 0,
+        max: 1_000,
+        step: 1,
+    };
+    let parts = vec![r#"rps{host="1",region="eu"}"#.to_string()];
+    let whole = Whole { series: r#"total{region="eu"}"#.into(), function: crate::config::Function::Sum, parts };
+    let workloads = [workload("both", r#"{region="eu"}"#), workload("parts", "rps"), workload("whole", "total")];
+    assert_eq!(doubled(&workloads, &[whole]).collect::<Vec<_>>(), [("both", r#"total{region="eu"}"#)]);
+}
+
+#[test]
+fn regressors_of_the_parts_do_not_stand_in_the_way_of_their_sum() {
+    let mut regressors = Regressors::default();
+    let job = |host: &str| wave(&format!("job{{host=\"{host}\"}}"), 1.0);
+    let longer = |mut series: RawSeries| {
+        series.times_ms.extend((0..24).map(|hour| NOW + hour * HOUR));
+        series.values.extend([1.0; 24]);
+        series
+    };
+    regressors.add_all("job", &[longer(job("1")), longer(job("2"))]);
+    let settings = PipelineSettings { aggregates: aggregates(TOTAL), regressors, ..settings() };
+    let issue = make_issue(regions(), &[], &settings, &mut Live::default(), NOW).unwrap();
+    assert_eq!((issue.shadows().len(), issue.missing().len()), (3, 0));
+}
