@@ -135,23 +135,28 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
 }
 
 /// The engine's modules with those that each may use; a stage knows only what is made on its left.
-const STAGES: [(&str, &[&str]); 18] = [
+const STAGES: [(&str, &[&str]); 20] = [
     ("bytes", &[]),
     ("clock", &[]),
     ("main", &[]),
     ("observe", &[]),
     ("telemetry", &[]),
     ("families", &["telemetry"]),
+    ("ui", &[]),
     ("worker", &[]),
     ("config", &["telemetry"]),
     ("simulate", &["telemetry"]),
     ("issue", &["bytes"]),
     ("live", &["bytes"]),
+    ("explain", &["issue", "ui"]),
     ("store", &["bytes", "issue", "live"]),
     ("aggregate", &["config", "telemetry"]),
     ("act", &["aggregate", "config", "issue", "telemetry"]),
     ("pipeline", &["act", "aggregate", "clock", "config", "families", "issue", "live", "telemetry"]),
-    ("service", &["act", "clock", "config", "issue", "live", "observe", "store", "telemetry", "worker"]),
+    (
+        "service",
+        &["act", "clock", "config", "explain", "issue", "live", "observe", "store", "telemetry", "ui", "worker"],
+    ),
     (
         "cli",
         &[
@@ -159,6 +164,7 @@ const STAGES: [(&str, &[&str]); 18] = [
             "aggregate",
             "clock",
             "config",
+            "explain",
             "families",
             "issue",
             "live",
@@ -168,6 +174,7 @@ const STAGES: [(&str, &[&str]); 18] = [
             "simulate",
             "store",
             "telemetry",
+            "ui",
         ],
     ),
     ("lib", &[]),
