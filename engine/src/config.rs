@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::telemetry::TableSpec;
 
+mod aggregate;
 mod error;
 mod forecast;
 mod prophet;
@@ -21,6 +22,7 @@ mod source;
 mod workload;
 mod zone;
 
+pub use aggregate::{AggregateConfig, Function};
 pub use error::{ConfigError, Refusal, parse_span_ms};
 pub use forecast::ForecastConfig;
 pub use regressor::RegressorConfig;
@@ -60,6 +62,7 @@ pub struct Config {
     store: StoreConfig,
     serve: ServeConfig,
     workloads: Vec<WorkloadConfig>,
+    aggregates: Vec<AggregateConfig>,
 }
 
 /// A setting from outside the file.
@@ -104,6 +107,7 @@ struct RawConfig {
     store: serve::RawStore,
     serve: serve::RawServe,
     workload: Vec<workload::RawWorkload>,
+    aggregate: Vec<aggregate::RawAggregate>,
 }
 
 impl Config {
@@ -201,6 +205,11 @@ impl Config {
         &self.workloads
     }
 
+    /// The series that are made of others, in the order of the file.
+    pub fn aggregates(&self) -> &[AggregateConfig] {
+        &self.aggregates
+    }
+
     /// The levels that every forecast must carry: the configured ones and each workload's own.
     pub fn quantiles(&self) -> Quantiles {
         let mut levels = self.forecast.quantiles().levels().to_vec();
@@ -245,6 +254,7 @@ impl TryFrom<RawConfig> for Config {
             serve: raw.serve.try_into().map_err(|r: Refusal| r.within("serve"))?,
             source,
             workloads,
+            aggregates: AggregateConfig::all(raw.aggregate)?,
         })
     }
 }

@@ -1,22 +1,27 @@
 //! The road from telemetry to an issue, and the only file that names every stage:
-//! telemetry → panels as they are to be read → demand → judge what was said → fit → select → issue → store.
+//! telemetry → panels as they are to be read → aggregates and demand → judge what was said → fit → select → make coherent →
+//! issue → store.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
 use foreshadow_models::live::Track;
 use foreshadow_models::{
     AsRead, Auto, BacktestError, BuildOptions, FitError, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Horizon,
-    Model, Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, WallClock, Wish, backtest,
+    Model, Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, Wish, backtest,
 };
 
 use crate::act::{Workload, demand};
+use crate::aggregate::{self, Said, Whole};
 use crate::clock::DAY_MS;
+use crate::config::{AggregateConfig, Demand};
 use crate::families::{self, Bound, Future, Lack, RegressorError, Regressors};
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
 use crate::live::Live;
 use crate::live::fits::{Candidate, Place};
 use crate::reading::Reading;
+use crate::telemetry::SeriesKey;
 
 /// Folds that judge a family asked for by name, one horizon apart; `auto` lays out its own.
 const FOLDS: usize = 8;
@@ -49,6 +54,8 @@ pub struct PipelineSettings {
     pub regressors: Regressors,
     /// How long a fit takes new points in before its series is fitted anew; 0 for at every issue.
     pub refit_after_ms: i64,
+    /// Series that are made of others.
+    pub aggregates: Vec<AggregateConfig>,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -65,6 +72,7 @@ impl Default for PipelineSettings {
             prophet: CustomProphet::default(),
             regressors: Regressors::default(),
             refit_after_ms: DAY_MS,
+            aggregates: Vec::new(),
             seed: 1,
         }
     }
@@ -85,7 +93,7 @@ impl PipelineSettings {
 
     /// Of what a fit hangs on besides the series.
     fn mark(&self, prophet: &CustomProphet, panel: &Panel) -> u64 {
-        let clock = panel.clock().map(WallClock::name);
+        let clock = panel.clock().map(|clock| clock.name());
         hash(format!("{:?} {} {} {:?} {clock:?}", self.horizon, self.lookback_steps, self.seed, prophet.config()))
     }
 }
@@ -135,8 +143,9 @@ pub enum PipelineError {
 
 /// Makes the issue of some telemetry: a function of its arguments alone.
 ///
-/// Workloads that are sized on utilisation get their demand built and forecast as a series of its own. A
-/// series that ends past `now_ms` by more than a slot is missing: a clock gone wild must not move the slot for
+/// Workloads that are sized on utilisation get their demand built and forecast as a series of its own, as aggregates
+/// are; the forecasts of aggregates and their parts are made to agree. What is judged live is what each series expected
+/// by itself. A series that ends past `now_ms` by more than a slot is missing: a clock gone wild must not move the slot for
 /// all others.
 ///
 /// `live` is what earlier issues left: what they expected is judged by what came since, a champion in trouble gives way,
@@ -153,32 +162,44 @@ pub fn make_issue(
     now_ms: i64,
 ) -> Result<Issue, PipelineError> {
     let (raw, future) = part_future(raw, now_ms.saturating_add(settings.slot_ms));
-    let mut read = settings.reading.build(raw, BuildOptions::lookback(settings.lookback_steps), None);
+    let mut read = settings.reading.build(raw, BuildOptions::lookback(settings.lookback_steps));
+    let telemetry = read.set.panels.len();
+    let wholes = aggregate::extend(&mut read.set, &settings.aggregates, settings.lookback_steps);
     let mut missing: Vec<Missing> = future;
-    let mut built_panels = Vec::new(); // no workload's demand is built from another's
+    for (workload, aggregate) in doubled(workloads, &wholes) {
+        tracing::warn!(workload, aggregate, "the workload's demand counts an aggregate and its parts; select one");
+    }
+    let mut demanded = HashSet::new();
     for workload in workloads {
-        match demand::build(workload, &read.set.panels, settings.lookback_steps) {
+        // No demand is built from another, or from an aggregate.
+        match demand::build(workload, &read.set.panels[..telemetry], settings.lookback_steps) {
             None => {}
             Some(Ok(built)) => {
                 let mut panel = Panel::new(built.step_ms);
                 panel.push(workload.demand_series(), built.start_ms, &built.values);
-                built_panels.push(panel);
+                demanded.insert(workload.demand_series());
+                read.push(panel);
             }
             Some(Err(error)) => {
                 missing.push(Missing { series: workload.demand_series(), reason: error.to_string() });
             }
         }
     }
-    built_panels.into_iter().for_each(|panel| read.push(panel));
     let (PanelSet { panels, rejected, .. }, warnings) = read.finish(&settings.reading, settings.horizon);
     if let Some(first) = warnings.first() {
         tracing::warn!(count = warnings.len(), first, "series want a look at how they are read");
     }
     let rejected = rejected.into_iter().map(|rejected| Missing { series: rejected.name, reason: rejected.reason });
     missing.splice(0..0, rejected);
+    let built = PipelineSettings { regressors: settings.regressors.for_built(), ..settings.clone() };
+    let is_built = |panel: &Panel| aggregate::is_of(&wholes, panel) || demanded.contains(panel.name(0));
+    let of = |panel: &Panel| if is_built(panel) { &built } else { settings };
+    let mut made: Vec<Made> =
+        panels.iter().map(|panel| forecast(panel, of(panel), live, now_ms)).collect::<Result<_, _>>()?;
+    make_coherent(&wholes, &panels, &mut made);
     let mut shadows = Vec::new();
-    for panel in &panels {
-        forecast(panel, settings, live, now_ms, &mut shadows, &mut missing)?;
+    for (panel, made) in panels.iter().zip(made) {
+        made.share(panel, &mut shadows, &mut missing);
     }
     let series_count = shadows.len() + missing.len();
     match (Issue::new(shadows, missing.clone(), settings.slot_ms), missing.first()) {
@@ -206,45 +227,97 @@ fn part_future(raw: Vec<RawSeries>, latest_ms: i64) -> (Vec<RawSeries>, Vec<Miss
     (raw, future.into_iter().map(reason).collect())
 }
 
+/// A panel's forecast, each series' by the first family that could make one.
+struct Made {
+    /// Of no use where `refused` says why.
+    forecast: Forecast,
+    models: Vec<String>,
+    held_out: Vec<Option<Accuracy>>,
+    refused: Vec<Option<String>>,
+}
+
 /// Fits the families in their order and takes, for each series, the first that can forecast it.
-fn forecast(
-    panel: &Panel,
-    settings: &PipelineSettings,
-    live: &mut Live,
-    now_ms: i64,
-    shadows: &mut Vec<Shadow>,
-    missing: &mut Vec<Missing>,
-) -> Result<(), PipelineError> {
-    let window = panel.window();
-    let PipelineSettings { regressors, prophet, horizon, seed, .. } = settings;
+fn forecast(panel: &Panel, settings: &PipelineSettings, live: &mut Live, now_ms: i64) -> Result<Made, PipelineError> {
+    let PipelineSettings { regressors, prophet, horizon, seed, quantiles, .. } = settings;
     let Bound { prophet, lacking } = regressors.bind(prophet, panel, *horizon, Future::Forecast, *seed)?;
-    let mut refused = vec![Some("no family was tried".to_string()); panel.series_count()];
+    let mut made: Option<Made> = None;
     for name in &settings.models {
-        if refused.iter().all(Option::is_none) {
+        if made.as_ref().is_some_and(|made| made.refused.iter().all(Option::is_none)) {
             break;
         }
-        let Judged { status, models, held_out, forecast } = fit(name, panel, &prophet, settings, live, now_ms)?;
-        for (series, refused) in refused.iter_mut().enumerate().filter(|(_, refused)| refused.is_some()) {
-            let (status, model) = (&status[series], models[series].clone());
-            let accuracy = held_out[series].clone();
-            let shadow = Shadow::from_forecast(&window, series, &forecast, series, model, accuracy);
-            match shadow.filter(|_| status.is_usable()) {
-                Some(shadow) => {
-                    shadows.push(shadow);
-                    *refused = None;
-                }
-                None if status.is_usable() => *refused = Some("its forecast is not finite".into()),
-                None => *refused = Some(why(status, panel.name(series), &lacking)),
-            }
+        let judged = fit(name, panel, &prophet, settings, live, now_ms)?;
+        match &mut made {
+            None => made = Some(judged.alone(panel, &lacking)),
+            Some(made) => made.fill(judged.alone(panel, &lacking)),
         }
     }
-    let refused = refused.into_iter().enumerate().filter_map(|(series, reason)| Some((series, reason?)));
-    missing.extend(refused.map(|(series, reason)| Missing { series: panel.name(series).into(), reason }));
     if let Some(first) = lacking.first() {
         let (count, series, reason) = (lacking.len(), &first.series, first.to_string());
         tracing::warn!(count, series, reason, "series lack a regressor; Prophet has no forecast of them");
     }
-    Ok(())
+    let count = panel.series_count();
+    Ok(made.unwrap_or_else(|| Made {
+        forecast: Forecast::empty(count, *horizon, quantiles.clone()),
+        models: vec![String::new(); count],
+        held_out: vec![None; count],
+        refused: vec![Some("no family was tried".to_string()); count],
+    }))
+}
+
+impl Made {
+    /// Takes another family's forecasts of the series that have none yet.
+    fn fill(&mut self, next: Self) {
+        let Self { forecast, mut models, mut held_out, mut refused } = next;
+        for series in (0..self.refused.len()).filter(|series| self.refused[*series].is_some()).collect::<Vec<_>>() {
+            self.refused[series] = refused[series].take();
+            self.forecast.copy(series, &forecast, series);
+            self.models[series] = std::mem::take(&mut models[series]);
+            self.held_out[series] = held_out[series].take();
+        }
+    }
+
+    /// Makes each series of the panel a shadow or a missing one.
+    fn share(self, panel: &Panel, shadows: &mut Vec<Shadow>, missing: &mut Vec<Missing>) {
+        let window = panel.window();
+        let told = self.models.into_iter().zip(self.held_out).zip(self.refused).enumerate();
+        for (series, ((model, accuracy), refused)) in told {
+            let shadow = || Shadow::from_forecast(&window, series, &self.forecast, series, model, accuracy);
+            let made = match refused {
+                Some(reason) => Err(reason),
+                None => shadow().ok_or("its forecast is not finite".to_string()),
+            };
+            match made {
+                Ok(shadow) => shadows.push(shadow),
+                Err(reason) => missing.push(Missing { series: panel.name(series).into(), reason }),
+            }
+        }
+    }
+}
+
+/// Workloads that would be sized on an aggregate and on its parts, and so on twice the demand, each with the aggregate.
+fn doubled<'a>(workloads: &'a [Workload], wholes: &'a [Whole]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    workloads.iter().filter_map(|workload| {
+        let Demand::Series(selector) = &workload.demand else { return None };
+        let means = |series: &String| series.parse::<SeriesKey>().is_ok_and(|key| selector.matches(&key));
+        let whole = wholes.iter().find(|whole| means(&whole.series) && whole.parts.iter().any(means))?;
+        Some((workload.name.as_str(), whole.series.as_str()))
+    })
+}
+
+/// Makes the forecasts of aggregates and their parts agree, and tells of those that could not be.
+fn make_coherent(wholes: &[Whole], panels: &[Panel], made: &mut [Made]) {
+    let mut said: Vec<Said<'_>> = panels
+        .iter()
+        .zip(made)
+        .map(|(panel, made)| Said {
+            window: panel.window(),
+            usable: made.refused.iter().map(Option::is_none).collect(),
+            forecast: &mut made.forecast,
+        })
+        .collect();
+    for apart in aggregate::reconcile(wholes, &mut said) {
+        tracing::warn!("{apart}");
+    }
 }
 
 /// Why a family has no forecast of a series.
@@ -264,6 +337,20 @@ struct Judged {
     /// What held-out folds said of it.
     held_out: Vec<Option<Accuracy>>,
     forecast: Forecast,
+}
+
+impl Judged {
+    /// What the family alone makes of the panel.
+    fn alone(self, panel: &Panel, lacking: &[Lack]) -> Made {
+        let Self { status, models, held_out, forecast } = self;
+        let refused = |(series, status): (usize, &FitStatus)| match status.is_usable() {
+            true if forecast.is_finite(series) => None,
+            true => Some("its forecast is not finite".into()),
+            false => Some(why(status, panel.name(series), lacking)),
+        };
+        let refused = status.iter().enumerate().map(refused).collect();
+        Made { forecast, models, held_out, refused }
+    }
 }
 
 fn fit(

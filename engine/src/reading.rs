@@ -31,8 +31,8 @@ impl From<&Config> for Reading {
 }
 
 impl Reading {
-    /// Builds panels. Of the series only `only` is kept, where it is given; the others may be what bounds it.
-    pub fn build(&self, mut raw: Vec<RawSeries>, mut options: BuildOptions, only: Option<&str>) -> Read {
+    /// Builds panels.
+    pub fn build(&self, raw: Vec<RawSeries>, mut options: BuildOptions) -> Read {
         let (mut capacities, mut unmatched) = (Vec::new(), Vec::new());
         if !self.is_silent() {
             let keys: Vec<Option<SeriesKey>> = raw.iter().map(|series| series.name.parse().ok()).collect();
@@ -44,7 +44,6 @@ impl Reading {
                 capacities.extend(self.recorded(series, key.as_ref()));
             }
         }
-        raw.retain(|series| only.is_none_or(|only| series.name == only));
         Read { set: PanelSet::build(raw, &options), capacities, unmatched }
     }
 }

@@ -22,6 +22,7 @@ mod model;
 mod normal;
 mod panel;
 mod paths;
+pub mod reconcile;
 pub mod season;
 pub mod select;
 mod transform;

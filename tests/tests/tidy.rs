@@ -135,29 +135,37 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
 }
 
 /// The engine's modules with those that each may use; a stage knows only what is made on its left.
-const STAGES: [(&str, &[&str]); 18] = [
+const STAGES: [(&str, &[&str]); 21] = [
     ("bytes", &[]),
     ("clock", &[]),
     ("main", &[]),
     ("observe", &[]),
     ("telemetry", &[]),
     ("families", &["telemetry"]),
+    ("ui", &[]),
     ("worker", &[]),
     ("config", &["telemetry"]),
     ("reading", &["config", "telemetry"]),
     ("simulate", &["telemetry"]),
     ("issue", &["bytes"]),
     ("live", &["bytes"]),
+    ("explain", &["issue", "ui"]),
     ("store", &["bytes", "issue", "live"]),
-    ("act", &["config", "issue", "telemetry"]),
-    ("pipeline", &["act", "clock", "families", "issue", "live", "reading"]),
-    ("service", &["act", "clock", "config", "issue", "live", "observe", "store", "telemetry", "worker"]),
+    ("aggregate", &["config", "telemetry"]),
+    ("act", &["aggregate", "config", "issue", "telemetry"]),
+    ("pipeline", &["act", "aggregate", "clock", "config", "families", "issue", "live", "reading", "telemetry"]),
+    (
+        "service",
+        &["act", "clock", "config", "explain", "issue", "live", "observe", "store", "telemetry", "ui", "worker"],
+    ),
     (
         "cli",
         &[
             "act",
+            "aggregate",
             "clock",
             "config",
+            "explain",
             "families",
             "issue",
             "live",
@@ -168,6 +176,7 @@ const STAGES: [(&str, &[&str]); 18] = [
             "simulate",
             "store",
             "telemetry",
+            "ui",
         ],
     ),
     ("lib", &[]),

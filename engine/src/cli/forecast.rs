@@ -9,6 +9,7 @@ use super::output::{self, Format, number};
 use super::progress::Step;
 use super::regressors;
 use super::settings::{Settings, only_model};
+use crate::aggregate::{self, Apart, Said};
 use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::{Config, ConfigError, Refusal};
 use crate::families::{self, Bound, Future, Lack, Regressors};
@@ -77,11 +78,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     let reading = Reading::from(&config);
-    let read = reading.build(raw, BuildOptions::lookback(config.forecast().lookback_steps()), None);
+    let lookback_steps = config.forecast().lookback_steps();
+    let mut read = reading.build(raw, BuildOptions::lookback(lookback_steps));
+    let wholes = aggregate::extend(&mut read.set, config.aggregates(), lookback_steps);
     let (panels, warnings) = read.finish(&reading, config.forecast().horizon());
+    let for_built = regressors.for_built();
     output::warn(&panels, warnings, SystemClock.now_ms());
-    let forecasts: Vec<PanelForecast> =
-        panels.panels.iter().map(|panel| forecast(panel, name, &config, &regressors)).collect::<Result<_, _>>()?;
+    let of = |panel: &Panel| if aggregate::is_of(&wholes, panel) { &for_built } else { &regressors };
+    let forecasts = panels.panels.iter().map(|panel| forecast(panel, name, &config, of(panel)));
+    let mut forecasts: Vec<PanelForecast> = forecasts.collect::<Result<_, _>>()?;
+    let mut said: Vec<Said<'_>> = panels.panels.iter().zip(&mut forecasts).map(PanelForecast::said).collect();
+    let apart = aggregate::reconcile(&wholes, &mut said);
+    output::tell(&apart.iter().map(Apart::to_string).collect::<Vec<_>>());
     let lacking: Vec<Lack> = forecasts.iter().flat_map(|made| made.lacking.clone()).collect();
     output::tell(&regressors::warnings(&lacking));
     let mut rows: Vec<Row<'_>> = Vec::with_capacity(panels.series_count());
@@ -100,7 +108,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }));
     }
     rows.sort_by_key(|row| row.name);
-    print(&rows, &panels.rejected, &lacking, args.output)
+    print(&rows, &panels.rejected, &lacking, &apart, args.output)
 }
 
 fn cutoff(text: &str) -> Result<i64, Failure> {
@@ -127,6 +135,13 @@ fn forecast(panel: &Panel, name: &str, config: &Config, regressors: &Regressors)
     let chosen = |series| fitted.chosen(series).map_or_else(|| model.name(), |chosen| chosen.champion);
     let models = (0..panel.series_count()).map(chosen).collect();
     Ok(PanelForecast { forecast, status: fitted.status().to_vec(), models, lacking })
+}
+
+impl PanelForecast {
+    fn said<'a>((panel, made): (&'a Panel, &'a mut Self)) -> Said<'a> {
+        let usable = made.status.iter().enumerate().map(|(s, status)| status.is_usable() && made.forecast.is_finite(s));
+        Said { usable: usable.collect(), window: panel.window(), forecast: &mut made.forecast }
+    }
 }
 
 impl Row<'_> {
@@ -205,7 +220,13 @@ impl From<&SeriesNotes> for SeriesNotesJson {
     }
 }
 
-fn print(rows: &[Row<'_>], rejected: &[Rejected], lacking: &[Lack], format: Format) -> Result<(), Failure> {
+fn print(
+    rows: &[Row<'_>],
+    rejected: &[Rejected],
+    lacking: &[Lack],
+    apart: &[Apart],
+    format: Format,
+) -> Result<(), Failure> {
     match format {
         Format::Json => {
             let rejected: Vec<Value> = rejected.iter().map(|r| json!({"series": r.name, "reason": r.reason})).collect();
@@ -214,6 +235,10 @@ fn print(rows: &[Row<'_>], rejected: &[Rejected], lacking: &[Lack], format: Form
             if !lacking.is_empty() {
                 let lack = |l: &Lack| json!({"series": l.series, "regressor": l.regressor, "reason": l.to_string()});
                 told["lacking"] = lacking.iter().map(lack).collect();
+            }
+            if !apart.is_empty() {
+                let left = |apart: &Apart| json!({"series": apart.series, "reason": apart.reason});
+                told["not_coherent"] = apart.iter().map(left).collect();
             }
             output::print_json(&told)
         }

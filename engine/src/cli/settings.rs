@@ -143,6 +143,7 @@ pub(super) fn pipeline_settings(config: &Config, regressors: Regressors) -> Pipe
         prophet: config.prophet().clone(),
         regressors,
         refit_after_ms: config.forecast().refit_after_ms(),
+        aggregates: config.aggregates().to_vec(),
         seed: config.forecast().seed(),
     }
 }

@@ -38,6 +38,8 @@ pub struct Wanted<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Regressors {
     all: Vec<Driver>,
+    /// Whether a series that several of one regressor agree with does without it.
+    for_built: bool,
 }
 
 /// One regressor: the series that it is made of.
@@ -75,7 +77,7 @@ pub struct Lack {
     pub series: String,
     /// The regressor.
     pub regressor: String,
-    /// The first step at which it is not known; `None` where no series of it agrees with the labels.
+    /// The first step at which it is not known; `None` where no single series of it agrees with the labels.
     pub at_ms: Option<i64>,
 }
 
@@ -83,7 +85,7 @@ impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let regressor = &self.regressor;
         match self.at_ms.map(|at_ms| (at_ms, jiff::Timestamp::from_millisecond(at_ms))) {
-            None => write!(f, "no series of regressor {regressor} agrees with its labels"),
+            None => write!(f, "no single series of regressor {regressor} agrees with its labels"),
             Some((_, Ok(time))) => write!(f, "regressor {regressor} is not known at {time}"),
             Some((at_ms, Err(_))) => write!(f, "regressor {regressor} is not known at {at_ms} ms"),
         }
@@ -143,6 +145,13 @@ impl Regressors {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// The same for series that are built of others: one that keeps few labels agrees with the regressors of all its
+    /// parts, and does without them.
+    #[must_use]
+    pub fn for_built(&self) -> Self {
+        Self { for_built: true, ..self.clone() }
     }
 
     /// Adds one from the series of a file.
@@ -210,7 +219,8 @@ impl Regressors {
         let Some(local) = Local::of(&panel.window()) else {
             return self.bind_on(prophet, panel, horizon, future, seed);
         };
-        let shifted = Self { all: self.all.iter().map(|driver| driver.on(local.clock())).collect() };
+        let shifted =
+            Self { for_built: self.for_built, all: self.all.iter().map(|driver| driver.on(local.clock())).collect() };
         let mut bound = shifted.bind_on(prophet, local.panel(), local.horizon(horizon), future, seed)?;
         for at_ms in bound.lacking.iter_mut().filter_map(|lack| lack.at_ms.as_mut()) {
             *at_ms = local.clock().utc_ms(*at_ms);
@@ -230,7 +240,10 @@ impl Regressors {
         let mut config = prophet.config().clone();
         let mut lacking = Vec::new();
         for driver in &self.all {
-            let join = |(s, key): (usize, &Option<SeriesKey>)| driver.join(key.as_ref(), panel.name(s));
+            let join = |(s, key): (usize, &Option<SeriesKey>)| match driver.join(key.as_ref(), panel.name(s)) {
+                Err(RegressorError::Ambiguous { .. }) if self.for_built => Ok(None),
+                joined => joined,
+            };
             let joined: Vec<Option<usize>> = keys.iter().enumerate().map(join).collect::<Result<_, _>>()?;
             let tracks = if driver.known_future {
                 driver.known_tracks(panel, &joined, horizon)

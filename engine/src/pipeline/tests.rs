@@ -63,7 +63,7 @@ fn a_series_without_its_regressor_is_missing_by_name_and_the_others_go_on() {
     let shadow = issue.shadow(r#"cpu{host="a"}"#).unwrap();
     let worst = (0..24).map(|step| (shadow.mean(step) - 5.0 - 3.0 * job(21 * 24 + step)).abs()).fold(0.0, f64::max);
     assert!(worst < 0.1, "{worst}");
-    let reason = "bad_input: no series of regressor job agrees with its labels".to_string();
+    let reason = "bad_input: no single series of regressor job agrees with its labels".to_string();
     assert_eq!(issue.missing(), [Missing { series: r#"cpu{host="b"}"#.into(), reason }]);
     let any = PipelineSettings { models: vec!["auto".into()], ..named };
     let issue = make_issue(input(), &[], &any, &mut Live::default(), NOW).unwrap();
@@ -178,3 +178,4 @@ fn a_series_that_lags_is_fitted_anew_and_its_neighbours_go_on() {
     make_issue(until(403), &[], &other, &mut live, at(403)).unwrap();
     assert!(live.fits().iter().all(|cohort| cohort.id() == 1), "other settings are another fit");
 }
+mod coherence;

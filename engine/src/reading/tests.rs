@@ -15,7 +15,7 @@ fn hourly(name: &str, values: &[f64]) -> RawSeries {
 
 fn read(text: &str, raw: Vec<RawSeries>) -> (PanelSet, Vec<String>) {
     let reading = reading(text);
-    reading.build(raw, BuildOptions::default(), None).finish(&reading, Horizon::new(24).unwrap())
+    reading.build(raw, BuildOptions::default()).finish(&reading, Horizon::new(24).unwrap())
 }
 
 #[test]
@@ -110,14 +110,4 @@ fn series_of_a_panel_share_clocks_and_the_steps_they_need() {
     assert_eq!(told, wanted.map(|(zone, names)| (zone.to_string(), names.to_string())));
     assert!(set.panels.iter().zip(&set.notes).all(|(panel, notes)| panel.series_count() == notes.len()));
     assert_eq!(set.panels[0].start_ms(0), start, "times stay those of UTC");
-}
-
-#[test]
-fn one_series_is_kept_with_what_bounds_it() {
-    let reading = reading("[[series]]\nselect = 'cpu'\nmaximum = 'cores'\n");
-    let raw = vec![hourly("cpu", &[1.0, 2.0]), hourly("cores", &[4.0, 4.0]), hourly("other", &[1.0, 2.0])];
-    let read = reading.build(raw, BuildOptions::default(), Some("cpu"));
-    let (set, warnings) = read.finish(&reading, Horizon::new(1).unwrap());
-    assert_eq!((set.series_count(), set.panels[0].name(0)), (1, "cpu"));
-    assert_eq!((set.panels[0].window().bounds(0).high(), warnings.len()), (4.0, 0));
 }
