@@ -128,10 +128,10 @@ fn what_cannot_be_meant_is_refused_with_key_and_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let input = written(&folder, "a.csv", &table(30, &[("load", &load)]));
     let zone = foreshadow(&["forecast", "--input", &input, "--time-zone", "Europe/Berln"]);
-    zone.assert_failed(2, &["--time-zone", "forecast.time_zone", "Europe/Berlin"]);
+    zone.assert_failed(4, &["--time-zone", "forecast.time_zone", "Europe/Berlin"]);
     let config = written(&folder, "a.toml", "[[series]]\nselect = 'load'\nminimum = 3\nmaximum = 2\n");
     let bounds = foreshadow(&["forecast", "--input", &input, "--config", &config]);
-    bounds.assert_failed(2, &["line 4", "series[0].maximum", "above the minimum, 3"]);
+    bounds.assert_failed(4, &["line 4", "series[0].maximum", "above the minimum, 3"]);
     let other = written(&folder, "b.toml", "[[series]]\nselect = 'laod'\nminimum = 3\n");
     let unmatched = foreshadow(&["forecast", "--models", "naive", "--input", &input, "--config", &other]);
     assert!(unmatched.err.contains("no series matches series[0].select, laod"), "{}", unmatched.err);
