@@ -126,6 +126,9 @@ fn peer_parameters(fit: &Value, season: usize) -> Option<ArimaParameters> {
     let order: Vec<usize> =
         fit["order"].as_array()?.iter().map(|v| v.as_u64().map(|v| v as usize)).collect::<Option<_>>()?;
     let [ar, differences, ma, seasonal_ar, seasonal_differences, seasonal_ma] = order[..] else { return None };
+    if differences + seasonal_differences > 2 {
+        return None; // ours has no such model
+    }
     let mut coefficients = Vec::new();
     for name in ["ar", "sar", "ma", "sma"] {
         coefficients.extend(fit[name].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?);

@@ -18,6 +18,8 @@ const COPIES: usize = 10;
 const COST: Cost = Cost { flop: 15.0 * 4.0 * (12.0 * 29.0 + 29.0 * 29.0) * 672.0, bytes: 15.0 * 672.0 * 8.0 };
 /// Nats that a fit may be less likely than its peer's and still count as no worse.
 const ROOM_NATS: f64 = 1e-3;
+/// The longest season that every form is tried with.
+const LONGEST_SEASON: usize = 288;
 /// Rise of AICc over the peer's that still counts as none: twice those nats.
 const ROOM_AICC: f64 = 2.0 * ROOM_NATS;
 
@@ -73,6 +75,9 @@ fn against_statsforecast(
 
 /// Whether our choice for each series has no higher criterion than statsforecast's, and our fit of its form is as likely.
 pub(crate) fn no_worse(panel: &Panel, seasons: &[usize], fits: &[&Value]) -> Vec<Option<bool>> {
+    if seasons[0] > LONGEST_SEASON {
+        return vec![None; fits.len()];
+    }
     let fitted = AutoEts { season: seasons[0] }.learn(&panel.window());
     let read = |(s, fit): (usize, &&Value)| Some((s, peer_fit(fit, seasons[0])?));
     let (known, theirs): (Vec<usize>, Vec<_>) = fits.iter().enumerate().filter_map(read).unzip();

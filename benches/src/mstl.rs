@@ -63,7 +63,10 @@ fn against_statsforecast(
 
 /// Whether our seasons of each series are statsforecast's.
 pub(crate) fn equal(panel: &Panel, seasons: &[usize], fits: &[&Value]) -> Vec<Option<bool>> {
-    let Ok(fitted) = Mstl::new(seasons).learn(&panel.window()) else { return vec![None; fits.len()] };
+    let carried = |steps: &usize| (2..=Mstl::LONGEST_SEASON).contains(steps);
+    let seasons: Vec<usize> = seasons.iter().copied().filter(carried).collect();
+    let learned = (!seasons.is_empty()).then(|| Mstl::new(&seasons).learn(&panel.window()).ok());
+    let Some(fitted) = learned.flatten() else { return vec![None; fits.len()] };
     let judged = |(s, fit): (usize, &&Value)| Some(apart(panel.values(s), fitted.cycles(s), fit)? <= ROOM);
     fits.iter().enumerate().map(judged).collect()
 }

@@ -72,3 +72,50 @@ pub(super) static PEERS: [Contender; 10] = [
     Contender::peer("sf_sarima", "statsforecast AutoARIMA", "sarima", "sarima").judged_by(arima::no_worse),
     Contender::peer("pmdarima", "pmdarima auto_arima, no season", "pmdarima", "autoarima").judged_by(arima::no_worse),
 ];
+
+#[cfg(test)]
+mod tests {
+    use foreshadow_models::classical::Mstl;
+    use serde_json::json;
+
+    use super::*;
+
+    fn panel() -> Panel {
+        let mut panel = Panel::new(3_600_000);
+        let noise = |t: usize| ((t * 7_919) % 101) as f64 / 101.0;
+        let values: Vec<f64> = (0..200).map(|t| 10.0 + (t % 4) as f64 + noise(t)).collect();
+        panel.push("wave".into(), 0, &values);
+        panel
+    }
+
+    #[test]
+    fn fits_that_cannot_be_read_are_no_verdict() {
+        for peer in &PEERS {
+            for unread in [json!({}), Value::Null, json!({ "kind": "XYZ", "order": [1, 2], "cycles": [["a"]] })] {
+                let verdicts = peer.parity.map(|judge| judge(&panel(), &[4], &[&unread]));
+                assert!(verdicts.is_none_or(|verdicts| verdicts == [None]), "{} of {unread}", peer.figure);
+            }
+        }
+    }
+
+    #[test]
+    fn poorer_parameters_than_ours_are_told_by_the_same_judge() {
+        let arima =
+            json!({ "order": [1, 0, 0, 0, 0, 0], "ar": [0.1], "ma": [], "sar": [], "sma": [], "constant": 9.0 });
+        assert_eq!(arima::no_worse(&panel(), &[4], &[&arima]), [Some(true)]);
+        let theta = json!({ "level": 10.0, "alpha": 0.9, "theta": 2.0, "season": null });
+        assert_eq!(theta::no_worse(&panel(), &[4], &[&theta]), [Some(true)]);
+        let ets = json!({ "kind": "ANNN", "par": [0.9, null, null, null, 10.0] });
+        assert_eq!(autoets::no_worse(&panel(), &[4], &[&ets]), [Some(true)]);
+    }
+
+    #[test]
+    fn seasons_are_equal_or_not() {
+        let ours = Mstl::new(&[4]).learn(&panel().window()).unwrap();
+        let mut cycle = ours.cycles(0).unwrap()[0].clone();
+        assert_eq!(mstl::equal(&panel(), &[4], &[&json!({ "cycles": [cycle] })]), [Some(true)]);
+        cycle[2] += 0.1;
+        assert_eq!(mstl::equal(&panel(), &[4], &[&json!({ "cycles": [cycle] })]), [Some(false)]);
+        assert_eq!(mstl::equal(&panel(), &[1], &[&json!({ "cycles": [cycle] })]), [None], "no season to tell");
+    }
+}
