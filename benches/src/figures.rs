@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use serde_json::{Value, json};
 
 /// `area.measure: value unit`, one a line, in the order taken; tables and charts of some of them.
@@ -107,7 +107,8 @@ impl Table {
 
     /// Adds a row of numbers under its name.
     pub fn numbers(&mut self, name: &str, values: &[Option<f64>]) {
-        let cells = values.iter().map(|value| value.map(number).unwrap_or_default());
+        let cell = |value: f64| rounded(value, if value.fract() == 0.0 { 0 } else { 3 });
+        let cells = values.iter().map(|value| value.map(cell).unwrap_or_default());
         self.rows.push(std::iter::once(name.to_string()).chain(cells).collect());
     }
 }
@@ -115,7 +116,7 @@ impl Table {
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut drawn = comfy_table::Table::new();
-        drawn.load_style(UTF8_HORIZONTAL_ONLY);
+        drawn.load_style(UTF8_BORDERS_ONLY);
         drawn.set_header(&self.columns).add_rows(&self.rows);
         writeln!(f, "\n{}\n{drawn}", self.title)?;
         self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))
@@ -139,6 +140,10 @@ impl Chart {
 
 /// Three digits after the point, none of a thousand or more.
 fn number(value: f64) -> String {
-    let digits = if value.abs() >= 1000.0 { 0 } else { 3 };
+    rounded(value, 3)
+}
+
+fn rounded(value: f64, digits: usize) -> String {
+    let digits = if value.abs() >= 1000.0 { 0 } else { digits };
     format!("{value:.digits$}")
 }
