@@ -2,6 +2,7 @@
 
 pub(crate) mod arima;
 pub(crate) mod arima_fit;
+pub(crate) mod auto_ets;
 pub(crate) mod autocorrelation;
 pub(crate) mod ces;
 pub(crate) mod ces_fit;

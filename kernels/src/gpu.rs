@@ -11,6 +11,7 @@ use cubecl::server::ServerError;
 use crate::KernelError;
 
 pub(crate) mod arima;
+pub(crate) mod auto_ets;
 pub(crate) mod autocorrelation;
 mod buffer;
 pub(crate) mod ces;
@@ -147,4 +148,38 @@ fn is_nan<F: Float>(value: F) -> bool {
 fn is_number<F: Float>(value: F) -> bool {
     let value = f32::cast_from(value);
     !value.is_nan() && !value.is_inf()
+}
+
+/// What ln 2 has more than 1,453,635 / 2^21.
+const LN_2_REST: f32 = -1.904_654_3e-9;
+
+/// The natural logarithm of a number above zero and within the range of `f32`, in the floats at hand: WGSL has none
+/// of an `f64`.
+#[cube]
+fn ln<F: Float>(value: F) -> F {
+    let one = F::new(1.0f32);
+    let mut part = value * one;
+    let mut doublings = F::new(0.0f32);
+    while part > F::new(1.5f32) {
+        part *= F::new(0.5f32);
+        doublings += one;
+    }
+    while part < F::new(0.75f32) {
+        part *= F::new(2.0f32);
+        doublings -= one;
+    }
+    // ln m = 2 artanh z, and z is at most a fifth.
+    let z = (part - one) / (part + one);
+    let square = z * z;
+    let mut power = z * one;
+    let mut sum = z * one;
+    let mut odd = one * one;
+    for _ in 0..11u32 {
+        power *= square;
+        odd += F::new(2.0f32);
+        sum += power / odd;
+    }
+    let two_logs = F::cast_from(1_453_635_u32) / F::cast_from(2_097_152_u32);
+    // ln 2 as a fraction that floats hold, and what that lacks of it.
+    F::new(2.0f32) * sum + doublings * (two_logs + F::new(LN_2_REST))
 }

@@ -8,6 +8,7 @@
 
 mod arima;
 mod arima_fit;
+mod auto_ets;
 mod autocorrelation;
 mod batch;
 mod ces;
@@ -37,6 +38,7 @@ pub use arima_fit::{
     ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, MAX_BLOCK, aicc, arima_fit, arima_likelihood,
     arima_screen,
 };
+pub use auto_ets::{EtsChoice, EtsChoices, EtsEnd, auto_ets};
 pub use autocorrelation::autocorrelations;
 pub use batch::{Batch, Rows};
 pub use ces::{CES_TRIANGLE, CES_WEIGHTS, CesForm, CesSquares, ces_squares};
@@ -46,6 +48,7 @@ pub use device::{Device, DeviceChoice};
 pub use error::KernelError;
 pub use ets::{Effect, EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};
 pub use ets_fit::{ALPHA_RANGE, EtsFit, EtsHint, EtsPlace, PHI_RANGE, ets_fit};
+pub use gpu::auto_ets::EtsChosen;
 pub use gpu::{Buffer, Gpu, RowBuffer};
 pub use matrix::{LANES, Lanes, Matrix};
 pub use quantile::quantiles;
