@@ -13,6 +13,7 @@ pub mod arima;
 pub mod autoets;
 pub mod ceilings;
 pub mod clock;
+pub mod cuda;
 pub mod demo;
 pub mod ets;
 pub mod fit;

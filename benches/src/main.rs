@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use foreshadow_benches::peers::Effort;
 use foreshadow_benches::{
-    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, demo, ets, m4, mstl, peers, plot, prophet,
-    provider, score, switch, telemetry, theta, update,
+    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, cuda, demo, ets, m4, mstl, peers, plot,
+    prophet, provider, score, switch, telemetry, theta, update,
 };
 use miette::IntoDiagnostic;
 
@@ -46,7 +46,7 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 15] = [
+const AREAS: [(&str, Area); 16] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
     ("autoets", autoets::figures),
@@ -61,11 +61,12 @@ const AREAS: [(&str, Area); 15] = [
     ("accuracy", accuracy::figures),
     ("telemetry", telemetry::figures),
     ("switch", switch::figures),
+    ("cuda", cuda::figures),
     ("peers", peers::figures),
 ];
 
 /// Areas that a run without names leaves out: they take minutes.
-const LONG: [&str; 4] = ["arima", "switch", "telemetry", "peers"];
+const LONG: [&str; 5] = ["arima", "switch", "telemetry", "cuda", "peers"];
 
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();

@@ -3,6 +3,7 @@
 use cubecl::cuda::CudaRuntime;
 use cubecl::wgpu::WgpuRuntime;
 
+use crate::error::expect_len;
 use crate::gpu::auto_ets::EtsChosen;
 use crate::{ALPHA_RANGE, EtsForm, KernelError, Matrix, Smoothing, Trend, cpu, gpu};
 
@@ -46,6 +47,8 @@ pub struct EtsEnd {
     pub form: EtsForm,
     /// Akaike's criterion, corrected, up to a constant of the series' own.
     pub aicc: f64,
+    /// False where a cap on places was met before its likelihood settled.
+    pub settled: bool,
     /// Its weights.
     pub smoothing: Smoothing,
     /// Its start, as in [`crate::ets_gradient`], of the standardised series.
@@ -56,7 +59,7 @@ impl EtsEnd {
     /// From the shares of their ranges that the weights take.
     pub(crate) fn of_place(
         form: EtsForm,
-        aicc: f64,
+        (aicc, settled): (f64, bool),
         [alpha, slope, season, phi]: [f64; 4],
         first_slope: f64,
         start: impl Fn(usize) -> f64,
@@ -69,15 +72,15 @@ impl EtsEnd {
             phi,
         };
         let start = std::iter::once(first_slope).chain((0..form.season).map(start)).collect();
-        Self { form, aicc, smoothing, start }
+        Self { form, aicc, settled, smoothing, start }
     }
 }
 
-/// Fits every admissible ETS form to every series and keeps the likeliest of each, by AICc.
+/// Fits ETS forms to every series and keeps the likeliest of each, by AICc.
 ///
 /// - `y`: `[steps, series]` in any unit; NaN where unobserved. It is standardised as it is read: in `f64`, or in
 ///   `f32` on a device that has no other, which is right to about a hundredth of a nat.
-/// - `season`: steps in a season; 1 for none.
+/// - `forms`: those to choose from, of one season or none; [`EtsForm::admissible`] names all.
 ///
 /// On a GPU a unit has a series and looks at one place a launch: the recursion forth and its adjoint back, which
 /// keeps the errors of every step (and, where it asks for them, slopes, levels and seasons), so at least 12 bytes a
@@ -87,13 +90,20 @@ impl EtsEnd {
 /// 27(3), 2008, for the forms and the criterion.
 ///
 /// # Errors
-/// [`KernelError::Shape`] for a season of no steps; [`KernelError::Device`] when the device refuses the work.
-pub fn auto_ets(y: &Matrix, season: usize) -> Result<EtsChoices, KernelError> {
-    crate::error::expect_len("season", season, season.max(1))?;
+/// [`KernelError::Shape`] for forms of several seasons, or none at all; [`KernelError::Device`] when the device refuses the work.
+pub fn auto_ets(y: &Matrix, forms: &[EtsForm]) -> Result<EtsChoices, KernelError> {
+    let mut seasons: Vec<usize> = forms.iter().map(|form| form.season).filter(|&season| season != 1).collect();
+    seasons.sort_unstable();
+    seasons.dedup();
+    expect_len("forms' seasons", seasons.len(), seasons.len().min(1))?;
+    expect_len("forms", forms.len(), forms.len().max(1))?;
+    let mut forms = forms.to_vec();
+    // What others begin from comes first: no trend, and of those the additive error; then that error's trends.
+    forms.sort_by_key(|form| (form.trend != Trend::None, form.is_relative()));
     match y {
-        Matrix::Cpu(y) => Ok(EtsChoices::Cpu(cpu::auto_ets::auto_ets(y, season))),
-        Matrix::Wgpu(y) => gpu::auto_ets::auto_ets(y, season).map(EtsChoices::Wgpu),
-        Matrix::Cuda(y) => gpu::auto_ets::auto_ets(y, season).map(EtsChoices::Cuda),
+        Matrix::Cpu(y) => Ok(EtsChoices::Cpu(cpu::auto_ets::auto_ets(y, &forms))),
+        Matrix::Wgpu(y) => gpu::auto_ets::auto_ets(y, &forms).map(EtsChoices::Wgpu),
+        Matrix::Cuda(y) => gpu::auto_ets::auto_ets(y, &forms).map(EtsChoices::Cuda),
     }
 }
 

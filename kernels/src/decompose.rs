@@ -22,6 +22,21 @@ pub struct Decomposition {
     pub remainder: Matrix,
 }
 
+/// The batch without its seasons, trend and remainder together, left where it lies; NaN where `y` is.
+///
+/// # Errors
+/// [`KernelError::Elsewhere`] when the parts do not share a device; [`KernelError::Device`] when it refuses the work.
+pub fn without_seasons(parts: &Decomposition) -> Result<Matrix, KernelError> {
+    match (&parts.trend, &parts.remainder) {
+        (Matrix::Cpu(trend), Matrix::Cpu(rest)) => Ok(Matrix::Cpu(cpu::decompose::without_seasons(trend, rest))),
+        (Matrix::Wgpu(trend), Matrix::Wgpu(rest)) => gpu::decompose::without_seasons(trend, rest).map(Matrix::Wgpu),
+        (Matrix::Cuda(trend), Matrix::Cuda(rest)) => gpu::decompose::without_seasons(trend, rest).map(Matrix::Cuda),
+        (trend, rest) => {
+            Err(KernelError::Elsewhere { operand: "the remainder", found: rest.kind(), needed: trend.kind() })
+        }
+    }
+}
+
 /// Splits every series into a trend, its seasons and a remainder.
 ///
 /// Each season in turn is estimated by STL on the series without the other seasons, twice over (once where

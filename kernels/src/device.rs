@@ -8,7 +8,7 @@ use cubecl::cuda::CudaRuntime;
 use cubecl::wgpu::WgpuRuntime;
 
 use crate::KernelError;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, GpuCeilings};
 
 mod cuda;
 mod vulkan;
@@ -94,6 +94,30 @@ impl Device {
             Self::Cpu => "cpu",
             Self::Wgpu(gpu) => gpu.kind(),
             Self::Cuda(gpu) => gpu.kind(),
+        }
+    }
+
+    /// Waits until all work given to it has been done.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when it refused some of it.
+    pub fn wait(&self) -> Result<(), KernelError> {
+        match self {
+            Self::Cpu => Ok(()),
+            Self::Wgpu(gpu) => gpu.wait(),
+            Self::Cuda(gpu) => gpu.wait(),
+        }
+    }
+
+    /// Measures what a GPU can do at most: a second, and three gigabytes of its memory. `None` of the CPU.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when it refuses the work.
+    pub fn ceilings(&self) -> Result<Option<GpuCeilings>, KernelError> {
+        match self {
+            Self::Cpu => Ok(None),
+            Self::Wgpu(gpu) => gpu.ceilings().map(Some),
+            Self::Cuda(gpu) => gpu.ceilings().map(Some),
         }
     }
 

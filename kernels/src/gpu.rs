@@ -14,6 +14,7 @@ pub(crate) mod arima;
 pub(crate) mod auto_ets;
 pub(crate) mod autocorrelation;
 mod buffer;
+mod ceilings;
 pub(crate) mod ces;
 pub(crate) mod decompose;
 pub(crate) mod ets;
@@ -29,6 +30,7 @@ pub(crate) mod transfer;
 
 pub use buffer::Buffer;
 use buffer::array;
+pub use ceilings::GpuCeilings;
 pub use rows::RowBuffer;
 
 /// Iterations of one unit in one launch: software Vulkan silently stops a unit's loops at 65,535.
@@ -55,7 +57,8 @@ impl<R: Runtime> Gpu<R> {
         // the wrong version, a device in exclusive use.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let client = R::client(device);
-            let has_f64 = client.properties().supports_type(f64::as_type_native_unchecked());
+            // cubecl 0.10 writes `double` for CUDA and leaves it out of what it says the device can do.
+            let has_f64 = kind == "cuda" || client.properties().supports_type(f64::as_type_native_unchecked());
             let gpu = Self { client, kind, name: name.into(), software, has_f64 };
             probe::check(&gpu).map(|()| gpu)
         }));
@@ -160,11 +163,12 @@ fn ln<F: Float>(value: F) -> F {
     let one = F::new(1.0f32);
     let mut part = value * one;
     let mut doublings = F::new(0.0f32);
-    while part > F::new(1.5f32) {
+    // As far as any `f32` goes: neither nothing nor an infinity keeps a unit for ever.
+    while part > F::new(1.5f32) && doublings < F::new(150.0f32) {
         part *= F::new(0.5f32);
         doublings += one;
     }
-    while part < F::new(0.75f32) {
+    while part < F::new(0.75f32) && doublings > F::new(-150.0f32) {
         part *= F::new(2.0f32);
         doublings -= one;
     }

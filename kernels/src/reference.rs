@@ -2,6 +2,7 @@
 
 pub mod arima;
 pub mod arima_fit;
+pub mod auto_ets;
 pub mod autocorrelation;
 pub mod ces;
 pub mod ces_fit;

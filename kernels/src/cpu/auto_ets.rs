@@ -5,12 +5,11 @@ use crate::auto_ets::{EtsChoice, EtsEnd};
 use crate::{EtsForm, Lanes, aicc};
 
 /// See [`crate::auto_ets()`].
-pub(crate) fn auto_ets(y: &Lanes, season: usize) -> EtsChoice {
-    let columns: Vec<Vec<f64>> =
-        (0..y.series()).map(|s| y.column(s).into_iter().map(f64::from).collect()).collect();
+pub(crate) fn auto_ets(y: &Lanes, forms: &[EtsForm]) -> EtsChoice {
+    let columns: Vec<Vec<f64>> = (0..y.series()).map(|s| y.column(s).into_iter().map(f64::from).collect()).collect();
     let units: Vec<(f64, f64)> = columns.iter().map(|values| unit(values)).collect();
     let mut chosen: Vec<Option<EtsEnd>> = vec![None; y.series()];
-    for form in EtsForm::admissible(season) {
+    for &form in forms {
         let suited: Vec<usize> = (0..y.series()).filter(|&s| suits(form, &columns[s], units[s])).collect();
         let standard = |t: usize, i: usize| {
             let (centre, scale) = units[suited[i]];
@@ -22,9 +21,15 @@ pub(crate) fn auto_ets(y: &Lanes, season: usize) -> EtsChoice {
             let observed = columns[s].iter().filter(|v| !v.is_nan()).count() as f64;
             let aicc = fit.deviance[i] + aicc(0.0, observed, form.unknowns() + 1);
             let better = aicc < chosen[s].as_ref().map_or(f64::INFINITY, |before| before.aicc);
-            if fit.converged[i] && better {
+            if better {
                 let start = fit.start[i * form.start_len()..][..form.start_len()].to_vec();
-                chosen[s] = Some(EtsEnd { form, aicc, smoothing: form.weights(fit.smoothing[i]), start });
+                chosen[s] = Some(EtsEnd {
+                    form,
+                    aicc,
+                    settled: fit.converged[i],
+                    smoothing: form.weights(fit.smoothing[i]),
+                    start,
+                });
             }
         }
     }

@@ -40,6 +40,11 @@ pub(crate) fn decompose(y: &Lanes, stls: &[Stl]) -> Parts<Lanes> {
     parts
 }
 
+/// See [`crate::without_seasons`].
+pub(crate) fn without_seasons(trend: &Lanes, rest: &Lanes) -> Lanes {
+    Lanes::from_fn(trend.steps(), trend.series(), |t, s| trend.get(t, s) + rest.get(t, s))
+}
+
 /// Whether a lane repeats the one before it, as padding does.
 fn same(y: &[Row], lane: usize) -> bool {
     y.iter().all(|row| row[lane].to_bits() == row[lane - 1].to_bits())

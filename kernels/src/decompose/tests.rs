@@ -129,6 +129,21 @@ fn the_parts_add_up_to_the_series() {
 }
 
 #[test]
+fn without_seasons_matches_reference() {
+    let y = check::with_gaps(check::random_walk(120, 20));
+    for device in device::present() {
+        let parts = decompose(&y.to_device(&device).unwrap(), &[6, 24]).unwrap();
+        let found = without_seasons(&parts).unwrap().to_host().unwrap();
+        for s in [0, 1, 7, 19] {
+            let columns = columns(&parts, s);
+            let expected = reference::decompose::without_seasons(&check::column(&y, s), &columns[1..=2]);
+            let expected: Vec<f64> = if s == 1 { vec![f64::NAN; 120] } else { expected };
+            check::assert_close(&check::column(&found, s), &expected, 2e-5, &device);
+        }
+    }
+}
+
+#[test]
 fn a_series_has_the_same_bits_in_any_batch() {
     let (walk, holes) = (check::random_walk(60, 20), check::with_gaps(check::random_walk(60, 20)));
     // Series 3, 8, … have gaps; 1 was never observed.

@@ -27,7 +27,7 @@ const SLOPE: u32 = 4;
 const START: u32 = 5;
 const PRECONDITIONERS: usize = 6;
 /// Pairs that a search remembers.
-const MEMORY: u32 = 5;
+const MEMORY: u32 = 8;
 /// Floor of alpha, beta and gamma.
 const FLOOR: f32 = 1e-4;
 /// Squared error a step below which a fit counts as perfect, on standardised data: `f32` holds no less.
@@ -38,7 +38,7 @@ const SEARCHES: u32 = 1;
 const CONVERGED: u32 = 2;
 const DONE: u32 = 3;
 /// Places that a beginning is followed for before it is compared with others.
-const TRIED: u32 = 12;
+const TRIED: u32 = 20;
 /// The form of a series without one.
 const NO_FORM: u32 = u32::MAX;
 /// The worth of a place that was not reached.
@@ -237,6 +237,7 @@ struct Best<R: Runtime> {
     season: usize,
     aicc: Handle,
     form: Handle,
+    settled: Handle,
     point: Handle,
 }
 
@@ -244,11 +245,22 @@ impl<R: Runtime> Best<R> {
     fn new<F: Float + CubeElement>(y: &Buffer<R>, season: usize) -> Self {
         let (gpu, series) = (y.gpu(), y.series());
         let point = gpu.empty::<F>((START as usize + season) * series);
-        Self { y: y.clone(), season, aicc: gpu.empty::<F>(series), form: gpu.empty::<u32>(series), point }
+        Self {
+            y: y.clone(),
+            season,
+            aicc: gpu.empty::<F>(series),
+            form: gpu.empty::<u32>(series),
+            settled: gpu.empty::<u32>(series),
+            point,
+        }
     }
 
     fn aicc(&self) -> ArrayArg<R> {
         array(&self.aicc, self.y.series())
+    }
+
+    fn settled(&self) -> ArrayArg<R> {
+        array(&self.settled, self.y.series())
     }
 
     fn form(&self) -> ArrayArg<R> {
@@ -291,12 +303,12 @@ pub struct EtsChosen<R: Runtime> {
 }
 
 /// See [`crate::auto_ets()`].
-pub(crate) fn auto_ets<R: Runtime>(y: &Buffer<R>, season: usize) -> Result<EtsChosen<R>, KernelError> {
+pub(crate) fn auto_ets<R: Runtime>(y: &Buffer<R>, forms: &[EtsForm]) -> Result<EtsChosen<R>, KernelError> {
     if y.steps() > MOST_STEPS {
         let reason = format!("{} steps are more than the {MOST_STEPS} that one unit may walk", y.steps());
         return Err(KernelError::Device { device: y.gpu().kind(), operation: "the ETS search", reason });
     }
-    let chosen = if y.gpu().has_f64() { Ladder::<R, f64>::climb(y, season) } else { Ladder::<R, f32>::climb(y, season) };
+    let chosen = if y.gpu().has_f64() { Ladder::<R, f64>::climb(y, forms) } else { Ladder::<R, f32>::climb(y, forms) };
     y.gpu().accepted("the ETS search")?;
     Ok(chosen)
 }
@@ -312,7 +324,8 @@ struct Ladder<'a, R: Runtime, F> {
 }
 
 impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
-    fn climb(y: &'a Buffer<R>, season: usize) -> EtsChosen<R> {
+    fn climb(y: &'a Buffer<R>, forms: &[EtsForm]) -> EtsChosen<R> {
+        let season = forms.iter().map(|form| form.season).max().unwrap_or(1);
         let mut ladder = Self {
             panel: Panel::new::<F>(y, season),
             scratch: Scratch::new::<R, F>(y, season),
@@ -321,13 +334,10 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
             ends: Vec::new(),
             floats: std::marker::PhantomData,
         };
-        let mut forms = EtsForm::admissible(season);
-        // What others begin from comes first: no trend, and of those the additive error; then that error's trends.
-        forms.sort_by_key(|form| (form.trend != Trend::None, form.is_relative()));
         for (index, &form) in forms.iter().enumerate() {
             ladder.step(form, index);
         }
-        EtsChosen { best: ladder.best, units: ladder.panel.unit_rows().clone(), forms }
+        EtsChosen { best: ladder.best, units: ladder.panel.unit_rows().clone(), forms: forms.to_vec() }
     }
 
     /// Searches one form from everywhere that is promising, and chooses it where it is likeliest.
@@ -335,12 +345,16 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
         let y = self.panel.y;
         let ends = Ends::new::<F>(y, form);
         let beginnings = beginnings(form);
-        let cost = Cost { parameters: form.unknowns() + 1, limited: u32::from(index > 0) };
+        let cost = Cost { parameters: form.unknowns() + 1, limited: 0 };
         let free = Cost { limited: 0, ..cost };
         let rounds =
             Rounds { panel: &self.panel, form, scratch: &self.scratch, search: &self.search, best: &self.best };
-        let near = self.ends.iter().rev().find(|near| is_kin(form, near.form));
-        for (tried, &beginning) in beginnings.iter().enumerate() {
+        // The end of each kin, the simplest last; what the valleys that those miss begin from is the first's season.
+        let kin: Vec<&Ends<R>> = self.ends.iter().rev().filter(|near| is_kin(form, near.form)).collect();
+        let from_kin = kin.iter().map(|&near| (beginnings[0], Some(near)));
+        let alone = kin.is_empty().then_some((beginnings[0], None));
+        let others = beginnings[1..].iter().map(|&other| (other, kin.first().copied()));
+        for (tried, (beginning, near)) in from_kin.chain(alone).chain(others).enumerate() {
             launch_begin::<R, F>(&self.panel, &self.search, form, beginning, near);
             rounds.run::<F>(&free, TRIED);
             launch_keep::<R, F>(&self.panel, &self.search, &ends, tried == 0);
@@ -367,10 +381,18 @@ fn beginnings(form: EtsForm) -> Vec<Beginning> {
     let other = |alpha, shares, phi| Beginning { alpha, shares, phi, replaces: true };
     match (form.is_relative(), form.trend) {
         (true, _) => vec![from_kin],
-        (false, Trend::None) if form.season > 1 => vec![from_kin, other(0.8, [0.0, 0.6], 1.0), other(0.05, [0.0, 0.2], 1.0)],
+        (false, Trend::None) if form.season > 1 => {
+            let places = [(0.8, 0.6), (0.05, 0.2), (0.6, 0.01), (0.4, 0.95)];
+            std::iter::once(from_kin).chain(places.map(|(alpha, season)| other(alpha, [0.0, season], 1.0))).collect()
+        }
         (false, Trend::None) => vec![from_kin, other(0.9, [0.0; 2], 1.0)],
-        (false, Trend::Additive) if form.season > 1 => vec![from_kin, other(0.08, [0.04, 0.76], 1.0)],
+        (false, Trend::Additive) if form.season > 1 => {
+            vec![from_kin, other(0.08, [0.04, 0.76], 1.0), other(0.8, [0.8, 0.05], 1.0)]
+        }
         (false, Trend::Additive) => vec![from_kin, other(0.4, [0.2, 0.0], 1.0)],
+        (false, Trend::Damped) if form.season > 1 => {
+            vec![from_kin, other(0.3, [0.3, 0.1], 0.9), other(0.8, [0.8, 0.05], 0.85)]
+        }
         (false, Trend::Damped) => vec![from_kin, other(0.3, [0.3, 0.1], 0.9)],
     }
 }
@@ -382,13 +404,18 @@ impl<R: Runtime> EtsChosen<R> {
         let read = |handle: &Handle| gpu.download_floats(handle, "the ETS search");
         let (aicc, point, units) = (read(&self.best.aicc)?, read(&self.best.point)?, read(&self.units)?);
         let form: Vec<u32> = gpu.download(&self.best.form, "the ETS search")?;
+        let settled: Vec<u32> = gpu.download(&self.best.settled, "the ETS search")?;
         debug_assert_eq!(units.len(), UNIT_ROWS * series);
         let choices = (0..series).map(|s| {
             let form = *self.forms.get(form[s] as usize)?;
             let of = |row: u32| point[row as usize * series + s];
-            Some(crate::auto_ets::EtsEnd::of_place(form, aicc[s], [of(0), of(1), of(2), of(3)], of(SLOPE), |slot| {
-                of(START + slot as u32)
-            }))
+            Some(crate::auto_ets::EtsEnd::of_place(
+                form,
+                (aicc[s], settled[s] == 1),
+                [of(0), of(1), of(2), of(3)],
+                of(SLOPE),
+                |slot| of(START + slot as u32),
+            ))
         });
         let unit = |s: usize| (units[s], 1.0 / units[series + s]);
         Ok(EtsChoice { chosen: choices.collect(), units: (0..series).map(unit).collect() })

@@ -2,9 +2,10 @@
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;
+use rayon::prelude::*;
 
 use super::Gpu;
-use crate::{KernelError, Lanes};
+use crate::{KernelError, LANES, Lanes};
 
 /// A `[steps, series]` batch in device memory, time-major: neighbouring units read neighbouring series.
 #[derive(Clone, Debug)]
@@ -19,11 +20,12 @@ impl<R: Runtime> Buffer<R> {
     /// Copies a host batch to the device.
     pub(crate) fn upload(gpu: &Gpu<R>, lanes: &Lanes) -> Result<Self, KernelError> {
         let (steps, series) = (lanes.steps(), lanes.series());
-        let mut values = Vec::with_capacity(steps * series);
-        for t in 0..steps {
-            let groups = (0..lanes.groups()).map(|group| lanes.group(group)[t]);
-            values.extend(groups.flatten().take(series));
-        }
+        let mut values = vec![0.0_f32; steps * series];
+        values.par_chunks_mut(series.max(1)).enumerate().for_each(|(t, row)| {
+            for (group, part) in row.chunks_mut(LANES).enumerate() {
+                part.copy_from_slice(&lanes.group(group)[t][..part.len()]);
+            }
+        });
         let handle = gpu.upload(&values);
         gpu.accepted("upload")?;
         Ok(Self { gpu: gpu.clone(), handle, steps, series })

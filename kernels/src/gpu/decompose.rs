@@ -56,6 +56,16 @@ pub(crate) fn decompose<R: Runtime>(y: &Buffer<R>, stls: &[Stl]) -> Result<Parts
     Ok(parts)
 }
 
+/// See [`crate::without_seasons`].
+pub(crate) fn without_seasons<R: Runtime>(a: &Buffer<R>, b: &Buffer<R>) -> Result<Buffer<R>, KernelError> {
+    let (out, count) = (a.empty(a.steps(), a.series()), a.steps() * a.series());
+    let (cubes, dim) = a.gpu().one_unit_per(count);
+    // SAFETY: all three hold `count` elements; units past the last stop.
+    unsafe { add::launch_unchecked::<R>(a.gpu().client(), cubes, dim, a.arg(), b.arg(), out.arg(), count as u32) }
+    a.gpu().accepted("the sum of trend and remainder")?;
+    Ok(out)
+}
+
 /// Memory that every season's STL uses in turn.
 struct Scratch<R: Runtime> {
     /// The series without the other seasons.
@@ -326,6 +336,14 @@ fn less(a: &Array<f32>, b: &Array<f32>, out: &mut Array<f32>, count: u32) {
     let at = ABSOLUTE_POS;
     if at < count as usize {
         out[at] = a[at] - b[at];
+    }
+}
+
+#[cube(launch_unchecked)]
+fn add(a: &Array<f32>, b: &Array<f32>, out: &mut Array<f32>, count: u32) {
+    let at = ABSOLUTE_POS;
+    if at < count as usize {
+        out[at] = a[at] + b[at];
     }
 }
 

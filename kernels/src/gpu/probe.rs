@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::{Gpu, array};
+use super::{Gpu, array, is_nan};
 use crate::KernelError;
 
 /// One past a cube, so that a second one starts too.
@@ -10,14 +10,29 @@ const COUNT: usize = 257;
 const MISSING: usize = 100;
 
 pub(super) fn check<R: Runtime>(gpu: &Gpu<R>) -> Result<(), KernelError> {
-    let mut x: Vec<f32> = (0..COUNT).map(|i| i as f32).collect();
-    x[MISSING] = f32::NAN;
-    let (x, out) = (gpu.upload(&x), gpu.empty::<f32>(COUNT));
+    check_in::<R, f32>(gpu, 0.5, |value| value as f32)?;
+    if gpu.has_f64() {
+        // A number that `f32` would round.
+        check_in::<R, f64>(gpu, 0.5 + 2.0_f64.powi(-30), |value| value)?;
+    }
+    Ok(())
+}
+
+fn check_in<R: Runtime, F: Float + CubeElement + Into<f64>>(
+    gpu: &Gpu<R>,
+    more: f64,
+    narrow: impl Fn(f64) -> F,
+) -> Result<(), KernelError> {
+    let value = |i: usize| if i == MISSING { f64::NAN } else { i as f64 };
+    let x: Vec<F> = (0..COUNT).map(|i| narrow(value(i))).collect();
+    let (x, more_of, out) = (gpu.upload(&x), gpu.upload(&[narrow(more)]), gpu.empty::<F>(COUNT));
     let (cubes, dim) = gpu.one_unit_per(COUNT);
-    // SAFETY: both arrays hold `COUNT` elements and the kernel stops units past the last.
-    unsafe { probe::launch_unchecked::<R>(gpu.client(), cubes, dim, array(&x, COUNT), array(&out, COUNT)) }
-    let out: Vec<f32> = gpu.download(&out, "the probe kernel")?;
-    let expected = |i: usize| if i == MISSING { -1.0 } else { 4.0 * (i * i) as f32 + 0.5 };
+    let (x, more_of, found) = (array(&x, COUNT), array(&more_of, 1), array(&out, COUNT));
+    // SAFETY: two arrays hold `COUNT` elements and one holds one; the kernel stops units past the last.
+    unsafe { probe::launch_unchecked::<F, R>(gpu.client(), cubes, dim, x, more_of, found) }
+    let out: Vec<F> = gpu.download(&out, "the probe kernel")?;
+    let out: Vec<f64> = out.into_iter().map(Into::into).collect();
+    let expected = |i: usize| if i == MISSING { -1.0 } else { 4.0 * (i * i) as f64 + more };
     match (0..COUNT).find(|&i| out[i] != expected(i)) {
         None => Ok(()),
         Some(i) => Err(KernelError::Device {
@@ -28,18 +43,18 @@ pub(super) fn check<R: Runtime>(gpu: &Gpu<R>) -> Result<(), KernelError> {
     }
 }
 
-/// `4 x² + 0.5`, exact in `f32` for these integers, and -1 for a NaN.
+/// `4 x²` and something more, exact for these integers, and -1 for a NaN.
 #[cube(launch_unchecked)]
-fn probe(x: &Array<f32>, out: &mut Array<f32>) {
+fn probe<F: Float>(x: &Array<F>, more: &Array<F>, out: &mut Array<F>) {
     let i = ABSOLUTE_POS;
     if i < out.len() {
         let value = x[i];
-        let mut sum = 0.5f32;
+        let mut sum = more[0];
         for _ in 0..4u32 {
             sum += value * value;
         }
-        if value.is_nan() {
-            sum = -1.0f32;
+        if is_nan::<F>(value) {
+            sum = F::new(-1.0f32);
         }
         out[i] = sum;
     }
@@ -60,10 +75,11 @@ mod tests {
         let too_large = CubeDim::new_1d(units);
         // SAFETY: both arrays hold `count` elements, and the device refuses the launch.
         unsafe {
-            probe::launch_unchecked::<R>(
+            probe::launch_unchecked::<f32, R>(
                 gpu.client(),
                 CubeCount::Static(count as u32 / units, 1, 1),
                 too_large,
+                array(&x, count),
                 array(&x, count),
                 array(&out, count),
             );

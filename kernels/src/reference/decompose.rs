@@ -18,6 +18,11 @@ pub fn decompose(y: &[f64], seasons: &[usize]) -> (Vec<f64>, Vec<Vec<f64>>, Vec<
     (trend, parts, remainder)
 }
 
+/// A series less its seasons; see [`crate::without_seasons`].
+pub fn without_seasons(y: &[f64], seasons: &[Vec<f64>]) -> Vec<f64> {
+    less(y, seasons)
+}
+
 fn less(y: &[f64], parts: &[Vec<f64>]) -> Vec<f64> {
     (0..y.len()).map(|t| y[t] - parts.iter().map(|part| part[t]).sum::<f64>()).collect()
 }

@@ -9,14 +9,14 @@ use cubecl::prelude::*;
 
 use super::prepare::{LOGS, OBSERVED, OFFSET};
 use super::{BEGINS, CONVERGED, DONE, FLOOR, MEMORY, NOWHERE, Rounds, SEARCHES, SLOPE, START};
-use crate::gpu::is_number;
+use crate::gpu::{array, is_number};
 
 /// Gain in log-likelihood under which a step is not worth its evaluation.
-const SETTLED: f32 = 1e-5;
+const SETTLED: f32 = 1e-6;
 /// Times the gain that its next step promises that a descent is trusted to gain in all.
 const HOPE: f32 = 30.0;
 /// Places that a search may look at.
-pub(super) const MAX_EVALUATIONS: u32 = 160;
+pub(super) const MAX_EVALUATIONS: u32 = 300;
 /// Rows of [`super::Search::state`]: share of the direction on trial, the scale that the memory tells, and the worth
 /// of the place that a step begins from.
 pub(super) const STRIDE: u32 = 0;
@@ -30,7 +30,8 @@ pub(super) const ENDED: u32 = 2;
 pub(super) const COUNT_ROWS: usize = 3;
 
 pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>, cost: &super::Cost) {
-    let Rounds { panel, form, search, best, .. } = rounds;
+    let Rounds { panel, form, search, best, scratch } = rounds;
+    let held = scratch.held(*form);
     let (gpu, series) = (panel.y.gpu(), panel.y.series());
     let (cubes, dim) = gpu.one_unit_per(series);
     // SAFETY: `Search` made each array with the rows that it is passed with; units past the last series stop.
@@ -40,6 +41,7 @@ pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>,
             cubes,
             dim,
             panel.units(),
+            array(&scratch.slopes, held.slopes * series),
             best.aicc(),
             search.phase(),
             search.counts(),
@@ -92,22 +94,50 @@ fn highest<F: Float>(i: u32) -> F {
     bound
 }
 
-/// The slope's share in the quadratic near a place: the squares of the errors that a slope of one makes.
+/// The squares of the errors that a slope of one makes, and those that phi makes, as far as the level goes.
 #[cube]
-fn reach<F: Float>(alpha: F, share: F, phi: F, steps: u32) -> F {
+fn reaches<F: Float>(
+    slopes: &Array<f32>,
+    alpha: F,
+    beta: F,
+    phi: F,
+    steps: u32,
+    series: u32,
+    s: u32,
+    #[comptime] damped: bool,
+) -> (F, F) {
     let one = F::new(1.0f32);
-    let beta = F::new(FLOOR) + (alpha - F::new(FLOOR)) * share;
-    let mut level = F::new(0.0f32) + F::new(0.0f32);
-    let mut slope = one + F::new(0.0f32);
-    let mut squares = F::new(1.0f32);
-    for _ in 0..steps {
+    let zero = F::new(0.0f32);
+    let mut level = zero + zero;
+    let mut slope = one + zero;
+    let mut squares = one + zero;
+    let mut by_level = zero + zero;
+    let mut by_slope = zero + zero;
+    let mut by_squares = zero + zero;
+    for t in 0..steps {
         let drift = phi * slope;
         let ahead = level + drift;
         squares += ahead * ahead;
         level = (one - alpha) * ahead;
         slope = drift - beta * ahead;
+        if damped {
+            let drift = phi * by_slope + F::cast_from(slopes[(t * series + s) as usize]);
+            let ahead = by_level + drift;
+            by_squares += ahead * ahead;
+            by_level = (one - alpha) * ahead;
+            by_slope = drift - beta * ahead;
+        }
     }
-    squares
+    (squares, by_squares)
+}
+
+/// Sum of the squares of so many powers.
+#[cube]
+fn fading<F: Float>(keep: F, cycles: F) -> F {
+    let one = F::new(1.0f32);
+    let square = keep * keep;
+    // 1 + k² + … of as many terms, by the sooner of its two bounds.
+    F::min(cycles, one / F::max(one - square, F::new(1e-3f32)))
 }
 
 #[cube]
@@ -128,6 +158,7 @@ fn is_free<F: Float>(point: F, by: F, i: u32) -> bool {
 #[cube(launch_unchecked)]
 fn descend<F: Float>(
     units: &Array<F>,
+    slopes: &Array<f32>,
     best: &Array<F>,
     phases: &mut Array<u32>,
     counts: &mut Array<u32>,
@@ -172,24 +203,36 @@ fn descend<F: Float>(
                 takes = true;
                 counts[pairs_at] = 0u32;
                 let alpha = trial[s as usize];
-                let share = trial[(series + s) as usize];
-                // About the information that so many steps hold on each weight.
-                let share_g = trial[(2 * series + s) as usize];
+                let share_b = F::max(trial[(series + s) as usize], zero);
+                let share_g = F::max(trial[(2 * series + s) as usize], zero);
+                let beta = F::new(FLOOR) + (alpha - F::new(FLOOR)) * share_b;
+                let gamma = F::new(FLOOR) + (one - alpha - F::new(FLOOR)) * share_g;
+                // About the information that so many steps hold on each coordinate.
                 let per = observed / values[(series + s) as usize];
-                diagonal[s as usize] = F::max(F::new(0.5f32) * observed / alpha, one);
-                diagonal[(series + s) as usize] = F::new(0.5f32) * observed / F::max(share, F::new(0.01f32));
-                diagonal[(2 * series + s) as usize] = F::new(0.25f32) * observed / F::max(share_g, F::new(0.01f32));
-                diagonal[(3 * series + s) as usize] = F::max(F::new(0.01f32) * observed, one);
                 let mut slope = one + zero;
+                let mut by_phi = one + zero;
                 if sloped {
-                    slope = reach::<F>(alpha, share, trial[(3 * series + s) as usize], steps);
+                    let phi = trial[(3 * series + s) as usize];
+                    let squares = reaches::<F>(slopes, alpha, beta, phi, steps, series, s, damped);
+                    slope = squares.0;
+                    by_phi = squares.1;
                 }
                 let offset = units[(OFFSET * series + s) as usize];
                 if relative && offset > one {
                     slope /= offset * offset;
+                    by_phi /= offset * offset;
                 }
+                let cycles = observed / F::cast_from(length - START);
+                let mut keep = one - gamma;
+                if !seasonal {
+                    keep = one - alpha;
+                }
+                diagonal[s as usize] = F::max(F::new(0.5f32) * observed / alpha, one);
+                diagonal[(series + s) as usize] = F::new(0.5f32) * observed / F::max(share_b, F::new(0.01f32));
+                diagonal[(2 * series + s) as usize] = F::new(0.25f32) * observed / F::max(share_g, F::new(0.01f32));
+                diagonal[(3 * series + s) as usize] = F::max(per * by_phi, one);
                 diagonal[(SLOPE * series + s) as usize] = per * slope;
-                diagonal[(START * series + s) as usize] = per + zero;
+                diagonal[(START * series + s) as usize] = per * fading::<F>(keep, cycles);
             } else {
                 phase = DONE + 0u32;
             }

@@ -102,10 +102,9 @@ fn begin<F: Float>(
         let lacks = F::new(-1.0f32);
         let observed = units[(OBSERVED * series + s) as usize];
         let inverse = units[(INVERSE_SCALE * series + s) as usize];
-        let mut fits = observed >= F::cast_from(needed) && is_number::<F>(inverse);
-        fits = fits && units[(SETTLED_AT * series + s) as usize] <= F::cast_from(steps);
-        if season == 1u32 {
-            fits = observed >= F::cast_from(needed) && is_number::<F>(inverse);
+        let mut fits = observed >= F::cast_from(needed) && is_number::<F>(inverse) && inverse > zero;
+        if season > 1u32 {
+            fits = fits && units[(SETTLED_AT * series + s) as usize] <= F::cast_from(steps);
         }
         if relative {
             fits = fits && units[(LEAST * series + s) as usize] > zero;
@@ -281,6 +280,7 @@ pub(super) fn launch_choose<R: Runtime, F: Float + CubeElement>(
             ends.worth(),
             best.aicc(),
             best.form(),
+            best.settled(),
             best.point(),
             series as u32,
             ends.form.season as u32,
@@ -299,6 +299,7 @@ fn choose<F: Float>(
     worth: &Array<F>,
     best: &mut Array<F>,
     forms: &mut Array<u32>,
+    settled: &mut Array<u32>,
     point: &mut Array<F>,
     series: u32,
     season: u32,
@@ -322,10 +323,11 @@ fn choose<F: Float>(
             deviance += F::new(2.0f32) * units[(LOGS * series + s) as usize];
         }
         let aicc = deviance + F::new(2.0f32) * k + F::new(2.0f32) * k * (k + one) / left;
-        let settled = worth[(series + s) as usize] == one && left > F::new(0.0f32);
-        if settled && is_number::<F>(aicc) && aicc < best[s as usize] {
+        // Where nothing fitted, the worth is that of nowhere, and no sum with it is below the best of nothing.
+        if left > F::new(0.0f32) && worth[s as usize] < F::new(NOWHERE) && aicc < best[s as usize] {
             best[s as usize] = aicc;
             forms[s as usize] = index;
+            settled[s as usize] = u32::cast_from(worth[(series + s) as usize]);
             for i in 0..START + season {
                 let row = (i * series + s) as usize;
                 point[row] = ends[row];

@@ -127,7 +127,7 @@ fn measure<F: Float>(
         let scale = (squares / observed).sqrt();
         let inverse = F::new(1.0f32) / scale;
         let mut logs = zero + zero;
-        if least > zero && is_number::<F>(inverse) {
+        if least > zero && is_number::<F>(inverse) && inverse > zero {
             let mut product = F::new(1.0f32);
             for t in 0..steps {
                 let value = y[(t * series + s) as usize];

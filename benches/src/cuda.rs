@@ -1,0 +1,195 @@
+//! A million series that lie in the memory of an NVIDIA GPU: seconds of each family's fit there, transfers apart, and
+//! what the fits are worth beside the CPU's.
+
+use std::time::Instant;
+
+use foreshadow_kernels::{
+    Device, DeviceChoice, EtsForm, GpuCeilings, KernelError, Lanes, Matrix, auto_ets, decompose, without_seasons,
+};
+use foreshadow_models::Panel;
+use foreshadow_models::classical::AutoEts;
+
+use crate::panel::m4_training;
+use crate::{BenchError, Context, Figures, Scale};
+
+const STEPS: usize = 672;
+const SERIES: usize = 1_000_000;
+const SMOKE_SERIES: usize = 300;
+const SEASON: usize = 24;
+const SEASONS: [usize; 2] = [24, 168];
+const RUNS: usize = 3;
+/// Rise of AICc over the CPU's that still counts as none: twice a thousandth of a nat.
+const ROOM_AICC: f64 = 2e-3;
+/// Places that a search of one form looks at, about; a place is the recursion and its adjoint, 25 multiplications a
+/// step each way, on the values and the errors between them.
+const PLACES: f64 = 40.0;
+const ETS_FLOP: f64 = PLACES * 15.0 * 2.0 * 50.0 * STEPS as f64;
+const ETS_BYTES: f64 = PLACES * 15.0 * 16.0 * STEPS as f64;
+/// As in the area `mstl`: ten alternations of smoothers over 533 values; each passes over memory some ten times.
+const MSTL_FLOP: f64 = 20.0 * 2.0 * 267.0 * STEPS as f64;
+const MSTL_BYTES: f64 = 20.0 * 10.0 * 4.0 * STEPS as f64;
+
+/// Takes the figures of a CUDA device; of any GPU in a smoke run, where the panel is small.
+///
+/// # Errors
+/// [`BenchError`] when the telemetry is not there or the device refuses the work.
+pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
+    let smoke = context.scale == Scale::Smoke;
+    let device = match Device::open(DeviceChoice::Cuda) {
+        Err(_) if smoke => Device::open(DeviceChoice::Wgpu),
+        cuda => cuda,
+    };
+    match device {
+        Ok(device) => on(&device, context, figures),
+        Err(missing) => {
+            figures.skip("cuda", &missing);
+            Ok(())
+        }
+    }
+}
+
+fn on(device: &Device, context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
+    println!("cuda: {device}");
+    let smoke = context.scale == Scale::Smoke;
+    let originals: Vec<Vec<f64>> = m4_training(context)?.into_iter().map(|(_, _, values)| last(&values)).collect();
+    let series = if smoke { SMOKE_SERIES } else { SERIES };
+    let ceilings = if smoke { None } else { device.ceilings().map_err(refused)? };
+    if let Some(GpuCeilings { triad_gbps, f32_gflops, f64_gflops }) = ceilings {
+        figures.add("cuda.triad_gbps", triad_gbps, "GB/s");
+        figures.add("cuda.f32_gflops", f32_gflops, "GFLOP/s");
+        figures.add("cuda.f64_gflops", f64_gflops, "GFLOP/s");
+    }
+    let lanes = panel(&originals, series);
+    let start = Instant::now();
+    let y = lanes.to_device(device).map_err(refused)?;
+    device.wait().map_err(refused)?;
+    let megabytes = (STEPS * series * size_of::<f32>()) as f64 / 1e6;
+    figures.add("cuda.transfer_seconds", start.elapsed().as_secs_f64(), "s");
+    figures.add("cuda.transfer_gbps", megabytes / 1e3 / start.elapsed().as_secs_f64(), "GB/s");
+    let bench = Bench { device, y, series, ceilings };
+    bench.mstl(figures)?;
+    bench.autoets(&originals, figures)
+}
+
+/// A panel on a device.
+struct Bench<'a> {
+    device: &'a Device,
+    y: Matrix,
+    series: usize,
+    ceilings: Option<GpuCeilings>,
+}
+
+impl Bench<'_> {
+    fn autoets(&self, originals: &[Vec<f64>], figures: &mut Figures) -> Result<(), BenchError> {
+        let forms = EtsForm::admissible(SEASON);
+        let chosen = self.timed("autoets", ETS_FLOP, ETS_BYTES, figures, || auto_ets(&self.y, &forms))?;
+        let start = Instant::now();
+        let chosen = chosen.to_host().map_err(refused)?.chosen;
+        figures.add("cuda.autoets_download_seconds", start.elapsed().as_secs_f64(), "s");
+        let without = chosen.iter().filter(|end| end.is_none()).count();
+        figures.add("cuda.autoets_unusable_series", without as f64, "series");
+        let mut own = Panel::new(3_600_000);
+        originals.iter().enumerate().for_each(|(s, values)| own.push(s.to_string(), 0, values));
+        let on_cpu = AutoEts { season: SEASON }.learn(&own.window());
+        let gain = |s: usize| Some(on_cpu.aicc(s)? - chosen[s].as_ref()?.aicc);
+        let gains: Vec<f64> = (0..originals.len()).map(|s| gain(s).unwrap_or(f64::NEG_INFINITY)).collect();
+        let good = gains.iter().filter(|gain| **gain >= -ROOM_AICC).count();
+        figures.add("cuda.autoets_parity_percent", 100.0 * good as f64 / gains.len() as f64, "%");
+        let mut sorted = gains;
+        sorted.sort_by(f64::total_cmp);
+        figures.add("cuda.autoets_aicc_gain_least", sorted[0], "");
+        figures.add("cuda.autoets_aicc_gain_median", sorted[sorted.len() / 2], "");
+        Ok(())
+    }
+
+    /// The decomposition and, as the family's fit has it, exponential smoothing of what has no season.
+    fn mstl(&self, figures: &mut Figures) -> Result<(), BenchError> {
+        self.timed("decompose", MSTL_FLOP, MSTL_BYTES, figures, || decompose(&self.y, &SEASONS))?;
+        let forms: Vec<EtsForm> = EtsForm::admissible(1).into_iter().filter(|form| !form.is_relative()).collect();
+        let fit = || {
+            let parts = decompose(&self.y, &SEASONS)?;
+            let trend = without_seasons(&parts)?;
+            let forecaster = auto_ets(&trend, &forms)?;
+            Ok((parts.seasons, forecaster))
+        };
+        let (_, forecaster) = self.timed("mstl", MSTL_FLOP, MSTL_BYTES, figures, fit)?;
+        let without = forecaster.to_host().map_err(refused)?.chosen.iter().filter(|end| end.is_none()).count();
+        figures.add("cuda.mstl_unusable_series", without as f64, "series");
+        Ok(())
+    }
+
+    /// Times some work on the panel, the first time left out: it compiles.
+    fn timed<T>(
+        &self,
+        name: &str,
+        flop: f64,
+        bytes: f64,
+        figures: &mut Figures,
+        work: impl Fn() -> Result<T, KernelError>,
+    ) -> Result<T, BenchError> {
+        let once = || -> Result<(T, f64), KernelError> {
+            let start = Instant::now();
+            let found = work()?;
+            self.device.wait()?;
+            Ok((found, start.elapsed().as_secs_f64()))
+        };
+        let (mut found, first) = once().map_err(refused)?;
+        let mut seconds = Vec::new();
+        if self.ceilings.is_some() {
+            for _ in 0..RUNS {
+                // Its memory makes room for the next one's.
+                drop(found);
+                let spent;
+                (found, spent) = once().map_err(refused)?;
+                seconds.push(spent);
+            }
+            seconds.sort_by(f64::total_cmp);
+        }
+        let median = seconds.get(RUNS / 2).copied().unwrap_or(first);
+        figures.add(&format!("cuda.{name}_1m_seconds"), median * SERIES as f64 / self.series as f64, "s");
+        figures.add(&format!("cuda.{name}_first_seconds"), first, "s");
+        if let Some(ceilings) = self.ceilings {
+            let gflops = flop * self.series as f64 / median / 1e9;
+            let gbps = bytes * self.series as f64 / median / 1e9;
+            figures.add(&format!("cuda.{name}_f32_share_percent"), 100.0 * gflops / ceilings.f32_gflops, "%");
+            figures.add(&format!("cuda.{name}_triad_share_percent"), 100.0 * gbps / ceilings.triad_gbps, "%");
+        }
+        Ok(found)
+    }
+}
+
+fn refused(error: KernelError) -> BenchError {
+    BenchError::Fit(error.to_string())
+}
+
+/// The last steps of a series.
+fn last(values: &[f64]) -> Vec<f64> {
+    values[values.len() - STEPS.min(values.len())..].to_vec()
+}
+
+/// The originals, then copies of one drawn by chance with another level, another scale and noise of 1 % of the mean.
+fn panel(originals: &[Vec<f64>], series: usize) -> Lanes {
+    let means: Vec<f64> = originals.iter().map(|v| v.iter().sum::<f64>() / v.len() as f64).collect();
+    Lanes::from_fn(STEPS, series, |t, s| {
+        if s < originals.len() {
+            return originals[s][t] as f32;
+        }
+        let draw = mixed(s as u64);
+        let own = (draw % originals.len() as u64) as usize;
+        let part = |bits: u32| ((draw >> bits) & 0xffff) as f64 / 65_536.0;
+        let (scale, level) = (0.2 + 4.8 * part(16), (part(32) - 0.5) * means[own]);
+        let bits = mixed(draw ^ (t as u64 + 1));
+        // A sum of four uniforms has variance a third: near enough to normal for a bench's noise.
+        let sum: f64 = (0..4).map(|i| ((bits >> (16 * i)) & 0xffff) as f64 / 65_536.0).sum();
+        let noise = 3.0_f64.sqrt() * (sum - 2.0);
+        (scale * (originals[own][t] + level + 0.01 * means[own] * noise)) as f32
+    })
+}
+
+/// SplitMix64's mixing of a counter.
+fn mixed(counter: u64) -> u64 {
+    let mut z = counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
