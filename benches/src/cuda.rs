@@ -1,16 +1,20 @@
 //! A million series that lie in the memory of an NVIDIA GPU: seconds of each family's fit there, transfers apart, and
 //! what the fits are worth beside the CPU's.
 
+use std::f64::consts::TAU;
 use std::time::Instant;
 
+use foreshadow_kernels::products::{Design, Layout, masked_gram};
+use foreshadow_kernels::regression::shrunk_regression;
+use foreshadow_kernels::shrink::Prior;
 use foreshadow_kernels::{
     Device, DeviceChoice, EtsForm, GpuCeilings, KernelError, Lanes, Matrix, auto_ets, decompose, without_seasons,
 };
 use foreshadow_models::Panel;
-use foreshadow_models::classical::AutoEts;
+use foreshadow_models::classical::{AutoEts, Parameters};
 
 use crate::panel::m4_training;
-use crate::{BenchError, Context, Figures, Scale};
+use crate::{BenchError, Context, Figures, Scale, prophet};
 
 const STEPS: usize = 672;
 const SERIES: usize = 1_000_000;
@@ -28,6 +32,15 @@ const ETS_BYTES: f64 = PLACES * 15.0 * 16.0 * STEPS as f64;
 /// As in the area `mstl`: ten alternations of smoothers over 533 values; each passes over memory some ten times.
 const MSTL_FLOP: f64 = 20.0 * 2.0 * 267.0 * STEPS as f64;
 const MSTL_BYTES: f64 = 20.0 * 10.0 * 4.0 * STEPS as f64;
+
+/// Prophet's week and day: period in steps and waves. Its changepoints, and how far they reach.
+const WAVES: [(f64, usize); 2] = [(168.0, 3), (24.0, 4)];
+const KNOTS: usize = 25;
+const KNOT_RANGE: f64 = 0.8;
+/// Two rounds of sums over 16 columns and 25 hinges, which are sums of sums, and some twenty solves.
+const PROPHET_FLOP: f64 = 2.0 * 76.0 * STEPS as f64 + 80e3;
+/// The values three times, and the coefficients some ten times.
+const PROPHET_BYTES: f64 = 3.0 * 4.0 * STEPS as f64 + 10.0 * 41.0 * 8.0;
 
 /// Takes the figures of a CUDA device; of any GPU in a smoke run, where the panel is small.
 ///
@@ -67,6 +80,7 @@ fn on(device: &Device, context: &Context, figures: &mut Figures) -> Result<(), B
     figures.add("cuda.transfer_seconds", start.elapsed().as_secs_f64(), "s");
     figures.add("cuda.transfer_gbps", megabytes / 1e3 / start.elapsed().as_secs_f64(), "GB/s");
     let bench = Bench { device, y, series, ceilings };
+    bench.prophet(&originals, figures)?;
     bench.mstl(figures)?;
     bench.autoets(&originals, figures)
 }
@@ -80,6 +94,52 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// Prophet's own defaults for four weeks of hours: a line that bends at 25 places, a week and a day.
+    fn prophet(&self, originals: &[Vec<f64>], figures: &mut Figures) -> Result<(), BenchError> {
+        let waves: Vec<f64> = WAVES.iter().flat_map(|&(m, count)| (1..=count).map(move |k| m / k as f64)).collect();
+        let wave = |t: usize, column: usize| {
+            let (sine, cosine) = (TAU * (t as f64 / waves[column / 2]).fract()).sin_cos();
+            if column.is_multiple_of(2) { sine } else { cosine }
+        };
+        let time: Vec<f64> = (0..STEPS).map(|t| t as f64 / (STEPS - 1) as f64).collect();
+        let apart = ((STEPS as f64 * KNOT_RANGE).floor() - 1.0) / KNOTS as f64;
+        let knots: Vec<u32> = (1..=KNOTS).map(|i| (i as f64 * apart).round_ties_even() as u32).collect();
+        let changepoints: Vec<f64> = knots.iter().map(|&knot| time[knot as usize]).collect();
+        let layouts = [Layout { missing: vec![], knots }];
+        let layout_of = vec![0; self.series];
+        let design = Design::new(time, 2 * waves.len(), wave);
+        let precisions = [[1.0 / 25.0; 2].to_vec(), vec![0.01; 2 * waves.len()]].concat();
+        let prior = Prior { precisions, laplace_scale: 0.05, noise_scale: 0.5, noise_floor: 1e-12 };
+        let grams = masked_gram(&design, &layouts).map_err(refused)?;
+        let x = design.to_device(self.device, &layouts, &layout_of).map_err(refused)?;
+        let problem = prior.to_device(self.device, x.order(), &grams, &layout_of).map_err(refused)?;
+        let fit = || shrunk_regression(&x, &problem, &self.y);
+        let fit = self.timed("prophet", PROPHET_FLOP, PROPHET_BYTES, figures, fit)?;
+        let (found, scale) = (fit.fit.to_host().map_err(refused)?, fit.scale.to_host().map_err(refused)?);
+        let capped = found.converged.iter().filter(|converged| !**converged).count();
+        figures.add("cuda.prophet_not_converged", capped as f64, "series");
+        let mut own = Panel::new(3_600_000);
+        originals.iter().enumerate().for_each(|(s, values)| own.push(s.to_string(), 0, values));
+        let on_cpu = prophet::learn(&own);
+        let (order, columns) = (x.order(), design.columns());
+        let no_worse = (0..originals.len()).filter(|&s| {
+            let of = &found.x[s * order..][..order];
+            let parameters = Parameters {
+                m: of[0],
+                k: of[1],
+                beta: of[2..columns].to_vec(),
+                delta: of[columns..].to_vec(),
+                sigma: found.noise[s],
+                y_scale: scale.row(s)[0],
+                changepoints: changepoints.clone(),
+            };
+            let cpu = on_cpu.parameters(s).map_or(f64::INFINITY, |cpu| prophet::objective(&cpu, &own, s));
+            prophet::is_no_worse(prophet::objective(&parameters, &own, s), cpu)
+        });
+        figures.add("cuda.prophet_objective_not_worse", 100.0 * no_worse.count() as f64 / originals.len() as f64, "%");
+        Ok(())
+    }
+
     fn autoets(&self, originals: &[Vec<f64>], figures: &mut Figures) -> Result<(), BenchError> {
         let forms = EtsForm::admissible(SEASON);
         let chosen = self.timed("autoets", ETS_FLOP, ETS_BYTES, figures, || auto_ets(&self.y, &forms))?;

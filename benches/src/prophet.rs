@@ -41,7 +41,7 @@ fn speed(prefix: &str, panel: &Panel, context: &Context, figures: &mut Figures) 
     fitted
 }
 
-fn learn(panel: &Panel) -> FittedProphet {
+pub(crate) fn learn(panel: &Panel) -> FittedProphet {
     Prophet.learn(&panel.window()).expect("the fit builds every operand that its kernels check")
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn no_worse(panel: &Panel, _seasons: &[usize], fits: &[&Value]) -> Ve
     fits.iter().enumerate().map(judged).collect()
 }
 
-fn is_no_worse(ours: f64, stan: f64) -> bool {
+pub(crate) fn is_no_worse(ours: f64, stan: f64) -> bool {
     ours <= stan + 1e-6 * stan.abs().max(1.0)
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod ets;
 pub(crate) mod ets_fit;
 pub(crate) mod products;
 pub(crate) mod quantile;
+pub(crate) mod regression;
 pub(crate) mod score;
 pub(crate) mod seasonal;
 pub(crate) mod shrink;

@@ -21,9 +21,11 @@ pub(crate) mod ets;
 mod probe;
 pub(crate) mod products;
 pub(crate) mod quantile;
+pub(crate) mod regression;
 mod rows;
 pub(crate) mod score;
 pub(crate) mod seasonal;
+pub(crate) mod shrink;
 pub(crate) mod solve;
 pub(crate) mod theta;
 pub(crate) mod transfer;
@@ -102,6 +104,12 @@ impl<R: Runtime> Gpu<R> {
     /// else: reading its output returns stale memory without a word.
     pub(crate) fn accepted(&self, operation: &'static str) -> Result<(), KernelError> {
         self.client.flush().map_err(|error| self.refused(operation, &error))
+    }
+
+    /// Waits until all work that was given to the device is done.
+    pub(crate) fn wait(&self) -> Result<(), KernelError> {
+        self.accepted("to wait")?;
+        cubecl::future::block_on(self.client.sync()).map_err(|error| self.refused("to wait", &error))
     }
 
     /// How to launch one unit for each of `units` places; a kernel stops units past the last.

@@ -26,6 +26,7 @@ mod matrix;
 pub mod products;
 mod quantile;
 pub mod reference;
+pub mod regression;
 mod score;
 mod seasonal;
 pub mod shrink;

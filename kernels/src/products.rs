@@ -126,7 +126,7 @@ pub struct Regressors {
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+pub(crate) enum Place {
     Cpu(Design, Vec<Layout>, Vec<usize>),
     Wgpu(Terms<WgpuRuntime>),
     Cuda(Terms<CudaRuntime>),
@@ -136,6 +136,21 @@ impl Regressors {
     /// `p`: the design's columns and each layout's knots.
     pub fn order(&self) -> usize {
         self.order
+    }
+
+    /// Steps of the grid.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Series that have a layout.
+    pub fn series(&self) -> usize {
+        self.series
+    }
+
+    /// What they are, where they lie.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// `cpu`, `wgpu` or `cuda`: where they lie.
@@ -208,7 +223,7 @@ pub fn masked_cross(
     Ok(cpu::products::masked_cross(design, layouts, layout_of, y))
 }
 
-/// [`masked_cross`] where the operands lie, one unit a sum on a GPU.
+/// [`masked_cross`] where the operands lie, one unit a series on a GPU.
 ///
 /// - `y`: `[series, steps]`.
 /// - Returns `[series, p]`, left where it was made: nothing crosses the bus.

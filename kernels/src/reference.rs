@@ -11,6 +11,7 @@ pub mod ets;
 pub mod ets_fit;
 pub mod products;
 pub mod quantile;
+pub mod regression;
 pub mod score;
 pub mod seasonal;
 pub mod shrink;

@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::fused;
-use crate::shrink::{Moments, Prior, Shrunk};
+use crate::shrink::{ALTERNATION_CAP, ELIMINATION_CAP, Moments, Prior, Shrunk};
 use crate::solve::PIVOT_FLOOR;
 
 mod signs;
@@ -12,10 +12,6 @@ mod signs;
 use signs::Signs;
 
 const BLOCK: usize = 8;
-/// Times the normal coefficients are eliminated anew for a changed noise; three or four are usual.
-const ELIMINATION_CAP: usize = 30;
-/// Alternations of coefficients and noise within one elimination.
-const ALTERNATION_CAP: usize = 300;
 
 pub(crate) fn shrink(
     prior: &Prior,
@@ -29,11 +25,13 @@ pub(crate) fn shrink(
     let order = cross.len() / series.max(1);
     let mut x = start.to_vec();
     let arch = Arch::new();
+    // Without series no order is known, and the work's own state may not be made.
+    let dense = prior.precisions.len().min(order);
     let tasks = x.par_chunks_mut(order.max(1)).zip(cross.par_chunks(order.max(1))).zip(gram_of.par_iter().zip(moments));
     let ends: Vec<End> = tasks
         .with_min_len(4)
         .map_init(
-            || Scratch::new(prior.precisions.len(), order),
+            || Scratch::new(dense, order),
             |scratch, ((x, cross), (&gram, &moments))| {
                 let gram = &grams[gram * order * order..(gram + 1) * order * order];
                 arch.dispatch(Fit { prior, gram, moments, cross, x, scratch })

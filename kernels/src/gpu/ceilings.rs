@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use cubecl::future::block_on;
 use cubecl::prelude::*;
 
 use super::{Gpu, array};
@@ -27,15 +26,6 @@ const TURNS: u32 = 1_024;
 const RUNS: usize = 5;
 
 impl<R: Runtime> Gpu<R> {
-    /// Waits until every launch before it has been done.
-    ///
-    /// # Errors
-    /// [`KernelError::Device`] when the device refused one of them.
-    pub fn wait(&self) -> Result<(), KernelError> {
-        self.accepted("a launch")?;
-        block_on(self.client.sync()).map_err(|error| self.refused("a launch", &error))
-    }
-
     /// Measures the limits: three gigabytes of memory, and a second.
     ///
     /// # Errors

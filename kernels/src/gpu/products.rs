@@ -1,8 +1,10 @@
-//! Masked cross-products by their definition: one unit a sum, the steps in several launches.
+//! Masked Gram matrices and residuals by their definition, one unit a sum or a value; cross-products are among the sums
+//! of [`super::regression`].
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
+use super::regression::Sums;
 use super::{CHUNK, Gpu, RowBuffer, array, is_nan};
 use crate::KernelError;
 use crate::products::{Design, Layout};
@@ -64,23 +66,43 @@ impl<R: Runtime> Terms<R> {
         &self.gpu
     }
 
-    fn order(&self) -> usize {
+    pub(super) fn order(&self) -> usize {
         self.shared + self.hinges
     }
 
-    fn columns(&self) -> ArrayArg<R> {
+    pub(super) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    pub(super) fn series(&self) -> usize {
+        self.series
+    }
+
+    pub(super) fn shared(&self) -> usize {
+        self.shared
+    }
+
+    pub(super) fn hinges(&self) -> usize {
+        self.hinges
+    }
+
+    pub(super) fn layouts(&self) -> usize {
+        self.layouts
+    }
+
+    pub(super) fn columns(&self) -> ArrayArg<R> {
         array(&self.columns, self.steps * self.shared)
     }
 
-    fn knots(&self) -> ArrayArg<R> {
+    pub(super) fn knots(&self) -> ArrayArg<R> {
         array(&self.knots, self.hinges * self.layouts)
     }
 
-    fn observed(&self) -> ArrayArg<R> {
+    pub(super) fn observed(&self) -> ArrayArg<R> {
         array(&self.observed, self.steps * self.layouts)
     }
 
-    fn layout_of(&self) -> ArrayArg<R> {
+    pub(super) fn layout_of(&self) -> ArrayArg<R> {
         array(&self.layout_of, self.series)
     }
 
@@ -127,40 +149,14 @@ fn launch_gram<R: Runtime, F: Float>(x: &Terms<R>, sums: &RowBuffer<R>) {
 }
 
 pub(crate) fn masked_cross<R: Runtime>(x: &Terms<R>, y: &RowBuffer<R>) -> Result<RowBuffer<R>, KernelError> {
-    let sums = RowBuffer::empty(&x.gpu, x.series, x.order())?;
+    let sums = Sums::new(x)?;
     if x.gpu.has_f64() {
-        launch_cross::<R, f64>(x, y, &sums)
+        sums.launch::<f64, f64>(x, || y.arg(), None)?;
     } else {
-        launch_cross::<R, f32>(x, y, &sums)
+        sums.launch::<f32, f32>(x, || y.arg(), None)?;
     }
     x.gpu.accepted("masked cross-products")?;
-    Ok(sums)
-}
-
-fn launch_cross<R: Runtime, F: Float>(x: &Terms<R>, y: &RowBuffer<R>, sums: &RowBuffer<R>) {
-    let Some((cubes, dim)) = x.gpu.one_unit_per_any(sums.count() * sums.width()) else { return };
-    for (first, last) in x.chunks() {
-        // SAFETY: `sums` holds one element a unit, `y` was checked to hold one a step and series, each of
-        // `layout_of` to be a layout of the terms. Units past the last stop.
-        unsafe {
-            cross_kernel::launch_unchecked::<F, R>(
-                x.gpu.client(),
-                cubes.clone(),
-                dim,
-                x.columns(),
-                x.knots(),
-                x.observed(),
-                x.layout_of(),
-                y.arg(),
-                sums.arg(),
-                x.layouts as u32,
-                x.shared as u32,
-                x.series as u32,
-                first,
-                last,
-            );
-        }
-    }
+    Ok(sums.cross)
 }
 
 pub(crate) fn take_fitted<R: Runtime>(
@@ -251,39 +247,6 @@ fn gram_kernel<F: Float>(
             if observed[(t * layouts + layout) as usize] == 1 {
                 sum += term::<F>(columns, knots, layouts, shared, layout, i, t)
                     * term::<F>(columns, knots, layouts, shared, layout, j, t);
-            }
-        }
-        sums[at] = sum;
-    }
-}
-
-#[cube(launch_unchecked)]
-fn cross_kernel<F: Float>(
-    columns: &Array<F>,
-    knots: &Array<u32>,
-    observed: &Array<u32>,
-    layout_of: &Array<u32>,
-    y: &Array<F>,
-    sums: &mut Array<F>,
-    layouts: u32,
-    shared: u32,
-    series: u32,
-    first: u32,
-    last: u32,
-) {
-    let at = ABSOLUTE_POS;
-    if at < sums.len() {
-        let i = at as u32 / series;
-        let s = at as u32 % series;
-        let layout = layout_of[s as usize];
-        let mut sum = F::new(0.0f32);
-        if first > 0 {
-            sum = sums[at];
-        }
-        for t in first..last {
-            let value = y[(t * series + s) as usize];
-            if observed[(t * layouts + layout) as usize] == 1 && !is_nan::<F>(value) {
-                sum += term::<F>(columns, knots, layouts, shared, layout, i, t) * value;
             }
         }
         sums[at] = sum;

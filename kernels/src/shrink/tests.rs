@@ -78,3 +78,5 @@ fn shapes_are_checked() {
     assert!(shrink(&prior(), &gram, &[0], &[], &cross, &[0.0; 3]).is_err());
     assert!(shrink(&prior(), &gram[..4], &[0], &[moments], &cross[..2], &[0.0; 2]).is_err());
 }
+
+mod devices;

@@ -2,10 +2,8 @@
 
 use super::{BLOCK, dot};
 use crate::cpu::fused;
+use crate::shrink::STEP_CAP;
 use crate::solve::PIVOT_FLOOR;
-
-/// Signs that may enter or leave in one solution; twice the coefficients are many.
-const STEP_CAP: u32 = 400;
 
 /// Minimises `d' S d / 2 - q' d + weight * |start + d|_1`.
 ///
