@@ -6,8 +6,9 @@
 use foreshadow_kernels::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaSeries, ArmaOrder, arima_fit, arima_screen};
 use rayon::prelude::*;
 
-use self::ahead::Learned;
-use self::prepare::{Prepared, prepare};
+pub(super) use self::ahead::Learned;
+pub(super) use self::differences::needed;
+pub(super) use self::prepare::{Prepared, Ready, prepare};
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod ahead;
@@ -118,12 +119,8 @@ impl Arima {
         let prepared: Vec<_> = (0..count).into_par_iter().map(|s| prepare(self, window.values(s))).collect();
         let ready: Vec<usize> = (0..count).filter(|&s| matches!(&prepared[s], Ok(Prepared::Ready(_)))).collect();
         let series: Vec<ArimaSeries<'_>> = ready.iter().filter_map(|&s| prepared[s].as_ref().ok()?.series()).collect();
-        let margin = if self.fixed.is_some() { 0.0 } else { ROOT_MARGIN };
-        let screened = arima_screen(&series, &self.orders(), margin, usize::MAX);
-        let fits: Vec<Option<ArimaFit>> =
-            series.par_iter().zip(screened).map(|(series, candidates)| self.choose(series, candidates)).collect();
         let mut of_ready = vec![None; count];
-        ready.into_iter().zip(fits).for_each(|(s, fit)| of_ready[s] = fit);
+        ready.into_iter().zip(self.best(&series)).for_each(|(s, fit)| of_ready[s] = fit);
         let (status, learned) = prepared
             .into_iter()
             .zip(of_ready)
@@ -138,6 +135,20 @@ impl Arima {
             })
             .unzip();
         FittedArima { status, learned }
+    }
+
+    /// The best model of each series, all screened as one batch; `None` where no fit may be used.
+    pub(super) fn best(&self, series: &[ArimaSeries<'_>]) -> Vec<Option<ArimaFit>> {
+        let margin = if self.fixed.is_some() { 0.0 } else { ROOT_MARGIN };
+        let screened = arima_screen(series, &self.orders(), margin, usize::MAX);
+        series.par_iter().zip(screened).map(|(series, candidates)| self.choose(series, candidates)).collect()
+    }
+
+    /// A chosen model fitted anew to a series much like the one that it was chosen for; `None` where that fit may not be
+    /// used.
+    pub(super) fn again(series: &ArimaSeries<'_>, chosen: &ArimaFit) -> Option<ArimaFit> {
+        let fit = arima_fit(series, &chosen.clone().into_candidate(), ArimaEffort::Full);
+        Some(fit).filter(|fit| fit.converged && fit.clear_of_unit_circle(ROOT_MARGIN))
     }
 
     /// The orders that compete.
