@@ -51,13 +51,13 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     Ok(())
 }
 
-fn mean(scores: &[SeriesScore], of: impl Fn(&SeriesScore) -> Option<f64>) -> f64 {
+pub(crate) fn mean(scores: &[SeriesScore], of: impl Fn(&SeriesScore) -> Option<f64>) -> f64 {
     let known: Vec<f64> = scores.iter().filter_map(of).collect();
     known.iter().sum::<f64>() / known.len() as f64
 }
 
 /// The M4 competition's overall weighted average against Naive2.
-fn owa(scores: &[SeriesScore], naive2: &[SeriesScore]) -> f64 {
+pub(crate) fn owa(scores: &[SeriesScore], naive2: &[SeriesScore]) -> f64 {
     let ratio = |of: fn(&SeriesScore) -> Option<f64>| mean(scores, of) / mean(naive2, of);
     (ratio(SeriesScore::mase) + ratio(SeriesScore::smape)) / 2.0
 }
@@ -93,7 +93,7 @@ fn naive2_score(panel: &Panel, test: &Backtest<'_>, s: usize) -> SeriesScore {
 ///
 /// Source: Makridakis, Spiliotis, Assimakopoulos, *The M4 Competition*, Int. J. Forecasting 36(1), 2020, and its
 /// published benchmarks.
-fn naive2(train: &[f64]) -> Vec<f64> {
+pub(crate) fn naive2(train: &[f64]) -> Vec<f64> {
     let indices = if is_seasonal(train) { seasonal_indices(train) } else { vec![1.0; SEASON] };
     let n = train.len();
     let level = train[n - 1] / indices[(n - 1) % SEASON];

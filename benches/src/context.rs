@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::ceilings::Ceilings;
+use crate::peers::Effort;
 
 /// How much work a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Context {
     pub ceilings: Ceilings,
     /// Whether peers may be run side by side.
     pub peers: bool,
+    /// What the area `peers` may cost.
+    pub effort: Effort,
 }
 
 /// Why a figure could not be taken.

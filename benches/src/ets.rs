@@ -3,10 +3,10 @@
 use foreshadow_kernels::Trend;
 use foreshadow_models::classical::{Ets, EtsParameters, FittedEts};
 use foreshadow_models::{FitStatus, Fitted};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer_fits};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer};
 
 const SEASON: usize = 24;
 const SEED: u64 = 24;
@@ -41,8 +41,9 @@ fn against_statsforecast(
     figures: &mut Figures,
 ) -> Result<(), BenchError> {
     let series: Vec<&[f64]> = bench.originals.iter().map(|&s| bench.panel.values(s)).collect();
-    let broken = |reason: String| BenchError::Program { program: "peers/ets.py".into(), reason };
-    let (fits, seconds) = peer_fits("ets.py", &json!({ "season": SEASON, "series": series }), series.len())?;
+    let broken = |reason: String| BenchError::Program { program: "peer ets".into(), reason };
+    let ran = peer("ets", &bench.panel, &bench.originals, &[SEASON], 1)?;
+    let fits = ran.fits();
     let mut gains = Vec::with_capacity(series.len());
     for ((values, fit), &s) in series.iter().zip(&fits).zip(&bench.originals) {
         let theirs = peer_parameters(fit).ok_or_else(|| broken(format!("not an ETS(A,N,A): {fit}")))?;
@@ -54,25 +55,22 @@ fn against_statsforecast(
     figures.add("ets.likelihood_parity_percent", 100.0 * good as f64 / gains.len() as f64, "%");
     figures.add("ets.likelihood_gain_least", gains[0], "nats");
     figures.add("ets.likelihood_gain_median", gains[gains.len() / 2], "nats");
-    figures.add("ets.ratio", seconds / series.len() as f64 / seconds_a_series, "x");
+    figures.add("ets.ratio", ran.fit_seconds_a_series() / seconds_a_series, "x");
     Ok(())
 }
 
-/// Parameters as statsforecast gives them: the season's latest slot first, and its last one left out.
+/// Parameters as statsforecast gives them: weights, level, and the season, its latest slot first and one too many.
 fn peer_parameters(fit: &Value) -> Option<EtsParameters> {
     if fit["kind"].as_str() != Some("ANAN") {
         return None;
     }
-    let mut season: Vec<f64> = fit["season"].as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+    let par = fit["par"].as_array()?;
+    let number = |at: usize| par.get(at)?.as_f64();
+    let mut season: Vec<f64> = par.get(5..)?.iter().map(Value::as_f64).collect::<Option<_>>()?;
     season.truncate(SEASON);
     season.reverse();
-    let smoothing = foreshadow_kernels::Smoothing {
-        alpha: fit["alpha"].as_f64()?,
-        beta: 0.0,
-        gamma: fit["gamma"].as_f64()?,
-        phi: 1.0,
-    };
-    (season.len() == SEASON).then_some(EtsParameters { smoothing, level: fit["level"].as_f64()?, slope: 0.0, season })
+    let smoothing = foreshadow_kernels::Smoothing { alpha: number(0)?, beta: 0.0, gamma: number(2)?, phi: 1.0 };
+    (season.len() == SEASON).then_some(EtsParameters { smoothing, level: number(4)?, slope: 0.0, season })
 }
 
 /// `-n/2 ln(sse)` of ETS(A,N,A), both fits' one judge.

@@ -6,7 +6,6 @@
 mod context;
 mod figures;
 mod panel;
-mod peers;
 mod program;
 
 pub mod accuracy;
@@ -20,6 +19,7 @@ pub mod fit;
 pub mod m4;
 pub mod mase;
 pub mod mstl;
+pub mod peers;
 pub mod plot;
 pub mod prophet;
 pub mod provider;
@@ -27,8 +27,9 @@ pub mod score;
 pub mod switch;
 pub mod telemetry;
 pub mod theta;
+pub mod update;
 
 pub use context::{BenchError, Context, Scale};
-pub use figures::Figures;
+pub use figures::{Chart, Figures, Table};
 pub use panel::{BenchPanel, bench_panel, bench_panel_of, m4_split, m4_training};
-pub use peers::{peer, peer_fits};
+pub use peers::peer;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use foreshadow_benches::peers::Effort;
 use foreshadow_benches::{
-    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, demo, ets, m4, mstl, plot, prophet,
-    provider, score, switch, telemetry, theta,
+    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, demo, ets, m4, mstl, peers, plot, prophet,
+    provider, score, switch, telemetry, theta, update,
 };
 use miette::IntoDiagnostic;
 
@@ -28,12 +29,24 @@ struct Arguments {
     /// Where the JSON of all figures goes; a page with them as a plot goes beside it.
     #[arg(long, value_name = "FILE", default_value = "foreshadow-bench.json")]
     json: PathBuf,
+    /// In `peers`, take cells anew that an earlier run kept.
+    #[arg(long)]
+    fresh: bool,
+    /// In `peers`, minutes after which nothing more is begun; a further run goes on where this one stopped.
+    #[arg(long, value_name = "N", default_value_t = Effort::default().minutes)]
+    minutes: f64,
+    /// In `peers`, CPU-seconds that a peer may take on one set: it is given as many series as that is good for.
+    #[arg(long, value_name = "N", default_value_t = Effort::default().cell_seconds)]
+    peer_seconds: f64,
+    /// Answers one cell of `peers`, whose work lies in the file; in a process of its own for its memory.
+    #[arg(long, hide = true, value_name = "FILE", exclusive = true)]
+    cell: Option<PathBuf>,
 }
 
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 13] = [
+const AREAS: [(&str, Area); 15] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
     ("autoets", autoets::figures),
@@ -41,23 +54,30 @@ const AREAS: [(&str, Area); 13] = [
     ("theta", theta::figures),
     ("mstl", mstl::figures),
     ("score", score::figures),
+    ("update", update::figures),
     ("m4", m4::run),
     ("provider", provider::figures),
     ("demo", demo::run),
     ("accuracy", accuracy::figures),
     ("telemetry", telemetry::figures),
     ("switch", switch::figures),
+    ("peers", peers::figures),
 ];
 
 /// Areas that a run without names leaves out: they take minutes.
-const LONG: [&str; 3] = ["arima", "switch", "telemetry"];
+const LONG: [&str; 4] = ["arima", "switch", "telemetry", "peers"];
 
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(path) = &arguments.cell {
+        return peers::answer_file(path).map_err(|reason| miette::miette!("{reason}"));
+    }
     let scale = if arguments.smoke { Scale::Smoke } else { Scale::Quick };
     let ceilings = ceilings::measure();
     let (data, peers) = (Context::data_folder(), scale == Scale::Quick);
-    let context = Context { data, input: arguments.input, scale, ceilings, peers };
+    let Arguments { fresh, minutes, peer_seconds: cell_seconds, .. } = arguments;
+    let effort = Effort { fresh, minutes, cell_seconds };
+    let context = Context { data, input: arguments.input, scale, ceilings, peers, effort };
     let mut figures = Figures::default();
     figures.add("machine.fma_gflops", ceilings.fma_gflops, "GFLOP/s");
     figures.add("machine.triad_gbps", ceilings.triad_gbps, "GB/s");

@@ -1,11 +1,11 @@
 //! MSTL with a day and a week: series a second, and its seasons and accuracy beside statsforecast's.
 
 use foreshadow_models::classical::{FittedMstl, Mstl};
-use foreshadow_models::{FitStatus, Fitted};
-use serde_json::{Value, json};
+use foreshadow_models::{FitStatus, Fitted, Panel};
+use serde_json::Value;
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer_fits};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer};
 
 const SEASONS: [usize; 2] = [24, 168];
 const SEED: u64 = 168;
@@ -34,10 +34,6 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     mase::figures("mstl", &model, context, figures)
 }
 
-fn broken(reason: impl Into<String>) -> BenchError {
-    BenchError::Program { program: "peers/mstl.py".into(), reason: reason.into() }
-}
-
 fn numbers(value: &Value) -> Option<Vec<f64>> {
     value.as_array()?.iter().map(Value::as_f64).collect()
 }
@@ -49,24 +45,39 @@ fn against_statsforecast(
     seconds_a_series: f64,
     figures: &mut Figures,
 ) -> Result<(), BenchError> {
-    let series: Vec<&[f64]> = bench.originals.iter().map(|&s| bench.panel.values(s)).collect();
-    let work = json!({ "seasons": SEASONS, "series": series });
-    let (fits, seconds) = peer_fits("mstl.py", &work, series.len())?;
+    let broken = |reason: String| BenchError::Program { program: "peer mstl".into(), reason };
+    let ran = peer("mstl", &bench.panel, &bench.originals, &SEASONS, 1)?;
+    let fits = ran.fits();
     let (mut equal, mut furthest) = (0, 0.0_f64);
-    for ((values, fit), &s) in series.iter().zip(&fits).zip(&bench.originals) {
-        let cycles = fit["cycles"].as_array().and_then(|all| all.iter().map(numbers).collect::<Option<Vec<_>>>());
-        let theirs = cycles.ok_or_else(|| broken("a fit without its cycles"))?.concat();
-        let Some(ours) = fitted.cycles(s).map(<[_]>::concat).filter(|ours| ours.len() == theirs.len()) else {
-            continue;
-        };
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let spread = (values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / values.len() as f64).sqrt();
-        let apart = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs() / spread).fold(0.0, f64::max);
+    for (fit, &s) in fits.iter().zip(&bench.originals) {
+        let apart = apart(bench.panel.values(s), fitted.cycles(s), fit);
+        let apart = apart.ok_or_else(|| broken(format!("a fit without its cycles: {fit}")))?;
         equal += usize::from(apart <= ROOM);
         furthest = furthest.max(apart);
     }
-    figures.add("mstl.parity_percent", 100.0 * equal as f64 / series.len() as f64, "%");
+    figures.add("mstl.parity_percent", 100.0 * equal as f64 / fits.len() as f64, "%");
     figures.add("mstl.furthest_season", furthest, "spreads");
-    figures.add("mstl.ratio", seconds / series.len() as f64 / seconds_a_series, "x");
+    figures.add("mstl.ratio", ran.fit_seconds_a_series() / seconds_a_series, "x");
     Ok(())
+}
+
+/// Whether our seasons of each series are statsforecast's.
+pub(crate) fn equal(panel: &Panel, seasons: &[usize], fits: &[&Value]) -> Vec<Option<bool>> {
+    let carried = |steps: &usize| (2..=Mstl::LONGEST_SEASON).contains(steps);
+    let seasons: Vec<usize> = seasons.iter().copied().filter(carried).collect();
+    let learned = (!seasons.is_empty()).then(|| Mstl::new(&seasons).learn(&panel.window()).ok());
+    let Some(fitted) = learned.flatten() else { return vec![None; fits.len()] };
+    let judged = |(s, fit): (usize, &&Value)| Some(apart(panel.values(s), fitted.cycles(s), fit)? <= ROOM);
+    fits.iter().enumerate().map(judged).collect()
+}
+
+/// How far the last cycles lie apart at most, in spreads of the series; endless where the seasons told are others.
+fn apart(values: &[f64], ours: Option<&[Vec<f64>]>, fit: &Value) -> Option<f64> {
+    let theirs = fit["cycles"].as_array()?.iter().map(numbers).collect::<Option<Vec<_>>>()?.concat();
+    let Some(ours) = ours.map(<[_]>::concat).filter(|ours| ours.len() == theirs.len()) else {
+        return Some(f64::INFINITY);
+    };
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let spread = (values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / values.len() as f64).sqrt();
+    Some(ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs() / spread).fold(0.0, f64::max))
 }

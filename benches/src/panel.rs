@@ -130,7 +130,7 @@ fn given_panel(path: &Path) -> Result<BenchPanel, BenchError> {
 }
 
 /// Another level, another scale, and noise of 1 % of the mean.
-fn disturb(values: &mut [f64], rng: &mut ChaCha8Rng) {
+pub(crate) fn disturb(values: &mut [f64], rng: &mut ChaCha8Rng) {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let (scale, level) = (rng.random_range(0.2..5.0), rng.random_range(-0.5..0.5) * mean);
     for value in values {

@@ -1,78 +1,82 @@
-//! Python peers, run side by side in an environment of their own.
+//! `peers.*`: our families and their peers in Python on one table, in one call; how both grow; and all peers on the sets
+//! of telemetry that automatic selection is judged on.
+//!
+//! Whoever competes runs in a process of its own, which is what its memory is measured on, and answers one cell at a time;
+//! cells are kept, so that a run that was cut off goes on where it was.
+
+mod cells;
+mod contender;
+mod growth;
+mod ours;
+mod python;
+mod table;
+mod telemetry;
+mod work;
+mod workload;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-use serde_json::Value;
+use crate::{BenchError, Context, Figures, Scale};
+use cells::{Cells, Programs};
+use workload::Workload;
 
-use crate::BenchError;
+pub use ours::answer_file;
+pub use python::peer;
+pub use work::{Answer, Grown, Ran, Said, Shown, Work};
 
-const REQUIREMENTS: &str = include_str!("../peers/requirements.txt");
-
-/// Runs `peers/SCRIPT` on `input`, which it reads from a JSON file, and reads the JSON object that it prints.
-///
-/// The environment lies in the user's cache folder under the hash of `peers/requirements.txt`, and is
-/// made on first use. BLAS threads are pinned to one, so that CPU-seconds mean work.
-///
-/// # Errors
-/// [`BenchError::Program`] when Python, an installation or the peer fails.
-pub fn peer(script: &str, input: &Value) -> Result<Value, BenchError> {
-    let python = environment()?;
-    let failed = |reason: String| BenchError::Program { program: script.into(), reason };
-    let mut file = tempfile::NamedTempFile::new().map_err(|e| failed(e.to_string()))?;
-    file.write_all(input.to_string().as_bytes()).map_err(|e| failed(e.to_string()))?;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
-    let mut command = Command::new(python);
-    command.arg(path).arg(file.path());
-    for pinned in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
-        command.env(pinned, "1");
-    }
-    let stdout = run(script, &mut command)?;
-    let last = stdout.lines().last().unwrap_or_default();
-    serde_json::from_str(last).map_err(|e| failed(format!("its last line is no JSON: {e}")))
+/// What the figures of this area may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Whether cells that were kept are taken anew.
+    pub fresh: bool,
+    /// Minutes after which no cell is begun; what is left is named, and a further run goes on.
+    pub minutes: f64,
+    /// CPU-seconds that a peer may take for one cell: it is given as many windows as that is good for.
+    pub cell_seconds: f64,
 }
 
-/// One fit for each of `count` series by a script that prints `fits` and `cpu_seconds`, and those seconds.
-///
-/// # Errors
-/// [`BenchError::Program`] when the script fails or answers something else.
-pub fn peer_fits(script: &str, work: &Value, count: usize) -> Result<(Vec<Value>, f64), BenchError> {
-    let broken = |reason: &str| BenchError::Program { program: format!("peers/{script}"), reason: reason.into() };
-    let mut answer = peer(script, work)?;
-    let seconds = answer["cpu_seconds"].as_f64().ok_or_else(|| broken("no CPU-seconds"))?;
-    match answer["fits"].take() {
-        Value::Array(fits) if fits.len() == count => Ok((fits, seconds)),
-        _ => Err(broken("not one fit a series")),
+impl Default for Effort {
+    /// The hour, with room for the last cells to end.
+    fn default() -> Self {
+        Self { fresh: false, minutes: 55.0, cell_seconds: 75.0 }
     }
 }
 
-fn environment() -> Result<PathBuf, BenchError> {
-    let mut hasher = DefaultHasher::new();
-    REQUIREMENTS.hash(&mut hasher);
+/// Takes the table, the growth and, without `--input`, the telemetry; a smoke run takes little of each, of ours alone.
+///
+/// # Errors
+/// [`BenchError`] when the telemetry or the table given is not there. A contender that fails is a row with its reason.
+pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
+    let smoke = context.scale == Scale::Smoke;
+    let scratch = tempfile::tempdir()
+        .map_err(|e| BenchError::Read { path: "a folder for cells".into(), reason: e.to_string() })?;
+    let folder = if smoke { scratch.path().into() } else { cache_folder().join("peers-cells") };
+    let cells = Cells::new(folder, context.effort, Programs::new(context.peers)?);
+    let workload = match &context.input {
+        Some(path) => Workload::given(path, figures)?,
+        None => Workload::m4(context)?,
+    };
+    table::figures(&workload, &cells, smoke, figures);
+    growth::figures(&workload, &cells, smoke, figures);
+    if context.input.is_none() {
+        telemetry::figures(context, &cells, figures)?;
+    }
+    if let Some(reason) = cells.unfinished() {
+        figures.skip("peers", &reason);
+    }
+    Ok(())
+}
+
+/// The user's cache folder for everything of ours.
+fn cache_folder() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from).join(".cache");
-    let folder = cache.unwrap_or_else(home).join("foreshadow").join(format!("peers-{:016x}", hasher.finish()));
-    let python = folder.join("bin/python");
-    let complete = folder.join("complete");
-    if !complete.exists() {
-        run("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-        let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/requirements.txt");
-        let mut pip = Command::new(&python);
-        run("pip install", pip.args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements))?;
-        std::fs::write(&complete, "").map_err(|e| BenchError::Read { path: complete, reason: e.to_string() })?;
-    }
-    Ok(python)
+    cache.unwrap_or_else(home).join("foreshadow")
 }
 
-fn run(program: &str, command: &mut Command) -> Result<String, BenchError> {
-    let failed = |reason: String| BenchError::Program { program: program.into(), reason };
-    let output = command.output().map_err(|e| failed(e.to_string()))?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let tail: Vec<_> = stderr.lines().rev().take(5).collect();
-        return Err(failed(format!("{}: {}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join(" / "))));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+fn hash_of(value: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }

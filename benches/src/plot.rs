@@ -1,10 +1,11 @@
 //! The figures beside their goals, as a page that opens with no internet.
 
-use plotly::common::{Marker, Orientation, Title};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use plotly::common::{Marker, Mode, Orientation, Title};
 use plotly::layout::{Axis, AxisType, Margin, Shape, ShapeLine, ShapeType};
-use plotly::{Bar, Layout, Plot};
+use plotly::{Bar, Layout, Plot, Scatter};
 
-use crate::Figures;
+use crate::{Chart, Figures, Table};
 
 /// A figure's goal: at least (`true`) or at most (`false`) this; one with both ends stands twice.
 const GOALS: [(&str, bool, f64); 14] = [
@@ -24,8 +25,59 @@ const GOALS: [(&str, bool, f64); 14] = [
     ("provider.rss_mib", false, 15.0),
 ];
 
-/// How many times better than its goal each figure is, on a logarithmic axis; one is the goal itself.
+/// The figures with a goal beside it, and the tables and charts of the run.
 pub fn page(figures: &Figures) -> String {
+    let html = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { "Foreshadow: figures" }
+                style { (PreEscaped(STYLE)) }
+                (PreEscaped(Plot::offline_js_sources()))
+            }
+            body {
+                (PreEscaped(goals(figures).to_inline_html(Some("goals"))))
+                @for (index, chart) in figures.charts().iter().enumerate() {
+                    (PreEscaped(drawn(chart).to_inline_html(Some(&format!("chart{index}")))))
+                }
+                @for own in figures.tables() {
+                    h2 { (own.title) }
+                    (table(own))
+                }
+            }
+        }
+    };
+    html.into_string()
+}
+
+const STYLE: &str = "body { font: 14px sans-serif } td, th { padding: 2px 10px; text-align: right } \
+    td:first-child, th:first-child { text-align: left } tr:nth-child(even) { background: #f3f4f6 }";
+
+fn table(table: &Table) -> Markup {
+    html! {
+        table {
+            thead { tr { @for column in &table.columns { th { (column) } } } }
+            tbody { @for row in &table.rows { tr { @for cell in row { td { (cell) } } } } }
+        }
+        ul { @for note in &table.notes { li { (note) } } }
+    }
+}
+
+/// Curves with their points, both axes logarithmic.
+fn drawn(chart: &Chart) -> Plot {
+    let mut plot = Plot::new();
+    for (name, points) in &chart.curves {
+        let (x, y): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
+        plot.add_trace(Scatter::new(x, y).name(name).mode(Mode::LinesMarkers));
+    }
+    let axis = |name: &str| Axis::new().type_(AxisType::Log).title(Title::with_text(name));
+    plot.set_layout(Layout::new().title(Title::with_text(chart.title)).x_axis(axis(&chart.x)).y_axis(axis(chart.y)));
+    plot
+}
+
+/// How many times better than its goal each figure is, on a logarithmic axis; one is the goal itself.
+fn goals(figures: &Figures) -> Plot {
     let met = |(name, at_least, goal): &(&str, bool, f64)| {
         let value = figures.get(name)?;
         let times = if *at_least { value / goal } else { goal / value };
@@ -44,5 +96,31 @@ pub fn page(figures: &Figures) -> String {
             .margin(Margin::new().left(420))
             .shapes(vec![goal.line(ShapeLine::new().color("#111827"))]),
     );
-    plot.to_html()
+    plot
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_holds_its_tables_and_charts_and_asks_nothing_of_the_network() {
+        let mut figures = Figures::default();
+        let mut table = Table::new("Ours & theirs".into(), ["contender", "MASE"]);
+        table.numbers("theta", &[Some(1.25)]);
+        table.numbers("peer", &[None]);
+        table.notes.push("peer: too slow".into());
+        figures.table(table);
+        let mut chart = Chart::new("Cost by length", "steps".into(), "ms");
+        chart.curve("theta", [(168.0, 0.5), (672.0, 2.0)].into_iter());
+        chart.curve("no-such-curve", std::iter::empty());
+        figures.chart(chart);
+        let page = page(&figures);
+        for held in
+            ["Ours &amp; theirs", "<td>1.250</td>", "<td></td>", "peer: too slow", "Cost by length", "id=\"chart0\""]
+        {
+            assert!(page.contains(held), "{held}");
+        }
+        assert!(!page.contains("no-such-curve") && !page.contains("<script src="));
+    }
 }

@@ -1,7 +1,7 @@
 //! Our own programs, run as a user runs them.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -37,7 +37,7 @@ pub(crate) fn run_json(program: &Path, arguments: &[&str], folder: &Path) -> Res
         .map_err(|e| failed(e.to_string()))?;
     let mut peak_mib = 0.0;
     let status = loop {
-        peak_mib = peak(&child).unwrap_or(peak_mib);
+        peak_mib = self::peak_mib(&child.id().to_string()).unwrap_or(peak_mib);
         if let Some(status) = child.try_wait().map_err(|e| failed(e.to_string()))? {
             break status;
         }
@@ -55,8 +55,9 @@ pub(crate) fn run_json(program: &Path, arguments: &[&str], folder: &Path) -> Res
 }
 
 /// The kernel's own high-water mark, which only ever grows: the last reading before the end is the peak.
-fn peak(child: &Child) -> Option<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+/// `process` is its number, or `self`.
+pub(crate) fn peak_mib(process: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / 1_024.0)
 }

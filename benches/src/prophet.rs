@@ -6,7 +6,7 @@ use foreshadow_models::classical::{FittedProphet, Parameters, Prophet};
 use foreshadow_models::{FitStatus, Fitted, Panel};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::clock::{Spent, median_of};
 use crate::fit::{Cost, fit};
@@ -64,6 +64,21 @@ fn with_gaps(panel: &Panel, seed: u64) -> Panel {
     holed
 }
 
+/// Whether our fit of each series has no higher objective than Stan's.
+pub(crate) fn no_worse(panel: &Panel, _seasons: &[usize], fits: &[&Value]) -> Vec<Option<bool>> {
+    let fitted = learn(panel);
+    let judged = |(s, fit): (usize, &&Value)| {
+        let stan = objective(&parameters(fit)?, panel, s);
+        let ours = fitted.parameters(s).map_or(f64::INFINITY, |found| objective(&found, panel, s));
+        Some(is_no_worse(ours, stan))
+    };
+    fits.iter().enumerate().map(judged).collect()
+}
+
+fn is_no_worse(ours: f64, stan: f64) -> bool {
+    ours <= stan + 1e-6 * stan.abs().max(1.0)
+}
+
 /// The timed fit's parameters of the original series against those of `prophet` on CmdStan, both scored
 /// by [`objective`].
 fn beside_stan(
@@ -76,34 +91,27 @@ fn beside_stan(
     for &s in originals {
         alone.push(panel.name(s).into(), panel.start_ms(s), panel.values(s));
     }
-    let theirs = peer("prophet_fit.py", &table(&alone))?;
-    let broken = |what: &str| BenchError::Program { program: "prophet_fit.py".into(), reason: what.into() };
-    let fits = theirs["fits"].as_array().filter(|fits| fits.len() == originals.len());
-    let fits = fits.ok_or_else(|| broken("not one fit a series"))?;
+    let every: Vec<usize> = (0..alone.series_count()).collect();
+    let ran = peer("prophet", &alone, &every, &[alone.steps_in(DAY_MS as i64)], 1)?;
+    let broken = |what: &str| BenchError::Program { program: "peer prophet".into(), reason: what.into() };
+    let fits = ran.fits();
     let (mut not_worse, mut gains) = (0, Vec::new());
-    for ((at, &s), fit) in originals.iter().enumerate().zip(fits) {
+    for ((at, &s), fit) in originals.iter().enumerate().zip(&fits) {
         let stan = objective(&parameters(fit).ok_or_else(|| broken("a fit without its parameters"))?, &alone, at);
         // A series of ours without a fit counts as worse.
         let ours = fitted.parameters(s).map_or(f64::INFINITY, |found| objective(&found, &alone, at));
-        not_worse += usize::from(ours <= stan + 1e-6 * stan.abs().max(1.0));
+        not_worse += usize::from(is_no_worse(ours, stan));
         gains.push(stan - ours);
     }
     gains.sort_by(f64::total_cmp);
     figures.add("prophet.objective_not_worse_percent", 100.0 * f64::from(not_worse as u32) / fits.len() as f64, "%");
     figures.add("prophet.objective_least_gain", gains[0], "nats");
     figures.add("prophet.objective_median_gain", gains[gains.len() / 2], "nats");
-    let stan_seconds = theirs["cpu_seconds"].as_f64().ok_or_else(|| broken("no cpu_seconds"))?;
+    let stan_seconds = ran.fit_cpu_seconds;
     let (_, spent): (_, Spent) = median_of(21, || learn(&alone));
     figures.add("prophet.peer_series_per_second", fits.len() as f64 / (stan_seconds / 2.0), "series/s");
     figures.add("prophet.ratio", stan_seconds / spent.cpu_seconds, "times");
     Ok(())
-}
-
-/// A panel as the peer reads it.
-fn table(panel: &Panel) -> Value {
-    let series =
-        |s: usize| json!({ "start_ms": panel.start_ms(s), "step_ms": panel.step_ms(), "values": panel.values(s) });
-    (0..panel.series_count()).map(series).collect()
 }
 
 fn parameters(fit: &Value) -> Option<Parameters> {

@@ -13,14 +13,14 @@ use foreshadow_models::{Auto, Fitted, Forecast, Horizon, Panel, Quantiles, Wish}
 
 use crate::{BenchError, Context, Figures, Scale};
 
-const HOUR_MS: i64 = 3_600_000;
+pub(crate) const HOUR_MS: i64 = 3_600_000;
 /// Steps of the simulation in an hour, and hours in a day.
 const STEPS_AN_HOUR: usize = 12;
-const DAY: usize = 24;
+pub(crate) const DAY: usize = 24;
 /// Days of the fleets, the day on which users change, and the day of the first issue.
-const DAYS: usize = 42;
+pub(crate) const DAYS: usize = 42;
 const TURN: usize = 28;
-const FIRST: usize = 21;
+pub(crate) const FIRST: usize = 21;
 /// Hours between issues.
 const SPACING: usize = 6;
 /// Another seed than those that the rule was settled on.
@@ -44,8 +44,8 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     Ok(())
 }
 
-/// Demand by the hour.
-fn fleet(context: &Context, turn_days: Option<usize>) -> Panel {
+/// Demand by the hour; `turn_days` is the day on which its users change, if they do.
+pub(crate) fn fleet(context: &Context, turn_days: Option<usize>) -> Panel {
     let workloads = if context.scale == Scale::Smoke { 1 } else { 8 };
     let end_ms = 1_700_006_400_000; // a whole day
     let fleet = Fleet::simulate(&FleetSpec { seed: SEED, end_ms, days: DAYS, workloads, turn_days });
@@ -118,7 +118,10 @@ fn follow(panel: &Panel, spacing: usize, fixed: Option<&str>) -> Result<Followed
         let wishes: Vec<Wish> = (0..panel.series_count()).map(wish).collect();
         let fitted = Auto::new(horizon).follow(&seen, 0, &wishes, &|_, _| ()).map_err(|e| failed(&e))?;
         let forecast: Forecast = fitted.predict(horizon, &levels).map_err(|e| failed(&e))?;
-        for (series, said) in fitted.said(&seen, &forecast).map_err(|e| failed(&e))?.into_iter().enumerate() {
+        let ends_ms: Vec<i64> = (0..seen.series_count()).map(|series| seen.end_ms(series)).collect();
+        for (series, said) in
+            fitted.said(&ends_ms, seen.step_ms(), &forecast).map_err(|e| failed(&e))?.into_iter().enumerate()
+        {
             let actual = &panel.values(series)[end..end + DAY];
             scores[series].add(&score(&forecast, series, actual, None));
             let Some(said) = said else { continue };
@@ -141,7 +144,7 @@ fn follow(panel: &Panel, spacing: usize, fixed: Option<&str>) -> Result<Followed
             live.track_mut(panel.name(series)).serve(said);
         }
     }
-    let switches = live.iter().map(|(_, track)| track.switches().len()).sum();
+    let switches = live.tracks().map(|(_, track)| track.switches().len()).sum();
     let loss = Accuracy::of(&scores).wql.ok_or_else(|| BenchError::Fit("no forecast of the fleet".into()))?;
     Ok(Followed { loss, errors, switches, issues })
 }

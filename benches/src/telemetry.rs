@@ -10,13 +10,14 @@ use rand_chacha::ChaCha8Rng;
 use crate::panel::read;
 use crate::{BenchError, Context, Figures, Scale};
 
-const SETS: [&str; 6] = ["nab", "smd", "msft_cloud_monitoring", "crane", "azure_vm_2019_total", "cloudcluster_pools"];
+pub(crate) const SETS: [&str; 6] =
+    ["nab", "smd", "msft_cloud_monitoring", "crane", "azure_vm_2019_total", "cloudcluster_pools"];
 /// Steps kept of each series, series drawn of each set, and cutoffs a day apart.
-const STEPS: usize = 4_032;
-const SERIES: usize = 24;
-const ORIGINS: usize = 3;
-const SEED: u64 = 24;
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const STEPS: usize = 4_032;
+pub(crate) const SERIES: usize = 24;
+pub(crate) const ORIGINS: usize = 3;
+pub(crate) const SEED: u64 = 24;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// Takes the figures of every set; a smoke run takes one set of two series.
 ///
@@ -64,7 +65,12 @@ struct Judged {
 }
 
 /// The newest steps of series drawn by seed, as panels.
-fn drawn(context: &Context, set: &str, count: usize, keep: impl Fn(&str) -> bool) -> Result<Vec<Panel>, BenchError> {
+pub(crate) fn drawn(
+    context: &Context,
+    set: &str,
+    count: usize,
+    keep: impl Fn(&str) -> bool,
+) -> Result<Vec<Panel>, BenchError> {
     let mut raw = read(&context.telemetry(&format!("{set}.parquet"))?)?;
     raw.retain(|series| keep(&series.name));
     raw.sort_by(|a, b| a.name.cmp(&b.name));

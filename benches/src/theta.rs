@@ -1,11 +1,11 @@
 //! The dynamic optimised theta model with a season of 24: series a second, and its objective against statsforecast's.
 
 use foreshadow_models::classical::{FittedTheta, Theta, ThetaParameters, ThetaSeason};
-use foreshadow_models::{FitStatus, Fitted};
-use serde_json::{Value, json};
+use foreshadow_models::{FitStatus, Fitted, Panel};
+use serde_json::Value;
 
 use crate::fit::{Cost, fit};
-use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer_fits};
+use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer};
 
 const SEASON: usize = 24;
 const SEED: u64 = 25;
@@ -39,19 +39,17 @@ fn against_statsforecast(
     seconds_a_series: f64,
     figures: &mut Figures,
 ) -> Result<(), BenchError> {
-    let series: Vec<&[f64]> = bench.originals.iter().map(|&s| bench.panel.values(s)).collect();
-    let broken = |reason: String| BenchError::Program { program: "peers/theta.py".into(), reason };
-    let (fits, seconds) = peer_fits("theta.py", &json!({ "season": SEASON, "series": series }), series.len())?;
-    let mut worse = Vec::with_capacity(series.len());
+    let broken = |reason: String| BenchError::Program { program: "peer theta".into(), reason };
+    let ran = peer("theta", &bench.panel, &bench.originals, &[SEASON], 1)?;
+    let fits = ran.fits();
+    let mut worse = Vec::with_capacity(fits.len());
     let mut same_season = 0;
-    for ((values, fit), &s) in series.iter().zip(&fits).zip(&bench.originals) {
+    for (fit, &s) in fits.iter().zip(&bench.originals) {
         let own = fitted.parameters(s);
         same_season +=
             usize::from(own.is_some_and(|own| Some(kind(&own.season)) == fit["season"].as_str().or(Some(""))));
-        let season = own.map_or(ThetaSeason::None, |own| own.season.clone());
-        let theirs = peer_parameters(fit, season).ok_or_else(|| broken(format!("not a theta model: {fit}")))?;
-        let ours = own.map_or(f64::INFINITY, |own| objective(values, own));
-        worse.push(100.0 * (ours / objective(values, &theirs) - 1.0));
+        let excess = excess(bench.panel.values(s), own, fit);
+        worse.push(100.0 * excess.ok_or_else(|| broken(format!("not a theta model: {fit}")))?);
     }
     worse.sort_by(f64::total_cmp);
     let good = worse.iter().filter(|worse| **worse <= 100.0 * ROOM).count();
@@ -59,8 +57,23 @@ fn against_statsforecast(
     figures.add("theta.objective_excess_most_percent", worse[worse.len() - 1], "%");
     figures.add("theta.objective_excess_median_percent", worse[worse.len() / 2], "%");
     figures.add("theta.same_season_percent", 100.0 * same_season as f64 / worse.len() as f64, "%");
-    figures.add("theta.ratio", seconds / series.len() as f64 / seconds_a_series, "x");
+    figures.add("theta.ratio", ran.fit_seconds_a_series() / seconds_a_series, "x");
     Ok(())
+}
+
+/// Whether our fit of each series leaves no more error than statsforecast's parameters.
+pub(crate) fn no_worse(panel: &Panel, seasons: &[usize], fits: &[&Value]) -> Vec<Option<bool>> {
+    let fitted = Theta::dot(seasons[0]).learn(&panel.window());
+    let judged = |(s, fit): (usize, &&Value)| Some(excess(panel.values(s), fitted.parameters(s), fit)? <= ROOM);
+    fits.iter().enumerate().map(judged).collect()
+}
+
+/// By which share our objective is higher than the peer's, both with our season taken out; endless without a fit of ours.
+fn excess(values: &[f64], own: Option<&ThetaParameters>, fit: &Value) -> Option<f64> {
+    let season = own.map_or(ThetaSeason::None, |own| own.season.clone());
+    let theirs = peer_parameters(fit, season)?;
+    let ours = own.map_or(f64::INFINITY, |own| objective(values, own));
+    Some(ours / objective(values, &theirs) - 1.0)
 }
 
 /// The peer's word for how a season was taken out.

@@ -11,7 +11,6 @@ mod explain;
 mod failure;
 mod forecast;
 mod output;
-mod plotting;
 mod progress;
 mod regressors;
 mod serve;
@@ -70,7 +69,7 @@ struct ServeArgs {
     /// Where gRPC is served, a loopback address or unix:/path [default: 127.0.0.1:7460]
     #[arg(long, value_name = "ADDRESS")]
     grpc: Option<String>,
-    /// Where /metrics, /healthz and /readyz are served [default: 127.0.0.1:7461]
+    /// Where /metrics, /healthz, /readyz and /explain are served [default: 127.0.0.1:7461]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
     /// Folder of issues and decisions, made when missing [default: foreshadow-store]

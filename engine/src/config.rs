@@ -11,20 +11,26 @@ use serde::Deserialize;
 
 use crate::telemetry::TableSpec;
 
+mod aggregate;
 mod error;
 mod forecast;
 mod prophet;
 mod regressor;
+mod series;
 mod serve;
 mod source;
 mod workload;
+mod zone;
 
+pub use aggregate::{AggregateConfig, Function};
 pub use error::{ConfigError, Refusal, parse_span_ms};
 pub use forecast::ForecastConfig;
 pub use regressor::RegressorConfig;
+pub use series::{Ceiling, SeriesConfig};
 pub use serve::{IssueConfig, Listen, ServeConfig, StoreConfig};
 pub use source::SourceConfig;
 pub use workload::{Capacity, Demand, WorkloadConfig};
+pub use zone::Zone;
 
 /// The commented default configuration: every key, what it means, and its default.
 pub const DEFAULT: &str = include_str!("config/default.toml");
@@ -51,10 +57,12 @@ pub struct Config {
     prophet: CustomProphet,
     regressors: Vec<RegressorConfig>,
     regressor_table: Option<TableSpec>,
+    series: Vec<SeriesConfig>,
     issue: IssueConfig,
     store: StoreConfig,
     serve: ServeConfig,
     workloads: Vec<WorkloadConfig>,
+    aggregates: Vec<AggregateConfig>,
 }
 
 /// A setting from outside the file.
@@ -94,10 +102,12 @@ struct RawConfig {
     forecast: forecast::RawForecast,
     prophet: prophet::RawProphet,
     regressor: Vec<regressor::RawRegressor>,
+    series: Vec<series::RawSeriesConfig>,
     issue: serve::RawIssue,
     store: serve::RawStore,
     serve: serve::RawServe,
     workload: Vec<workload::RawWorkload>,
+    aggregate: Vec<aggregate::RawAggregate>,
 }
 
 impl Config {
@@ -170,6 +180,11 @@ impl Config {
         self.regressor_table.as_ref()
     }
 
+    /// How series are read, in the order of the file.
+    pub fn series(&self) -> &[SeriesConfig] {
+        &self.series
+    }
+
     /// How often an issue is made.
     pub fn issue(&self) -> &IssueConfig {
         &self.issue
@@ -188,6 +203,11 @@ impl Config {
     /// The workloads whose capacity is recommended, in the order of the file.
     pub fn workloads(&self) -> &[WorkloadConfig] {
         &self.workloads
+    }
+
+    /// The series that are made of others, in the order of the file.
+    pub fn aggregates(&self) -> &[AggregateConfig] {
+        &self.aggregates
     }
 
     /// The levels that every forecast must carry: the configured ones and each workload's own.
@@ -210,6 +230,9 @@ impl TryFrom<RawConfig> for Config {
         let prophet: CustomProphet = raw.prophet.try_into().map_err(|r: Refusal| r.within("prophet"))?;
         let regressors = RegressorConfig::all(raw.regressor, usual, table, &prophet)?;
         let regressor_table = usual.filter(|_| regressors.is_empty()).map(|file| regressor::table(file, table));
+        let checked =
+            |(index, raw)| SeriesConfig::try_from(raw).map_err(|r: Refusal| r.within(&format!("series[{index}]")));
+        let series = raw.series.into_iter().enumerate().map(checked).collect::<Result<_, _>>()?;
         let mut workloads: Vec<WorkloadConfig> = Vec::with_capacity(raw.workload.len());
         for (index, raw) in raw.workload.into_iter().enumerate() {
             let section = format!("workload[{index}]");
@@ -225,11 +248,13 @@ impl TryFrom<RawConfig> for Config {
             prophet,
             regressors,
             regressor_table,
+            series,
             issue: raw.issue.try_into().map_err(|r: Refusal| r.within("issue"))?,
             store: raw.store.try_into().map_err(|r: Refusal| r.within("store"))?,
             serve: raw.serve.try_into().map_err(|r: Refusal| r.within("serve"))?,
             source,
             workloads,
+            aggregates: AggregateConfig::all(raw.aggregate)?,
         })
     }
 }

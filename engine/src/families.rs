@@ -7,7 +7,7 @@ use foreshadow_models::classical::{
     Arima, AutoEts, Card, Ces, CustomProphet, Delta, Dhr, Drift, Ets, LowRankRidge, Mstl, Naive, Rho, SeasonalMedian,
     SeasonalNaive, Theta,
 };
-use foreshadow_models::{Auto, Horizon, Model};
+use foreshadow_models::{AsRead, Auto, Horizon, Model};
 
 pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
 
@@ -25,8 +25,16 @@ const LONGEST_ETS_SEASON: usize = 1_440;
 const LONGEST_TRIED_SEASON: usize = 288;
 
 /// The family of a name. `season`, in steps, is what a seasonal family without a number takes; `horizon` is
-/// what `auto` picks for; `prophet` is the Prophet of the settings.
+/// what `auto` picks for; `prophet` is the Prophet of the settings. It follows the clocks of a panel's series and keeps to
+/// their bounds.
 pub fn family(name: &str, season: usize, horizon: Horizon, prophet: &CustomProphet) -> Option<Box<dyn Model>> {
+    match name {
+        "auto" => Some(Box::new(Auto::new(horizon).with_prophet(prophet.clone()))),
+        _ => named(name, season, prophet).map(|model| Box::new(AsRead(model)) as Box<dyn Model>),
+    }
+}
+
+fn named(name: &str, season: usize, prophet: &CustomProphet) -> Option<Box<dyn Model>> {
     let (word, listed) = name.split_at(name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len()));
     let given = |steps: &str| steps.parse().ok().filter(|steps| (1..=LONGEST_SEASON).contains(steps));
     let given: Vec<usize> =
@@ -46,7 +54,6 @@ pub fn family(name: &str, season: usize, horizon: Horizon, prophet: &CustomProph
     };
     let any = LONGEST_SEASON;
     Some(match (word, given.as_slice()) {
-        ("auto", []) => Box::new(Auto::new(horizon).with_prophet(prophet.clone())),
         ("naive", []) => Box::new(Naive),
         ("drift", []) => Box::new(Drift),
         ("prophet", []) => Box::new(prophet.clone()),

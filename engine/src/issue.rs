@@ -86,8 +86,8 @@ impl Shadow {
         let mean = forecast.mean(forecast_series);
         let base = mean[0];
         let curves = (0..levels.len()).map(|index| forecast.quantile(forecast_series, index));
-        let offsets: Vec<f32> =
-            std::iter::once(mean).chain(curves).flatten().map(|value| (value - base) as f32).collect();
+        let values: Vec<f64> = std::iter::once(mean).chain(curves).flatten().copied().collect();
+        let offsets = offsets(&values, base);
         if !base.is_finite() || offsets.iter().any(|offset| !offset.is_finite()) {
             return None;
         }
@@ -178,6 +178,23 @@ impl Shadow {
         assert!(step < self.steps, "step {step} of {}", self.steps);
         self.base + f64::from(self.offsets[curve * self.steps + step])
     }
+}
+
+/// Distances from `base`, rounded to where none of them leads past the least or the most of the values: a forecast that
+/// keeps to its bounds does so as a shadow.
+fn offsets(values: &[f64], base: f64) -> Vec<f32> {
+    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+    let rounded = |value: &f64| {
+        let mut offset = (value - base) as f32;
+        while offset.is_finite() && base + f64::from(offset) > high {
+            offset = offset.next_down();
+        }
+        while offset.is_finite() && base + f64::from(offset) < low {
+            offset = offset.next_up();
+        }
+        offset
+    };
+    values.iter().map(rounded).collect()
 }
 
 /// Index of the highest level at or under `level`, and how far `level` lies toward the next one.

@@ -1,28 +1,34 @@
 //! What is known live of every series: how families did since they were asked, and which of them serves.
 
+pub mod fits;
+
 use std::collections::BTreeMap;
 
 use foreshadow_models::live::Track;
 use foreshadow_models::{Window, Wish};
 
 use crate::bytes::DecodeError;
+use fits::Fits;
 
 /// First byte of every encoded track; what comes after depends on it.
 const FORMAT: u8 = 1;
 
-/// Tracks of series by their identity.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Live(BTreeMap<String, Track>);
+/// Tracks of series by their identity, and the fits that serve them.
+#[derive(Default)]
+pub struct Live {
+    tracks: BTreeMap<String, Track>,
+    fits: Fits,
+}
 
 impl Live {
     /// The track of a series, if it was ever served.
     pub fn track(&self, series: &str) -> Option<&Track> {
-        self.0.get(series)
+        self.tracks.get(series)
     }
 
     /// The track of a series, a new one where it has none.
     pub fn track_mut(&mut self, series: &str) -> &mut Track {
-        self.0.entry(series.into()).or_default()
+        self.tracks.entry(series.into()).or_default()
     }
 
     /// Judges what was said of a window's series by what it shows, and tells what the next forecast should heed.
@@ -32,20 +38,43 @@ impl Live {
         Wish { champion: track.wish().map(Into::into), width: track.width(), lived: track.lived() }
     }
 
-    /// Drops the tracks of series that were last served before a time.
+    /// Drops the tracks of series that were last served before a time, and fits that are older.
     pub fn forget(&mut self, before_ms: i64) {
-        self.0.retain(|_, track| track.last_ms().is_some_and(|last| last >= before_ms));
+        self.tracks.retain(|_, track| track.last_ms().is_some_and(|last| last >= before_ms));
+        self.fits.forget(before_ms);
+    }
+
+    /// The fits that go on from issue to issue.
+    pub fn fits(&self) -> &Fits {
+        &self.fits
+    }
+
+    /// The same to be moved on.
+    pub fn fits_mut(&mut self) -> &mut Fits {
+        &mut self.fits
+    }
+
+    /// The same tracks with these fits.
+    #[must_use]
+    pub fn with_fits(self, fits: Fits) -> Self {
+        Self { fits, ..self }
     }
 
     /// Every series with its track, sorted.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Track)> {
-        self.0.iter().map(|(series, track)| (series.as_str(), track))
+    pub fn tracks(&self) -> impl ExactSizeIterator<Item = (&str, &Track)> {
+        self.tracks.iter().map(|(series, track)| (series.as_str(), track))
     }
 }
 
 impl FromIterator<(String, Track)> for Live {
     fn from_iter<T: IntoIterator<Item = (String, Track)>>(tracks: T) -> Self {
-        Self(tracks.into_iter().collect())
+        Self { tracks: tracks.into_iter().collect(), fits: Fits::default() }
+    }
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("tracks", &self.tracks).finish_non_exhaustive()
     }
 }
 
@@ -68,6 +97,11 @@ pub(crate) mod tests {
     use foreshadow_models::live::Said;
 
     use super::*;
+
+    /// Whether the same is known live of the same series.
+    pub(crate) fn same_tracks(one: &Live, other: &Live) -> bool {
+        one.tracks().eq(other.tracks())
+    }
 
     /// A track that was served by a family at a cutoff.
     pub(crate) fn served(champion: &str, cutoff_ms: i64) -> Track {

@@ -1,20 +1,34 @@
 //! The road from telemetry to an issue, and the only file that names every stage:
-//! telemetry → panels → demand → judge what was said → fit → select → issue → store.
+//! telemetry → panels as they are to be read → aggregates and demand → judge what was said → fit → select → make coherent →
+//! issue → store.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
+use foreshadow_models::live::Track;
 use foreshadow_models::{
-    Auto, BacktestError, BuildOptions, FitError, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Horizon, Model,
-    Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, Wish, backtest,
+    AsRead, Auto, BacktestError, BuildOptions, FitError, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Horizon,
+    Model, Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, Wish, backtest,
 };
 
 use crate::act::{Workload, demand};
+use crate::aggregate::{self, Said, Whole};
 use crate::clock::DAY_MS;
+use crate::config::{AggregateConfig, Demand};
 use crate::families::{self, Bound, Future, Lack, RegressorError, Regressors};
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
 use crate::live::Live;
+use crate::live::fits::{Candidate, Place};
+use crate::reading::Reading;
+use crate::telemetry::SeriesKey;
 
 /// Folds that judge a family asked for by name, one horizon apart; `auto` lays out its own.
 const FOLDS: usize = 8;
+
+/// Times its usual error from which a champion is fitted anew sooner, and how much sooner.
+const ERRS_MORE: f64 = 1.5;
+const SOONER: i64 = 8;
 
 /// How long a series that is gone from the telemetry is remembered.
 const REMEMBERED_MS: i64 = 28 * DAY_MS;
@@ -30,12 +44,18 @@ pub struct PipelineSettings {
     pub quantiles: Quantiles,
     /// Steps kept before each series' end.
     pub lookback_steps: usize,
+    /// How series are read.
+    pub reading: Reading,
     /// Families by name, in the order of preference: a series takes the first that can forecast it.
     pub models: Vec<String>,
     /// How the family `prophet` is fitted.
     pub prophet: CustomProphet,
     /// What moves the series, as Prophet takes it, by name or as one of auto's families.
     pub regressors: Regressors,
+    /// How long a fit takes new points in before its series is fitted anew; 0 for at every issue.
+    pub refit_after_ms: i64,
+    /// Series that are made of others.
+    pub aggregates: Vec<AggregateConfig>,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -47,12 +67,41 @@ impl Default for PipelineSettings {
             horizon: Horizon::new(288).expect("288 is not zero"),
             quantiles: Quantiles::standard(),
             lookback_steps: BuildOptions::default().lookback_steps,
+            reading: Reading::default(),
             models: vec!["auto".into()],
             prophet: CustomProphet::default(),
             regressors: Regressors::default(),
+            refit_after_ms: DAY_MS,
+            aggregates: Vec::new(),
             seed: 1,
         }
     }
+}
+
+impl PipelineSettings {
+    /// How long the fit of a series may serve it. Series that began together are not all fitted anew at one issue; one whose
+    /// champion errs more than it used to is sooner.
+    fn refit_after(&self, series: &str, track: Option<&Track>) -> i64 {
+        if !self.regressors.is_empty() {
+            return 0; // their values reach no further than when they were read
+        }
+        let errs_more = track.and_then(Track::trouble).is_some_and(|times| times > ERRS_MORE);
+        let part = hash(series) % 1_024;
+        let spread = self.refit_after_ms / 2 + self.refit_after_ms / 2 * part as i64 / 1_024;
+        if errs_more { spread / SOONER } else { spread }
+    }
+
+    /// Of what a fit hangs on besides the series.
+    fn mark(&self, prophet: &CustomProphet, panel: &Panel) -> u64 {
+        let clock = panel.clock().map(|clock| clock.name());
+        hash(format!("{:?} {} {} {:?} {clock:?}", self.horizon, self.lookback_steps, self.seed, prophet.config()))
+    }
+}
+
+fn hash(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Why no issue could be made.
@@ -94,8 +143,9 @@ pub enum PipelineError {
 
 /// Makes the issue of some telemetry: a function of its arguments alone.
 ///
-/// Workloads that are sized on utilisation get their demand built and forecast as a series of its own. A
-/// series that ends past `now_ms` by more than a slot is missing: a clock gone wild must not move the slot for
+/// Workloads that are sized on utilisation get their demand built and forecast as a series of its own, as aggregates
+/// are; the forecasts of aggregates and their parts are made to agree. What is judged live is what each series expected
+/// by itself. A series that ends past `now_ms` by more than a slot is missing: a clock gone wild must not move the slot for
 /// all others.
 ///
 /// `live` is what earlier issues left: what they expected is judged by what came since, a champion in trouble gives way,
@@ -112,33 +162,52 @@ pub fn make_issue(
     now_ms: i64,
 ) -> Result<Issue, PipelineError> {
     let (raw, future) = part_future(raw, now_ms.saturating_add(settings.slot_ms));
-    let PanelSet { mut panels, rejected, .. } = PanelSet::build(raw, &BuildOptions::lookback(settings.lookback_steps));
-    let mut missing: Vec<Missing> =
-        rejected.into_iter().map(|rejected| Missing { series: rejected.name, reason: rejected.reason }).collect();
-    missing.extend(future);
-    let mut built_panels = Vec::new(); // no workload's demand is built from another's
+    let mut read = settings.reading.build(raw, BuildOptions::lookback(settings.lookback_steps));
+    let telemetry = read.set.panels.len();
+    let wholes = aggregate::extend(&mut read.set, &settings.aggregates, settings.lookback_steps);
+    let mut missing: Vec<Missing> = future;
+    for (workload, aggregate) in doubled(workloads, &wholes) {
+        tracing::warn!(workload, aggregate, "the workload's demand counts an aggregate and its parts; select one");
+    }
+    let mut demanded = HashSet::new();
     for workload in workloads {
-        match demand::build(workload, &panels, settings.lookback_steps) {
+        // No demand is built from another, or from an aggregate.
+        match demand::build(workload, &read.set.panels[..telemetry], settings.lookback_steps) {
             None => {}
             Some(Ok(built)) => {
                 let mut panel = Panel::new(built.step_ms);
                 panel.push(workload.demand_series(), built.start_ms, &built.values);
-                built_panels.push(panel);
+                demanded.insert(workload.demand_series());
+                read.push(panel);
             }
             Some(Err(error)) => {
                 missing.push(Missing { series: workload.demand_series(), reason: error.to_string() });
             }
         }
     }
-    panels.append(&mut built_panels);
+    let (PanelSet { panels, rejected, .. }, warnings) = read.finish(&settings.reading, settings.horizon);
+    if let Some(first) = warnings.first() {
+        tracing::warn!(count = warnings.len(), first, "series want a look at how they are read");
+    }
+    let rejected = rejected.into_iter().map(|rejected| Missing { series: rejected.name, reason: rejected.reason });
+    missing.splice(0..0, rejected);
+    let built = PipelineSettings { regressors: settings.regressors.for_built(), ..settings.clone() };
+    let is_built = |panel: &Panel| aggregate::is_of(&wholes, panel) || demanded.contains(panel.name(0));
+    let of = |panel: &Panel| if is_built(panel) { &built } else { settings };
+    let mut made: Vec<Made> =
+        panels.iter().map(|panel| forecast(panel, of(panel), live, now_ms)).collect::<Result<_, _>>()?;
+    make_coherent(&wholes, &panels, &mut made);
     let mut shadows = Vec::new();
-    for panel in &panels {
-        forecast(panel, settings, live, &mut shadows, &mut missing)?;
+    for (panel, made) in panels.iter().zip(made) {
+        made.share(panel, &mut shadows, &mut missing);
     }
     let series_count = shadows.len() + missing.len();
     match (Issue::new(shadows, missing.clone(), settings.slot_ms), missing.first()) {
         (Some(issue), _) => {
             live.forget(issue.cutoff_ms() - REMEMBERED_MS);
+            if settings.refit_after_ms == 0 || !settings.regressors.is_empty() {
+                live.fits_mut().clear(); // none is gone on with
+            }
             Ok(issue)
         }
         (None, Some(first)) => Err(PipelineError::NothingUsable {
@@ -158,45 +227,97 @@ fn part_future(raw: Vec<RawSeries>, latest_ms: i64) -> (Vec<RawSeries>, Vec<Miss
     (raw, future.into_iter().map(reason).collect())
 }
 
+/// A panel's forecast, each series' by the first family that could make one.
+struct Made {
+    /// Of no use where `refused` says why.
+    forecast: Forecast,
+    models: Vec<String>,
+    held_out: Vec<Option<Accuracy>>,
+    refused: Vec<Option<String>>,
+}
+
 /// Fits the families in their order and takes, for each series, the first that can forecast it.
-fn forecast(
-    panel: &Panel,
-    settings: &PipelineSettings,
-    live: &mut Live,
-    shadows: &mut Vec<Shadow>,
-    missing: &mut Vec<Missing>,
-) -> Result<(), PipelineError> {
-    let window = panel.window();
-    let PipelineSettings { regressors, prophet, horizon, seed, .. } = settings;
+fn forecast(panel: &Panel, settings: &PipelineSettings, live: &mut Live, now_ms: i64) -> Result<Made, PipelineError> {
+    let PipelineSettings { regressors, prophet, horizon, seed, quantiles, .. } = settings;
     let Bound { prophet, lacking } = regressors.bind(prophet, panel, *horizon, Future::Forecast, *seed)?;
-    let mut refused = vec![Some("no family was tried".to_string()); panel.series_count()];
+    let mut made: Option<Made> = None;
     for name in &settings.models {
-        if refused.iter().all(Option::is_none) {
+        if made.as_ref().is_some_and(|made| made.refused.iter().all(Option::is_none)) {
             break;
         }
-        let Judged { family, fitted, held_out, forecast } = fit(name, panel, &prophet, settings, live)?;
-        for (series, refused) in refused.iter_mut().enumerate().filter(|(_, refused)| refused.is_some()) {
-            let status = &fitted.status()[series];
-            let model = fitted.chosen(series).map_or_else(|| family.clone(), |chosen| chosen.champion);
-            let accuracy = held_out[series].clone();
-            let shadow = Shadow::from_forecast(&window, series, &forecast, series, model, accuracy);
-            match shadow.filter(|_| status.is_usable()) {
-                Some(shadow) => {
-                    shadows.push(shadow);
-                    *refused = None;
-                }
-                None if status.is_usable() => *refused = Some("its forecast is not finite".into()),
-                None => *refused = Some(why(status, panel.name(series), &lacking)),
-            }
+        let judged = fit(name, panel, &prophet, settings, live, now_ms)?;
+        match &mut made {
+            None => made = Some(judged.alone(panel, &lacking)),
+            Some(made) => made.fill(judged.alone(panel, &lacking)),
         }
     }
-    let refused = refused.into_iter().enumerate().filter_map(|(series, reason)| Some((series, reason?)));
-    missing.extend(refused.map(|(series, reason)| Missing { series: panel.name(series).into(), reason }));
     if let Some(first) = lacking.first() {
         let (count, series, reason) = (lacking.len(), &first.series, first.to_string());
         tracing::warn!(count, series, reason, "series lack a regressor; Prophet has no forecast of them");
     }
-    Ok(())
+    let count = panel.series_count();
+    Ok(made.unwrap_or_else(|| Made {
+        forecast: Forecast::empty(count, *horizon, quantiles.clone()),
+        models: vec![String::new(); count],
+        held_out: vec![None; count],
+        refused: vec![Some("no family was tried".to_string()); count],
+    }))
+}
+
+impl Made {
+    /// Takes another family's forecasts of the series that have none yet.
+    fn fill(&mut self, next: Self) {
+        let Self { forecast, mut models, mut held_out, mut refused } = next;
+        for series in (0..self.refused.len()).filter(|series| self.refused[*series].is_some()).collect::<Vec<_>>() {
+            self.refused[series] = refused[series].take();
+            self.forecast.copy(series, &forecast, series);
+            self.models[series] = std::mem::take(&mut models[series]);
+            self.held_out[series] = held_out[series].take();
+        }
+    }
+
+    /// Makes each series of the panel a shadow or a missing one.
+    fn share(self, panel: &Panel, shadows: &mut Vec<Shadow>, missing: &mut Vec<Missing>) {
+        let window = panel.window();
+        let told = self.models.into_iter().zip(self.held_out).zip(self.refused).enumerate();
+        for (series, ((model, accuracy), refused)) in told {
+            let shadow = || Shadow::from_forecast(&window, series, &self.forecast, series, model, accuracy);
+            let made = match refused {
+                Some(reason) => Err(reason),
+                None => shadow().ok_or("its forecast is not finite".to_string()),
+            };
+            match made {
+                Ok(shadow) => shadows.push(shadow),
+                Err(reason) => missing.push(Missing { series: panel.name(series).into(), reason }),
+            }
+        }
+    }
+}
+
+/// Workloads that would be sized on an aggregate and on its parts, and so on twice the demand, each with the aggregate.
+fn doubled<'a>(workloads: &'a [Workload], wholes: &'a [Whole]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    workloads.iter().filter_map(|workload| {
+        let Demand::Series(selector) = &workload.demand else { return None };
+        let means = |series: &String| series.parse::<SeriesKey>().is_ok_and(|key| selector.matches(&key));
+        let whole = wholes.iter().find(|whole| means(&whole.series) && whole.parts.iter().any(means))?;
+        Some((workload.name.as_str(), whole.series.as_str()))
+    })
+}
+
+/// Makes the forecasts of aggregates and their parts agree, and tells of those that could not be.
+fn make_coherent(wholes: &[Whole], panels: &[Panel], made: &mut [Made]) {
+    let mut said: Vec<Said<'_>> = panels
+        .iter()
+        .zip(made)
+        .map(|(panel, made)| Said {
+            window: panel.window(),
+            usable: made.refused.iter().map(Option::is_none).collect(),
+            forecast: &mut made.forecast,
+        })
+        .collect();
+    for apart in aggregate::reconcile(wholes, &mut said) {
+        tracing::warn!("{apart}");
+    }
 }
 
 /// Why a family has no forecast of a series.
@@ -208,13 +329,28 @@ fn why(status: &FitStatus, series: &str, lacking: &[Lack]) -> String {
     }
 }
 
-/// A family fitted to a panel.
+/// What serves each series of a panel.
 struct Judged {
-    family: String,
-    fitted: Box<dyn Fitted>,
-    /// What held-out folds said of each series.
+    status: Vec<FitStatus>,
+    /// The family of each series.
+    models: Vec<String>,
+    /// What held-out folds said of it.
     held_out: Vec<Option<Accuracy>>,
     forecast: Forecast,
+}
+
+impl Judged {
+    /// What the family alone makes of the panel.
+    fn alone(self, panel: &Panel, lacking: &[Lack]) -> Made {
+        let Self { status, models, held_out, forecast } = self;
+        let refused = |(series, status): (usize, &FitStatus)| match status.is_usable() {
+            true if forecast.is_finite(series) => None,
+            true => Some("its forecast is not finite".into()),
+            false => Some(why(status, panel.name(series), lacking)),
+        };
+        let refused = status.iter().enumerate().map(refused).collect();
+        Made { forecast, models, held_out, refused }
+    }
 }
 
 fn fit(
@@ -223,20 +359,78 @@ fn fit(
     prophet: &CustomProphet,
     settings: &PipelineSettings,
     live: &mut Live,
+    now_ms: i64,
 ) -> Result<Judged, PipelineError> {
-    let window = panel.window();
     if name == "auto" {
-        let (fitted, forecast) = follow(panel, prophet, settings, live)?;
-        let held_out = |series| fitted.choice(series).held_out.as_ref().map(accuracy);
-        let held_out = (0..panel.series_count()).map(held_out).collect();
-        return Ok(Judged { family: name.into(), fitted: Box::new(fitted), held_out, forecast });
+        return go_on(panel, prophet, settings, live, now_ms);
     }
     let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon, prophet);
     let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
     let held_out = judge(&*family, panel, settings)?;
-    let fitted = family.fit(&window, settings.seed)?;
+    let fitted = family.fit(&panel.window(), settings.seed)?;
     let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
-    Ok(Judged { family: family.name(), fitted, held_out, forecast })
+    let models = vec![family.name(); panel.series_count()];
+    Ok(Judged { status: fitted.status().to_vec(), models, held_out, forecast })
+}
+
+/// Judges what earlier issues expected of each series and goes on with the fits that are still good; the others are
+/// picked and fitted anew with that in mind. What is expected now is noted.
+fn go_on(
+    panel: &Panel,
+    prophet: &CustomProphet,
+    settings: &PipelineSettings,
+    live: &mut Live,
+    now_ms: i64,
+) -> Result<Judged, PipelineError> {
+    let (window, mark, count) = (panel.window(), settings.mark(prophet, panel), panel.series_count());
+    let wishes: Vec<Wish> = (0..count).map(|series| live.wish(&window, series)).collect();
+    let limits: Vec<i64> =
+        (0..count).map(|s| settings.refit_after(window.name(s), live.track(window.name(s)))).collect();
+    let stays = |fit: Candidate<'_>| {
+        let wish = wishes[fit.series].champion.as_deref();
+        now_ms.saturating_sub(fit.since_ms) < limits[fit.series] && wish.is_none_or(|wish| wish == fit.champion)
+    };
+    let mut places = live.fits_mut().go_on(&window, mark, &wishes, stays);
+    let stale: Vec<usize> = (0..count).filter(|s| places[*s].is_none()).collect();
+    if !stale.is_empty() {
+        let own: Vec<Wish> = stale.iter().map(|s| wishes[*s].clone()).collect();
+        let window = window.only(&stale);
+        let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
+        let fitted = auto.follow(&window, settings.seed, &own, &|_, _| ())?;
+        let added = live.fits_mut().add(&window, fitted, mark, now_ms);
+        stale.iter().zip(added).for_each(|(s, place)| places[*s] = Some(place));
+    }
+    let mut judged = Judged {
+        status: vec![FitStatus::NoData; count],
+        models: vec![String::new(); count],
+        held_out: vec![None; count],
+        forecast: Forecast::empty(count, settings.horizon, settings.quantiles.clone()),
+    };
+    let mut all_said = Vec::new();
+    for cohort in live.fits().iter() {
+        let here = |(s, place): (usize, &Option<Place>)| {
+            Some((s, (*place)?.member)).filter(|_| place.is_some_and(|p| p.cohort == cohort.id()))
+        };
+        let here: Vec<(usize, usize)> = places.iter().enumerate().filter_map(here).collect();
+        if here.is_empty() {
+            continue;
+        }
+        let fitted = cohort.fitted();
+        let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
+        let mut said = fitted.said(&cohort.ends_ms(), panel.step_ms(), &forecast)?;
+        for (s, member) in here {
+            let choice = fitted.choice(member);
+            judged.status[s] = fitted.status()[member].clone();
+            judged.models[s] = choice.chosen.champion.clone();
+            judged.held_out[s] = choice.held_out.as_ref().map(accuracy);
+            judged.forecast.copy(s, &forecast, member);
+            all_said.extend(said[member].take().map(|said| (s, said)));
+        }
+    }
+    for (s, said) in all_said {
+        live.track_mut(panel.name(s)).serve(said);
+    }
+    Ok(judged)
 }
 
 /// Judges what earlier issues expected of each series, picks and fits with that in mind, and notes what is expected now.
@@ -252,7 +446,8 @@ pub fn follow(
     let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
     let fitted = auto.follow(&window, settings.seed, &wishes, &|_, _| ())?;
     let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
-    for (series, said) in fitted.said(&window, &forecast)?.into_iter().enumerate() {
+    let ends_ms: Vec<i64> = (0..panel.series_count()).map(|series| window.end_ms(series)).collect();
+    for (series, said) in fitted.said(&ends_ms, panel.step_ms(), &forecast)?.into_iter().enumerate() {
         if let Some(said) = said {
             live.track_mut(panel.name(series)).serve(said);
         }
@@ -268,7 +463,7 @@ fn judge(
 ) -> Result<Vec<Option<Accuracy>>, PipelineError> {
     let (window, season, horizon) = (panel.window(), panel.steps_in(DAY_MS), settings.horizon);
     let origins = Origins::rolling(&window, horizon, FOLDS, horizon.steps());
-    let yardstick = SeasonalNaive { season };
+    let yardstick = AsRead(Box::new(SeasonalNaive { season }));
     let (models, levels): ([&dyn Model; 2], _) = ([family, &yardstick], Quantiles::standard());
     let folds = backtest(&window, &models, origins, horizon, &levels, settings.seed, &|_, _| ())?;
     Ok(folds.held_out(0, 1, season).iter().map(|held_out| held_out.as_ref().map(accuracy)).collect())

@@ -2,6 +2,7 @@
 
 mod convert;
 mod engine;
+mod explain;
 mod gauges;
 mod grpc;
 mod http;
@@ -22,6 +23,7 @@ use crate::live::Live;
 use crate::store::{Store, StoreError};
 use engine::Engine;
 pub use engine::{EngineError, chain};
+pub use explain::Refused;
 pub use listen::ListenError;
 use listen::Listener;
 
@@ -30,7 +32,7 @@ use listen::Listener;
 pub struct Settings {
     /// Where gRPC is served.
     pub grpc: Listen,
-    /// Where `/metrics`, `/healthz` and `/readyz` are served; nowhere without it.
+    /// Where `/metrics`, `/healthz`, `/readyz` and `/explain` are served; nowhere without it.
     pub http: Option<Listen>,
     /// Workloads whose capacity can be asked for.
     pub workloads: Vec<Workload>,

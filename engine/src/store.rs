@@ -112,7 +112,7 @@ pub enum StoreError {
 
 /// Where issues and decisions are kept. One writer at a time; whatever returns `Ok` is durable.
 pub trait Store: Send + Sync {
-    /// Writes an issue, and what was known live when it was made, as a whole or not at all.
+    /// Writes an issue, and what was known live when it was made, fits among it, as a whole or not at all.
     ///
     /// # Errors
     /// [`StoreError`] when it was not written.

@@ -1,10 +1,12 @@
 //! Autoregressive moving averages: the residual recursion and its gradient, all series at once.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::expect_len;
 use crate::{KernelError, Matrix, cpu, gpu};
 
 /// Which multiplicative ARMA model: `(ar, ma)` at lags of a step, `(seasonal_ar, seasonal_ma)` at lags of a season.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ArmaOrder {
     /// Autoregressive coefficients.
     pub ar: usize,

@@ -1,10 +1,12 @@
 //! Complex exponential smoothing: forward, back and forward again over all series, with derivatives by its weights.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::expect_len;
 use crate::{Batch, KernelError, cpu, gpu};
 
 /// Which complex exponential smoothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CesForm {
     /// No season.
     None,

@@ -1,10 +1,12 @@
 //! Exponential smoothing: one pass of the recursion and its adjoint, all series at once.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::expect_len;
 use crate::{KernelError, Matrix, cpu, gpu};
 
 /// How the slope of an ETS model behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trend {
     /// No slope.
     None,
@@ -15,7 +17,7 @@ pub enum Trend {
 }
 
 /// How the error or the season of an ETS model acts on what it joins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Effect {
     /// It is added.
     Additive,
@@ -24,7 +26,7 @@ pub enum Effect {
 }
 
 /// Which ETS model: the effect of its error, its trend, and the effect of its season, as in ETS(M,Ad,M).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EtsForm {
     /// How an error acts.
     pub error: Effect,
@@ -108,7 +110,7 @@ impl EtsForm {
 }
 
 /// The smoothing weights of one series.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Smoothing {
     /// Weight of the level.
     pub alpha: f64,

@@ -1,10 +1,12 @@
 //! The theta method as a state space model: one pass over all series, its linear unknowns solved for.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::expect_len;
 use crate::{KernelError, Matrix, cpu, gpu};
 
 /// Which theta model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ThetaForm {
     /// Standard: the whole series' line, and theta 2.
     Stm,

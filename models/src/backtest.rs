@@ -129,6 +129,12 @@ impl<'a> Backtest<'a> {
         &self.folds[model * self.origins.count() + origin]
     }
 
+    /// What a model forecast at an origin, to be changed as it would have been before it was used; the errors are then
+    /// those of what it became.
+    pub fn forecast_mut(&mut self, model: usize, origin: usize) -> &mut Forecast {
+        &mut self.folds[model * self.origins.count() + origin].forecast
+    }
+
     /// The steps of a series that were seen at an origin.
     pub fn train(&self, origin: usize, series: usize) -> &'a [f64] {
         let values = self.window.values(series);
@@ -247,6 +253,10 @@ mod tests {
     struct FittedLying(Vec<FitStatus>);
 
     impl crate::Fitted for FittedLying {
+        fn family(&self) -> &'static str {
+            "lying"
+        }
+
         fn status(&self) -> &[FitStatus] {
             &self.0
         }

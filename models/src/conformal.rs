@@ -9,7 +9,11 @@
 //! Source: Lei et al., Distribution-free predictive inference for regression, JASA 113(523), 2018, 5.2 (scores
 //! of locally weighted residuals), on rolling folds instead of exchangeable points.
 
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::MOST_STEPS;
 use crate::normal_quantile;
+use crate::paths::persistence;
 
 /// Most horizon blocks, and the fewest steps of one.
 const MAX_BLOCKS: usize = 12;
@@ -24,7 +28,7 @@ const INDEPENDENT_A_FOLD: f64 = 2.0;
 const SHAPE_PRIOR_SCORES: f64 = 20.0;
 
 /// Intervals of one series, to put around any point forecast of its champion.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Intervals {
     block_steps: usize,
     /// Mean absolute residual of each horizon block.
@@ -35,6 +39,8 @@ pub struct Intervals {
     independent: f64,
     /// Degrees of freedom of the general shape.
     freedom: usize,
+    /// Correlation of neighbouring steps' scores.
+    persistence: f64,
 }
 
 impl Intervals {
@@ -48,18 +54,36 @@ impl Intervals {
         let block_count = steps.div_ceil(block_steps);
         let observed = blocks.iter().filter(|fold| fold.iter().any(|b| b.count > 0)).count();
         let scales = block_scales(&blocks, block_count, None)?;
-        let mut scores = Vec::with_capacity(folds.len() * steps);
+        let mut in_order: Vec<Vec<f64>> = Vec::with_capacity(folds.len());
         for (k, fold) in folds.iter().enumerate() {
             // A single fold has no other to be scaled by.
             let others = if observed > 1 { block_scales(&blocks, block_count, Some(k)) } else { None };
             // Others that never erred are no measure of one that did.
             let others = others.as_ref().filter(|others| others.iter().all(|scale| *scale > 0.0)).unwrap_or(&scales);
-            let scaled = fold.iter().enumerate().map(|(step, e)| e / others[step / block_steps]);
-            scores.extend(scaled.filter(|score| score.is_finite()));
+            in_order.push(fold.iter().enumerate().map(|(step, e)| e / others[step / block_steps]).collect());
         }
+        let persistence = persistence(in_order.iter().map(Vec::as_slice));
+        let mut scores: Vec<f64> = in_order.into_iter().flatten().filter(|score| score.is_finite()).collect();
         scores.sort_unstable_by(f64::total_cmp);
         let independent = observed as f64 * INDEPENDENT_A_FOLD.min(block_count as f64);
-        Some(Self { block_steps, scales, scores, independent, freedom: 2 + observed / 2 })
+        Some(Self { block_steps, scales, scores, independent, freedom: 2 + observed / 2, persistence })
+    }
+
+    /// Whether they may have been learned.
+    pub(crate) fn is_whole(&self) -> bool {
+        let numbers = || self.scales.iter().chain(&self.scores).chain([&self.independent, &self.persistence]);
+        let rising = self.scores.windows(2).all(|pair| pair[0] <= pair[1]);
+        let counts = (1..MOST_STEPS).contains(&self.block_steps) && (2..MOST_STEPS).contains(&self.freedom);
+        counts
+            && !self.scales.is_empty()
+            && self.scales.len() <= MAX_BLOCKS
+            && rising
+            && numbers().all(|v| v.is_finite())
+    }
+
+    /// Correlation of the errors of neighbouring steps ahead, from 0 to 1.
+    pub fn persistence(&self) -> f64 {
+        self.persistence
     }
 
     /// How far the quantile of a level lies from the point forecast of a step ahead. A step past the

@@ -1,6 +1,7 @@
 //! Why a fit or a forecast could not be made, for a whole batch and for one series of it.
 
 use foreshadow_kernels::KernelError;
+use serde::{Deserialize, Serialize};
 
 /// Why a window could not be fitted at all. What befell a single series is its [`FitStatus`]: one bad
 /// series never spoils its batch.
@@ -87,7 +88,7 @@ pub enum BacktestError {
 }
 
 /// How the fit of one series went.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum FitStatus {
     /// Fitted; its forecast may be used.
@@ -113,6 +114,8 @@ pub enum FitStatus {
         /// The first step at which it is of no use, milliseconds since the epoch.
         at_ms: i64,
     },
+    /// A point came since the fit that what was learned has no answer to: fit it anew.
+    Outdated,
 }
 
 impl FitStatus {
@@ -131,6 +134,7 @@ impl FitStatus {
             Self::TooShort { .. } => "too_short",
             Self::NotConverged => "not_converged",
             Self::Input { .. } => "bad_input",
+            Self::Outdated => "outdated",
         }
     }
 }

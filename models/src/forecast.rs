@@ -1,5 +1,6 @@
 //! What a model says of the steps after a cutoff.
 
+use crate::bounds::Bounds;
 use crate::normal_quantile;
 
 /// Steps ahead to forecast, at least one.
@@ -135,6 +136,14 @@ impl Forecast {
         let steps = self.horizon.steps();
         let at = series * self.quantiles.levels().len() + index;
         &mut self.bands[at * steps..][..steps]
+    }
+
+    /// Holds everything that is said of a series between bounds.
+    pub fn hold(&mut self, series: usize, bounds: &Bounds) {
+        self.mean_mut(series).iter_mut().for_each(|value| *value = bounds.hold(*value));
+        for index in 0..self.quantiles.levels().len() {
+            self.quantile_mut(series, index).iter_mut().for_each(|value| *value = bounds.hold(*value));
+        }
     }
 
     /// Takes over what another forecast says of one of its series.

@@ -1,6 +1,9 @@
 //! A method, before and after it has learned a window.
 
-use crate::{FitError, FitStatus, Forecast, Horizon, PredictError, Quantiles, Window};
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Artifact;
+use crate::{AppendError, FitError, FitStatus, Forecast, Horizon, PredictError, Quantiles, Window};
 
 /// A method with its settings chosen and nothing learned. `fit` depends on its arguments alone, and what
 /// it learns of one series depends on that series alone: a broken neighbour changes no bit of it.
@@ -26,6 +29,28 @@ pub trait Fitted: Send + Sync {
     /// [`PredictError`] when the batch as a whole could not be worked on.
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError>;
 
+    /// The family's name without its settings, for what it is asked and cannot do.
+    fn family(&self) -> &'static str;
+
+    /// Takes in one more step of every series at once, `points` in the window's order and NaN where nothing was observed,
+    /// without fitting anew: parameters stay, and levels, seasons and the spread of errors move on as if the window had
+    /// been longer by that step. Forecasts then begin one step later.
+    ///
+    /// A point that the parameters have no answer to, such as one below zero under a relative error, makes its series
+    /// [`FitStatus::Outdated`]; a series that had no usable fit stays as it is. Neither changes a bit of its neighbours.
+    ///
+    /// # Errors
+    /// [`AppendError::Refit`] from a family whose fit does not move on from step to step; [`AppendError::Points`] unless
+    /// there is one point a series. Nothing has changed then.
+    fn append(&mut self, _points: &[f64]) -> Result<(), AppendError> {
+        Err(AppendError::Refit { family: self.family() })
+    }
+
+    /// What [`crate::artifact::encode`] makes bytes of; `None` from a family that keeps none.
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        None
+    }
+
     /// What a model that picks among families picked for a series; `None` from a single family.
     fn chosen(&self, _series: usize) -> Option<Chosen> {
         None
@@ -33,7 +58,7 @@ pub trait Fitted: Send + Sync {
 }
 
 /// The family that was trusted for one series.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chosen {
     /// Its name.
     pub champion: String,

@@ -1,6 +1,13 @@
 //! Many series on one regular grid, and the window of them that a model may see.
 
 mod build;
+mod rate;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::bounds::{Bounds, Limits};
+use crate::local::WallClock;
 
 pub use build::{BuildOptions, HeldOutPart, PanelSet, RawSeries, Rejected, SeriesNotes};
 
@@ -15,6 +22,8 @@ pub struct Panel {
     starts_ms: Vec<i64>,
     offsets: Vec<usize>,
     values: Vec<f64>,
+    limits: Vec<Limits>,
+    clock: Option<Arc<WallClock>>,
 }
 
 impl Panel {
@@ -24,18 +33,66 @@ impl Panel {
     /// When `step_ms` is not positive.
     pub fn new(step_ms: i64) -> Self {
         assert!(step_ms > 0, "a step of {step_ms} ms");
-        Self { step_ms, names: Vec::new(), starts_ms: Vec::new(), offsets: vec![0], values: Vec::new() }
+        Self {
+            step_ms,
+            names: Vec::new(),
+            starts_ms: Vec::new(),
+            offsets: vec![0],
+            values: Vec::new(),
+            limits: Vec::new(),
+            clock: None,
+        }
+    }
+
+    /// The same with its days and weeks by the clocks of a place; those of UTC where `None`. Its times stay UTC.
+    #[must_use]
+    pub fn with_clock(self, clock: Option<Arc<WallClock>>) -> Self {
+        Self { clock, ..self }
     }
 
     /// Adds a series whose first value lies at `start_ms`; NaN marks an unobserved step, and NaN at
     /// either end is cut away.
     pub fn push(&mut self, name: String, start_ms: i64, values: &[f64]) {
+        let last = values.iter().rposition(|v| !v.is_nan()).map_or(0, |at| at + 1);
+        self.push_to_the_end(name, start_ms, &values[..last]);
+    }
+
+    /// The same with NaN at the end kept: what is forecast comes after it.
+    pub(crate) fn push_to_the_end(&mut self, name: String, start_ms: i64, values: &[f64]) {
         let first = values.iter().position(|v| !v.is_nan()).unwrap_or(values.len());
-        let last = values.iter().rposition(|v| !v.is_nan()).map_or(first, |at| at + 1);
         self.names.push(name);
         self.starts_ms.push(start_ms + first as i64 * self.step_ms);
-        self.values.extend_from_slice(&values[first..last]);
+        self.values.extend_from_slice(&values[first..]);
         self.offsets.push(self.values.len());
+        self.limits.push(Limits::default());
+    }
+
+    /// Declares what a series' forecasts must lie between.
+    pub fn limit(&mut self, series: usize, limits: Limits) {
+        self.limits[series] = limits;
+    }
+
+    /// Some steps of one series, with its clocks and its bounds.
+    ///
+    /// # Panics
+    /// When there are not that many steps.
+    #[must_use]
+    pub fn part(&self, series: usize, steps: Range<usize>) -> Self {
+        let mut part = Self::new(self.step_ms).with_clock(self.clock.clone());
+        let start_ms = self.start_ms(series) + steps.start as i64 * self.step_ms;
+        part.push(self.name(series).into(), start_ms, &self.values(series)[steps]);
+        part.limit(0, self.limits[series].clone());
+        part
+    }
+
+    /// The clocks that its days and weeks follow; `None` for those of UTC.
+    pub fn clock(&self) -> Option<&Arc<WallClock>> {
+        self.clock.as_ref()
+    }
+
+    /// What a series' forecasts must lie between.
+    pub fn limits(&self, series: usize) -> &Limits {
+        &self.limits[series]
     }
 
     /// Sampling interval in milliseconds.
@@ -168,6 +225,26 @@ impl<'a> Window<'a> {
         self.panel.start_ms(self.members[series]) + self.ends[series] as i64 * self.step_ms()
     }
 
+    /// The clocks that its days and weeks follow; `None` for those of UTC.
+    pub fn clock(&self) -> Option<&'a Arc<WallClock>> {
+        self.panel.clock()
+    }
+
+    /// What a forecast of the series must lie between, as far as that was known before its end.
+    pub fn bounds(&self, series: usize) -> Bounds {
+        self.limits(series).known_before(self.end_ms(series))
+    }
+
+    /// What was declared of the series.
+    pub(crate) fn limits(&self, series: usize) -> &'a Limits {
+        self.panel.limits(self.members[series])
+    }
+
+    /// Time of the first observation of the series in the whole panel.
+    pub(crate) fn panel_start_ms(&self, series: usize) -> i64 {
+        self.panel.start_ms(self.members[series])
+    }
+
     /// The longest series of the window, in steps.
     pub fn longest(&self) -> usize {
         (0..self.series_count()).map(|s| self.values(s).len()).max().unwrap_or(0)
@@ -221,6 +298,15 @@ mod tests {
         assert!(window.until(|_| 0).values(0).is_empty());
         let swapped = window.only(&[1, 0]);
         assert_eq!((swapped.name(1), swapped.values(1)), ("a", window.values(0)));
+    }
+
+    #[test]
+    fn a_part_keeps_clocks_and_bounds() {
+        let mut panel = panel().with_clock(Some(Arc::new(WallClock::new("Somewhere", 5, Vec::new()))));
+        panel.limit(0, Limits { minimum: Some(2.0), maximum: None });
+        let part = panel.part(0, 2..4);
+        assert_eq!((part.values(0), part.start_ms(0)), (&[3.0, 4.0][..], 13_000));
+        assert_eq!((part.window().bounds(0).low(), part.clock().unwrap().name()), (2.0, "Somewhere"));
     }
 
     #[test]

@@ -83,8 +83,17 @@ impl Serving {
     /// # Panics
     /// When there is none.
     pub fn get(&self, path: &str) -> (u16, String) {
+        self.get_as(path, "*/*")
+    }
+
+    /// The same with what the client accepts, as a browser or a machine says it.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn get_as(&self, path: &str, accept: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.http).expect("it takes connections");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.http);
+        let head = format!("host: {}\r\naccept: {accept}\r\nconnection: close", self.http);
+        let request = format!("GET {path} HTTP/1.1\r\n{head}\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers text");

@@ -1,12 +1,11 @@
 //! Demand built before fitting: utilisation × capacity at the time, summed over the units.
 
-use std::collections::BTreeMap;
-
 use foreshadow_models::Panel;
 
 use super::Workload;
-use crate::config::{Capacity, Demand};
-use crate::telemetry::{Selector, SeriesKey};
+use crate::aggregate::{Built, Gridded, join, matching, other_step};
+use crate::config::{Capacity, Demand, Function};
+use crate::telemetry::Selector;
 
 /// Why a workload's demand could not be built.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -41,48 +40,16 @@ pub enum DemandError {
     Never,
 }
 
-/// A built series: its start and one value a step, NaN where a part of it was unobserved.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Built {
-    /// Sampling interval.
-    pub step_ms: i64,
-    /// Time of the first value.
-    pub start_ms: i64,
-    /// Demand.
-    pub values: Vec<f64>,
-}
-
 /// Builds the demand of a workload that is sized on utilisation; `None` for one that is not.
 ///
-/// Each sample counts for the step it falls in, so that units scraped at different offsets add up. A unit
-/// takes part from its first sample to its last; a step at which a unit that takes part was not observed
-/// stays unobserved, since a sum without it would be a dip that never was. Capacity holds until it is
-/// recorded anew. Of the sum the last `lookback_steps` are kept.
+/// Units add up as the parts of an aggregate do ([`join`]). Capacity holds until it is recorded anew. Of the sum the
+/// last `lookback_steps` are kept.
 ///
 /// # Errors
 /// [`DemandError`]: nothing matches, capacity does not pair up, or steps differ.
 pub fn build(workload: &Workload, panels: &[Panel], lookback_steps: usize) -> Option<Result<Built, DemandError>> {
     let Demand::Utilisation { utilisation, capacity } = &workload.demand else { return None };
     Some(sum(utilisation, capacity, panels, lookback_steps))
-}
-
-/// One series on the grid `index × step`.
-#[derive(Clone, Copy)]
-struct Gridded<'a> {
-    name: &'a str,
-    step_ms: i64,
-    first: i64,
-    values: &'a [f64],
-}
-
-impl Gridded<'_> {
-    fn last(&self) -> i64 {
-        self.first + self.values.len() as i64 - 1
-    }
-
-    fn at(&self, index: i64) -> f64 {
-        usize::try_from(index - self.first).ok().and_then(|at| self.values.get(at)).copied().unwrap_or(f64::NAN)
-    }
 }
 
 fn sum(
@@ -92,74 +59,51 @@ fn sum(
     lookback_steps: usize,
 ) -> Result<Built, DemandError> {
     let units = matching(utilisation, panels);
-    let Some(step_ms) = units.first().map(|unit| unit.step_ms) else {
+    if units.is_empty() {
         return Err(DemandError::NoMatch { selector: utilisation.to_string() });
-    };
+    }
     let capacities = match capacity {
         Capacity::Number(_) => Vec::new(),
         Capacity::Series(selector) => matching(selector, panels),
     };
-    let mut total: BTreeMap<i64, f64> = BTreeMap::new();
-    for unit in &units {
-        let behind = match capacity {
-            Capacity::Number(_) => None,
-            Capacity::Series(_) => Some(pair(unit, &capacities)?),
-        };
-        for series in [Some(*unit), behind].into_iter().flatten() {
-            if series.step_ms != step_ms {
-                let series_name = series.name.to_string();
-                return Err(DemandError::Steps { series: series_name, step_ms: series.step_ms, other_ms: step_ms });
-            }
-        }
-        let mut held = f64::NAN;
-        if let Some(behind) = behind {
-            // What was last recorded before the unit's first sample still holds there.
-            held = (behind.first..unit.first).rev().map(|index| behind.at(index)).find(|v| !v.is_nan()).unwrap_or(held);
-        }
-        for index in unit.first..=unit.last() {
-            let now = match (capacity, behind) {
-                (Capacity::Number(number), _) => *number,
-                (_, Some(behind)) => behind.at(index),
-                (Capacity::Series(_), None) => f64::NAN,
-            };
-            held = if now.is_nan() { held } else { now };
-            *total.entry(index).or_insert(0.0) += unit.at(index) * held; // NaN stays NaN
-        }
-    }
-    let observed = || total.iter().filter(|(_, demand)| !demand.is_nan()).map(|(index, _)| *index);
-    let (Some(first), Some(last)) = (observed().next(), observed().next_back()) else {
-        return Err(DemandError::Never);
+    let behind: Vec<&Gridded<'_>> = match capacity {
+        Capacity::Number(_) => Vec::new(),
+        Capacity::Series(_) => units.iter().map(|unit| pair(unit, &capacities)).collect::<Result<_, _>>()?,
     };
-    // Units may have lived decades apart.
-    let oldest = last.saturating_sub(i64::try_from(lookback_steps).unwrap_or(i64::MAX)) + 1;
-    let first = observed().find(|index| *index >= oldest).unwrap_or(first);
-    let values = (first..=last).map(|index| total.get(&index).copied().unwrap_or(f64::NAN)).collect();
-    Ok(Built { step_ms, start_ms: first * step_ms, values })
+    if let Some((series, step_ms, other_ms)) = other_step(units.iter().chain(behind.iter().copied())) {
+        return Err(DemandError::Steps { series: series.into(), step_ms, other_ms });
+    }
+    let demand = |(at, unit): (usize, &Gridded<'_>)| match capacity {
+        Capacity::Number(number) => unit.values.iter().map(|used| used * number).collect(),
+        Capacity::Series(_) => used_of(unit, behind[at]),
+    };
+    let values: Vec<Vec<f64>> = units.iter().enumerate().map(demand).collect();
+    let demands: Vec<Gridded<'_>> =
+        units.into_iter().zip(values).map(|(unit, values)| Gridded { values: values.into(), ..unit }).collect();
+    join(&demands, Function::Sum, lookback_steps).ok_or(DemandError::Never)
 }
 
-fn matching<'a>(selector: &Selector, panels: &'a [Panel]) -> Vec<Gridded<'a>> {
-    let series = panels.iter().flat_map(|panel| (0..panel.series_count()).map(move |s| (panel, s)));
-    let matches = |panel: &Panel, s| panel.name(s).parse::<SeriesKey>().is_ok_and(|key| selector.matches(&key));
-    let gridded = |(panel, s): (&'a Panel, usize)| Gridded {
-        name: panel.name(s),
-        step_ms: panel.step_ms(),
-        first: panel.start_ms(s).div_euclid(panel.step_ms()),
-        values: panel.values(s),
+/// A unit's utilisation times the capacity that was last recorded, be it before the unit's first sample.
+fn used_of(unit: &Gridded<'_>, capacity: &Gridded<'_>) -> Vec<f64> {
+    let before = (capacity.first..unit.first).rev().map(|index| capacity.at(index)).find(|v| !v.is_nan());
+    let mut held = before.unwrap_or(f64::NAN);
+    let used = |(index, used): (i64, &f64)| {
+        let now = capacity.at(index);
+        held = if now.is_nan() { held } else { now };
+        used * held // NaN stays NaN
     };
-    series.filter(|(panel, s)| matches(panel, *s)).map(gridded).filter(|unit| !unit.values.is_empty()).collect()
+    (unit.first..).zip(unit.values.iter()).map(used).collect()
 }
 
 /// The capacity series with the unit's labels, or the only one there is when it has none of them.
-fn pair<'a>(unit: &Gridded<'_>, capacities: &[Gridded<'a>]) -> Result<Gridded<'a>, DemandError> {
-    let labels = |name: &str| {
-        let key: SeriesKey = name.parse().expect("`matching` parsed it");
-        key.labels().iter().filter(|(label, _)| label != "__name__").cloned().collect::<Vec<_>>()
-    };
-    let wanted = labels(unit.name);
-    let same: Vec<_> = capacities.iter().filter(|capacity| labels(capacity.name) == wanted).collect();
+fn pair<'a, 'b>(unit: &Gridded<'_>, capacities: &'b [Gridded<'a>]) -> Result<&'b Gridded<'a>, DemandError> {
+    let labels =
+        |of: &Gridded<'_>| of.key.labels().iter().filter(|(label, _)| label != "__name__").cloned().collect::<Vec<_>>();
+    let wanted = labels(unit);
+    let same: Vec<_> = capacities.iter().filter(|capacity| labels(capacity) == wanted).collect();
     match (same.as_slice(), capacities) {
-        ([one], _) => Ok(**one),
-        ([], [one]) if labels(one.name).is_empty() => Ok(*one),
+        ([one], _) => Ok(*one),
+        ([], [one]) if labels(one).is_empty() => Ok(one),
         _ => Err(DemandError::NoCapacity { utilisation: unit.name.into(), found: same.len() }),
     }
 }
@@ -224,6 +168,14 @@ mod tests {
         )];
         let built = build(&workload(recorded()), &panels, 100).unwrap().unwrap();
         assert!(same(&built.values, &[1.0, 1.0, 4.0, 4.0]), "{:?}", built.values);
+    }
+
+    #[test]
+    fn a_unit_that_lags_a_step_behind_leaves_no_dip() {
+        let panels =
+            [panel(0, &[(r#"util{u="a"}"#, 1, &[0.5, 0.5, 0.5])]), panel(9, &[(r#"util{u="b"}"#, 1, &[0.25, 0.25])])];
+        let built = build(&workload(Capacity::Number(4.0)), &panels, 100).unwrap().unwrap();
+        assert_eq!((built.start_ms, &built.values[..]), (10, &[3.0, 3.0][..]));
     }
 
     #[test]

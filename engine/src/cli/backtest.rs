@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use foreshadow_models::metrics::{Accuracy, SeriesScore};
-use foreshadow_models::{Backtest, BuildOptions, Model, Origins, Panel, PanelSet, Quantiles, RawSeries, backtest};
+use foreshadow_models::{Backtest, BuildOptions, FitStatus, Model, Origins, Panel, Quantiles, RawSeries, backtest};
 use serde::Serialize;
 
 use super::Failure;
@@ -14,9 +14,11 @@ use super::progress::Step;
 use super::regressors;
 use super::settings::{Settings, only_model};
 use super::splits::Splits;
+use crate::aggregate::{self, Said, Whole};
 use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::Config;
 use crate::families::{self, Bound, Future};
+use crate::reading::Reading;
 
 const EXAMPLES: &str = "Examples:
   foreshadow backtest --input metrics.parquet --horizon 48
@@ -95,14 +97,28 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Some(splits) => part(&mut raw, splits, lookback_steps, horizon_steps, &mut results),
         None => BuildOptions::lookback(lookback_steps + usize::from(args.origins) * horizon_steps),
     };
-    let panels = PanelSet::build(raw, &options);
-    output::warn(&panels, SystemClock.now_ms());
+    let reading = Reading::from(&config);
+    let lookback_steps = options.lookback_steps;
+    let mut read = reading.build(raw, options);
+    let wholes = match &splits {
+        // Their origins are its rows', and aggregates have none.
+        Some(_) => Vec::new(),
+        None => aggregate::extend(&mut read.set, config.aggregates(), lookback_steps),
+    };
+    let (panels, warnings) = read.finish(&reading, config.forecast().horizon());
+    let for_built = regressors.for_built();
+    output::warn(&panels, warnings, SystemClock.now_ms());
+    if splits.is_some() && !config.aggregates().is_empty() {
+        output::tell(&["[[aggregate]] is not looked at beside --splits".into()]);
+    }
     let started = Instant::now();
     results.extend(panels.rejected.iter().map(|r| unscored(&r.name, "rejected")));
+    let mut tests = Vec::with_capacity(panels.panels.len());
     for panel in &panels.panels {
         let season = args.mase_season.map_or_else(|| panel.steps_in(DAY_MS), |season| season as usize);
         let horizon = config.forecast().horizon();
         let seed = config.forecast().seed();
+        let regressors = if aggregate::is_of(&wholes, panel) { &for_built } else { &regressors };
         let Bound { prophet, lacking } = regressors.bind(config.prophet(), panel, horizon, Future::Repeated, seed)?;
         output::tell(&regressors::warnings(&lacking));
         let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");
@@ -110,7 +126,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             Some(splits) => Origins::at((0..panel.series_count()).map(|s| train_steps(panel, s, splits)).collect()),
             None => Origins::rolling(&panel.window(), horizon, args.origins.into(), horizon_steps),
         };
-        results.extend(evaluate(panel, origins, &*model, season, &config)?);
+        tests.push(Test { panel, season, model: model.name(), tested: evaluate(panel, origins, &*model, &config)? });
+    }
+    output::tell(&make_coherent(&wholes, &mut tests));
+    for test in &tests {
+        results.extend((0..test.panel.series_count()).map(|series| result(test, series)));
     }
     results.sort_by(|a, b| a.name.cmp(&b.name));
     print(&results, started.elapsed().as_secs_f64(), args.output)
@@ -148,37 +168,60 @@ fn train_steps(panel: &Panel, series: usize, splits: &Splits) -> usize {
     split.train_steps(panel, series)
 }
 
-fn evaluate(
-    panel: &Panel,
+/// What was said of one panel at every origin.
+struct Test<'a> {
+    panel: &'a Panel,
+    season: usize,
+    model: String,
+    tested: Backtest<'a>,
+}
+
+impl Test<'_> {
+    fn said(&mut self, origin: usize) -> Said<'_> {
+        Said {
+            window: self.panel.window().until(|series| self.tested.origins().end(origin, series)),
+            usable: self.tested.fold(0, origin).status.iter().map(FitStatus::is_usable).collect(),
+            forecast: self.tested.forecast_mut(0, origin),
+        }
+    }
+}
+
+fn evaluate<'a>(
+    panel: &'a Panel,
     origins: Origins,
     model: &dyn Model,
-    season: usize,
     config: &Config,
-) -> Result<Vec<SeriesResult>, Failure> {
+) -> Result<Backtest<'a>, Failure> {
     // Not the configured quantiles: the measures are of these.
     let (forecast, quantiles) = (config.forecast(), Quantiles::standard());
     let step = Step::new(format!("backtest of {} series by {}", panel.series_count(), model.name()));
-    let tested: Backtest<'_> = backtest(
-        &panel.window(),
-        &[model],
-        origins,
-        forecast.horizon(),
-        &quantiles,
-        forecast.seed(),
-        &|done, total| {
-            step.set(done, total);
-        },
-    )?;
-    Ok((0..panel.series_count()).map(|series| result(&tested, series, panel.name(series), model, season)).collect())
+    let heard = |done, total| step.set(done, total);
+    let (window, seed) = (panel.window(), forecast.seed());
+    Ok(backtest(&window, &[model], origins, forecast.horizon(), &quantiles, seed, &heard)?)
 }
 
-fn result(tested: &Backtest<'_>, series: usize, name: &str, model: &dyn Model, season: usize) -> SeriesResult {
+/// Makes what was said of aggregates and their parts agree at every origin, as it would have been served. Returns what a
+/// person is told of those that could not.
+fn make_coherent(wholes: &[Whole], tests: &mut [Test<'_>]) -> Vec<String> {
+    let count = tests.first().map_or(0, |test| test.tested.origins().count());
+    let mut told: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for origin in 0..count {
+        let mut said: Vec<Said<'_>> = tests.iter_mut().map(|test| test.said(origin)).collect();
+        for apart in aggregate::reconcile(wholes, &mut said) {
+            told.entry(apart.series.clone()).or_insert((0, apart.to_string())).0 += 1;
+        }
+    }
+    told.into_values().map(|(origins, apart)| format!("at {origins} of {count} origins {apart}")).collect()
+}
+
+fn result(test: &Test<'_>, series: usize) -> SeriesResult {
+    let Test { panel, season, model, tested } = test;
     let chosen = |origin: usize| tested.fold(0, origin).chosen[series].as_ref();
-    let trusted = |origin| chosen(origin).map_or_else(|| model.name(), |chosen| chosen.champion.clone());
-    let mut result = unscored(name, tested.fold(0, 0).status[series].word());
+    let trusted = |origin| chosen(origin).map_or_else(|| model.clone(), |chosen| chosen.champion.clone());
+    let mut result = unscored(panel.name(series), tested.fold(0, 0).status[series].word());
     result.model = trusted(0);
     for origin in 0..tested.origins().count() {
-        let score = tested.score(0, origin, series, season);
+        let score = tested.score(0, origin, series, *season);
         if score.steps > 0 {
             result.by_model.entry(trusted(origin)).or_default().add(&score);
         }

@@ -1,41 +1,40 @@
 //! `foreshadow explain`: why a series is forecast as it is.
 
+mod server;
+
 use std::path::PathBuf;
 
 use foreshadow_models::live::{Standing, Track};
-use foreshadow_models::{BuildOptions, Choice, Fitted, FittedAuto, Forecast, Panel, PanelSet, Quantiles, RawSeries};
-use maud::html;
+use foreshadow_models::{BuildOptions, Fitted, FittedAuto, Forecast, Panel, Quantiles, RawSeries, SeriesNotes};
 use miette::Diagnostic;
-use plotly::common::DashType;
-use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
-use super::output::{self, Output, number};
-use super::plotting::{OBSERVED, SHADOW, band, drawn, framed, line, page};
+use super::output::{self, Output};
 use super::progress::Step;
 use super::regressors;
 use super::settings::{Settings, pipeline_settings};
+use crate::aggregate::{self, Whole};
+use crate::config::Config;
+use crate::explain::{Explanation, Family, Folds, Learned, Part, find};
 use crate::families::{Bound, Future};
-use crate::issue::rfc3339;
 use crate::live::Live;
 use crate::pipeline::{PipelineSettings, follow};
+use crate::reading::Reading;
 
 const EXAMPLES: &str = "Examples:
   foreshadow explain cpu --input metrics.csv --horizon 48
   foreshadow explain '{host=\"web-1\"}' --input metrics.parquet --horizon 288 --plot why.html
   foreshadow explain web-1 --config foreshadow.toml --issues 28 --output json
+  foreshadow explain web-1 --server http://127.0.0.1:7461
 
 The series is followed through its newest past as `foreshadow serve` would have: an issue each quarter of a horizon, \
-each judged by what came after it.";
+each judged by what came after it. With --server a running `foreshadow serve` is asked instead: what it serves now, and \
+what it noted since it started to.";
 
-/// Names listed of the series that a word could mean.
-const LISTED: usize = 8;
 /// Steps of history that an issue must see.
 const LEAST_STEPS: usize = 16;
 /// Horizons of history that a plot shows.
 const SHOWN_HORIZONS: usize = 3;
-/// Dots across and down a plot in a terminal; four by two make a character.
-const DOTS: (u32, u32) = (180, 60);
 
 /// Flags of `foreshadow explain`.
 #[derive(Debug, clap::Args)]
@@ -46,6 +45,9 @@ pub(super) struct Args {
     /// Past issues to follow it through
     #[arg(long, value_name = "COUNT", default_value_t = 12, value_parser = clap::value_parser!(u16).range(0..=1_000))]
     issues: u16,
+    /// Ask a running `foreshadow serve` where it listens for HTTP (http://127.0.0.1:7461, unix:/path); no telemetry is read
+    #[arg(long, value_name = "URL", conflicts_with_all = ["issues", "input", "horizon", "lookback", "models"])]
+    server: Option<String>,
     /// Write a page with the plot, which opens without a network
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -59,12 +61,6 @@ pub(super) struct Args {
 /// Why a series cannot be explained.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 enum ExplainError {
-    #[error("no series is called {wanted}, or has that in its name")]
-    #[diagnostic(help("{hint}"))]
-    Unknown { wanted: String, hint: String },
-    #[error("{wanted} may be any of {count} series")]
-    #[diagnostic(help("name one: {listed}"))]
-    Ambiguous { wanted: String, count: usize, listed: String },
     #[error("{series} cannot be forecast: {reason}")]
     Rejected { series: String, reason: String },
     #[error("{path} cannot be written")]
@@ -75,9 +71,83 @@ enum ExplainError {
     },
 }
 
-/// Everything that is told of a series.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let explanation = match &args.server {
+        Some(url) => server::ask(url, &args.series)?,
+        None => learn(args)?,
+    };
+    if let Some(path) = &args.plot {
+        std::fs::write(path, explanation.page().into_string()).map_err(|source| {
+            Failure::new(Exit::Disk, ExplainError::Page { path: path.display().to_string(), source })
+        })?;
+    }
+    match args.output {
+        Output::Json => output::print_json(&explanation),
+        Output::Table => output::print(&explanation.text()),
+    }
+}
+
+/// Reads the telemetry and follows the series in it.
+fn learn(args: &Args) -> Result<Explanation, Failure> {
+    let config = args.settings.load()?;
+    // Not the configured quantiles: what is shown is of these.
+    let mut settings =
+        PipelineSettings { quantiles: Quantiles::standard(), ..pipeline_settings(&config, regressors::read(&config)?) };
+    let issues = usize::from(args.issues);
+    let steps = settings.lookback_steps + issues * spacing(&settings);
+    let One { panel, notes, wholes } = one(args.settings.read(&config)?, &config, &args.series, steps)?;
+    output::tell(&wholes.iter().filter_map(|whole| alone(whole, panel.name(0))).collect::<Vec<_>>());
+    if wholes.iter().any(|whole| whole.series == panel.name(0)) {
+        settings.regressors = settings.regressors.for_built();
+    }
+    Ok(explain(&panel, notes, &settings, issues)?.explanation())
+}
+
+/// What is told of a series whose forecast is made to agree with others' before it is served.
+fn alone(whole: &Whole, series: &str) -> Option<String> {
+    let has_part = || whole.parts.iter().any(|part| part == series);
+    let told = |what: &str| format!("{what}; its forecast is shown as it is before the two are made to agree");
+    match whole.series == series {
+        true => Some(told(&format!("{series} is made of {} parts", whole.parts.len()))),
+        false => has_part().then(|| told(&format!("{series} is a part of {}", whole.series))),
+    }
+}
+
+/// One series in a panel of its own, with what was mended in it and the aggregates that there are.
+struct One {
+    panel: Panel,
+    notes: SeriesNotes,
+    wholes: Vec<Whole>,
+}
+
+/// The one series that a word means, the configured aggregates being among them.
+fn one(raw: Vec<RawSeries>, config: &Config, wanted: &str, lookback_steps: usize) -> Result<One, Failure> {
+    let reading = Reading::from(config);
+    let mut read = reading.build(raw, BuildOptions::lookback(lookback_steps));
+    let wholes = aggregate::extend(&mut read.set, config.aggregates(), lookback_steps);
+    let (set, warnings) = read.finish(&reading, config.forecast().horizon());
+    let places: Vec<(usize, usize)> = (0..set.panels.len())
+        .flat_map(|panel| (0..set.panels[panel].series_count()).map(move |series| (panel, series)))
+        .collect();
+    let built = places.iter().map(|(panel, series)| set.panels[*panel].name(*series));
+    let names: Vec<&str> = built.chain(set.rejected.iter().map(|rejected| rejected.name.as_str())).collect();
+    let at = find(&names, wanted).map_err(|unfound| Failure::new(Exit::Input, unfound))?;
+    let Some((whole, series)) = places.get(at).map(|(panel, series)| (&set.panels[*panel], *series)) else {
+        let rejected = &set.rejected[at - places.len()];
+        let (series, reason) = (rejected.name.clone(), rejected.reason.clone());
+        return Err(Failure::new(Exit::Input, ExplainError::Rejected { series, reason }));
+    };
+    let own: Vec<String> = warnings.into_iter().filter(|warning| warning.starts_with(whole.name(series))).collect();
+    output::tell(&own);
+    let panel = whole.part(series, 0..whole.values(series).len());
+    let notes = set.notes[places[at].0][series].clone();
+    Ok(One { panel, notes, wholes })
+}
+
+/// Everything that is learned of a series.
 struct Explained {
     panel: Panel,
+    notes: SeriesNotes,
     fitted: FittedAuto,
     forecast: Forecast,
     live: Live,
@@ -86,58 +156,19 @@ struct Explained {
     spacing: usize,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let config = args.settings.load()?;
-    let raw = one(args.settings.read(&config)?, &args.series)?;
-    // Not the configured quantiles: what is shown is of these.
-    let settings =
-        PipelineSettings { quantiles: Quantiles::standard(), ..pipeline_settings(&config, regressors::read(&config)?) };
-    let explained = explain(raw, &settings, args.issues.into())?;
-    if let Some(path) = &args.plot {
-        std::fs::write(path, explained.page().into_string()).map_err(|source| {
-            Failure::new(Exit::Disk, ExplainError::Page { path: path.display().to_string(), source })
-        })?;
-    }
-    match args.output {
-        Output::Json => output::print_json(&explained.json()),
-        Output::Table => output::print(&explained.text()),
-    }
+/// Steps between two past issues.
+fn spacing(settings: &PipelineSettings) -> usize {
+    settings.horizon.steps().div_ceil(4)
 }
 
-/// The one series that a word means.
-fn one(raw: Vec<RawSeries>, wanted: &str) -> Result<RawSeries, Failure> {
-    let exact = raw.iter().position(|series| series.name == wanted);
-    let holding: Vec<usize> = (0..raw.len()).filter(|at| raw[*at].name.contains(wanted)).collect();
-    let listed = |places: &[usize]| {
-        let names = places.iter().take(LISTED).map(|at| raw[*at].name.as_str());
-        let more = if places.len() > LISTED { ", …" } else { "" };
-        format!("{}{more}", names.collect::<Vec<_>>().join(", "))
-    };
-    let error = match (exact, holding.as_slice()) {
-        (Some(at), _) | (None, &[at]) => return Ok(raw.into_iter().nth(at).expect("it was found there")),
-        (None, []) => {
-            let all: Vec<usize> = (0..raw.len()).collect();
-            let hint = format!("the input has {} series: {}", raw.len(), listed(&all));
-            ExplainError::Unknown { wanted: wanted.into(), hint }
-        }
-        (None, several) => {
-            ExplainError::Ambiguous { wanted: wanted.into(), count: several.len(), listed: listed(several) }
-        }
-    };
-    Err(Failure::new(Exit::Input, error))
-}
-
-/// Follows a series through its newest past and makes the issue at its end.
-fn explain(raw: RawSeries, settings: &PipelineSettings, issues: usize) -> Result<Explained, Failure> {
-    let spacing = settings.horizon.steps().div_ceil(4);
-    let options = BuildOptions::lookback(settings.lookback_steps + issues * spacing);
-    let name = raw.name.clone();
-    let PanelSet { mut panels, rejected, .. } = PanelSet::build(vec![raw], &options);
-    let Some(whole) = panels.pop() else {
-        let reason = rejected.into_iter().next().map_or_else(|| "it has no samples".into(), |refused| refused.reason);
-        return Err(Failure::new(Exit::Input, ExplainError::Rejected { series: name, reason }));
-    };
-    let steps = whole.values(0).len();
+/// Follows the series of a panel through its newest past and makes the issue at its end.
+fn explain(
+    whole: &Panel,
+    notes: SeriesNotes,
+    settings: &PipelineSettings,
+    issues: usize,
+) -> Result<Explained, Failure> {
+    let (spacing, name, steps) = (spacing(settings), whole.name(0), whole.values(0).len());
     let issues = issues.min(steps.saturating_sub(LEAST_STEPS) / spacing);
     let step = Step::new(format!("following {name} through {issues} issues"));
     let mut live = Live::default();
@@ -145,209 +176,82 @@ fn explain(raw: RawSeries, settings: &PipelineSettings, issues: usize) -> Result
         step.set(issues - past, issues + 1);
         let end = steps - past * spacing;
         let start = end.saturating_sub(settings.lookback_steps);
-        let mut panel = Panel::new(whole.step_ms());
-        let start_ms = whole.start_ms(0) + start as i64 * whole.step_ms();
-        panel.push(name.clone(), start_ms, &whole.values(0)[start..end]);
+        let panel = whole.part(0, start..end);
         let PipelineSettings { prophet, regressors, horizon, seed, .. } = settings;
         let Bound { prophet, lacking } = regressors.bind(prophet, &panel, *horizon, Future::Forecast, *seed)?;
         let made = follow(&panel, &prophet, settings, &mut live)?;
         if past == 0 {
             output::tell(&regressors::warnings(&lacking));
             let (fitted, forecast) = made;
-            return Ok(Explained { panel, fitted, forecast, live, issues, spacing });
+            return Ok(Explained { panel, notes, fitted, forecast, live, issues, spacing });
         }
     }
     unreachable!("the last past issue is the one at the end")
 }
 
 impl Explained {
-    fn name(&self) -> &str {
-        self.panel.name(0)
-    }
-
-    fn choice(&self) -> &Choice {
-        self.fitted.choice(0)
-    }
-
     fn track(&self) -> Option<&Track> {
-        self.live.track(self.name())
-    }
-
-    fn standings(&self) -> Vec<Standing<'_>> {
-        self.track().map(Track::standings).unwrap_or_default()
+        self.live.track(self.panel.name(0))
     }
 
     /// Every family with its error on the folds and live, the smallest on the folds first.
-    fn families(&self) -> Vec<(String, Option<f64>, Option<Standing<'_>>)> {
-        let standings = self.standings();
-        let mut families: Vec<_> = self
-            .choice()
-            .losses
-            .iter()
-            .map(|(name, loss)| (name.clone(), *loss, standings.iter().find(|live| live.name == name).cloned()))
-            .collect();
-        families.sort_by(|a, b| a.1.unwrap_or(f64::INFINITY).total_cmp(&b.1.unwrap_or(f64::INFINITY)));
+    fn families(&self) -> Vec<Family> {
+        let standings: Vec<Standing<'_>> = self.track().map(Track::standings).unwrap_or_default();
+        let live = |name: &str| standings.iter().find(|live| live.name == name).and_then(|live| live.error);
+        let losses = self.fitted.choice(0).losses.iter();
+        let family = |(name, loss): &(String, Option<f64>)| Family {
+            name: name.clone(),
+            error_on_folds: *loss,
+            error_live: live(name),
+        };
+        let mut families: Vec<Family> = losses.map(family).collect();
+        let key = |family: &Family| family.error_on_folds.unwrap_or(f64::INFINITY);
+        families.sort_by(|a, b| key(a).total_cmp(&key(b)));
         families
     }
 
-    fn level(&self, level: f64) -> &[f64] {
-        let index = self.forecast.quantiles().index_of(level).expect("explain forecasts the standard levels");
-        self.forecast.quantile(0, index)
-    }
-
-    /// Times and values of the newest history, then times of the forecast.
-    fn shown(&self) -> (Vec<i64>, &[f64], Vec<i64>) {
-        let values = self.panel.values(0);
-        let first = values.len().saturating_sub(SHOWN_HORIZONS * self.forecast.horizon().steps());
-        let time = |step: usize| self.panel.start_ms(0) + step as i64 * self.panel.step_ms();
-        let ahead = (values.len()..values.len() + self.forecast.horizon().steps()).map(time).collect();
-        ((first..values.len()).map(time).collect(), &values[first..], ahead)
-    }
-
-    fn text(&self) -> String {
-        self.told() + &self.dots()
-    }
-
-    /// What is told in words and tables.
-    fn told(&self) -> String {
-        let (choice, values) = (self.choice(), self.panel.values(0));
-        let missing = values.iter().filter(|value| value.is_nan()).count();
-        let (start, end) = (rfc3339(self.panel.start_ms(0)), rfc3339(self.panel.cutoff_ms(0)));
-        let step = span(self.panel.step_ms());
-        let steps = values.len();
-        let mut out = format!("{}\n{steps} steps of {step}, {missing} missing, {start} to {end}\n", self.name());
-        let seasons = choice.seasons.iter().map(|steps| span(*steps as i64 * self.panel.step_ms()));
-        out += &format!("seasons: {}\n", list(seasons));
-        let parts = choice.parts.iter().map(|(name, weight)| format!("{name} {:.0} %", 100.0 * weight));
-        out += &format!("served by {}", choice.chosen.champion);
-        if choice.parts.len() > 1 {
-            out += &format!(": {}", list(parts));
-        }
-        if let Some(fallback) = &choice.chosen.fallback {
-            out += &format!(" ({fallback})");
-        }
-        out.push('\n');
-        if let Some(held_out) = &choice.held_out {
-            out += &format!(
-                "on {} folds held out: MASE {}, seasonal naive {}; the 95 % band held {:.1} %\n",
-                held_out.folds,
-                number(held_out.mase),
-                number(held_out.mase_seasonal_naive),
-                held_out.coverage95_percent
-            );
-        }
-        let mut table = output::table(&["family", "error on folds", "error live", "beside the champion's"]);
-        let families = self.families();
-        let live = |live: &Option<Standing<'_>>| live.as_ref().and_then(|live| live.error);
-        let own = families.iter().find(|(name, ..)| *name == choice.chosen.champion).and_then(|(.., own)| live(own));
-        for (name, loss, standing) in &families {
-            let beside = match (live(standing), own) {
-                _ if *name == choice.chosen.champion => "serves".into(),
-                (Some(error), Some(own)) if own > 0.0 => format!("{:+.0} %", 100.0 * (error / own - 1.0)),
-                _ => "–".into(),
-            };
-            table.add_row([name.clone(), number(*loss), number(live(standing)), beside]);
-        }
-        let spacing = span(self.spacing as i64 * self.panel.step_ms());
-        out += &format!("\n{table}\nPicked on {} folds. ", choice.picking_folds);
-        out += &format!("Live: {} issues, {spacing} apart, each judged by what came.\n\n", self.issues);
-        let switches = self.track().map(|track| track.switches().collect::<Vec<_>>()).unwrap_or_default();
-        if let Some(times) = self.track().and_then(Track::trouble) {
-            out += &format!("The champion errs {times:.2} times as much as usual.\n");
-        }
-        if switches.is_empty() {
-            out += "No change of family over these issues.\n";
-        }
-        for switch in switches {
-            out += &format!("{} {} → {}: {}\n", rfc3339(switch.cutoff_ms), switch.from, switch.to, switch.reason);
-        }
-        out
-    }
-
-    /// The newest history, the mean and the 95 % band as a plot of dots.
-    fn dots(&self) -> String {
-        use textplots::{Chart, Plot, Shape};
-        let (past, values, ahead) = self.shown();
-        let hours = |ms: i64| ((ms - self.panel.cutoff_ms(0)) as f64 / 3_600_000.0) as f32;
-        let points = |times: &[i64], values: &[f64]| -> Vec<(f32, f32)> {
-            let both = times.iter().zip(values).filter(|(_, value)| value.is_finite());
-            both.map(|(time, value)| (hours(*time), *value as f32)).collect()
+    fn explanation(&self) -> Explanation {
+        let (choice, values) = (self.fitted.choice(0), self.panel.values(0));
+        let level = |level: f64| {
+            let index = self.forecast.quantiles().index_of(level).expect("explain forecasts the standard levels");
+            self.forecast.quantile(0, index).to_vec()
         };
-        let (observed, mean) = (points(&past, values), points(&ahead, self.forecast.mean(0)));
-        let (low, high) = (points(&ahead, self.level(0.025)), points(&ahead, self.level(0.975)));
-        let (Some(first), Some(last)) = (past.first(), ahead.last()) else { return String::new() };
-        if mean.is_empty() || observed.is_empty() {
-            return String::new();
-        }
-        let mut chart = Chart::new(DOTS.0, DOTS.1, hours(*first), hours(*last));
-        let lines = [Shape::Lines(&observed), Shape::Lines(&mean), Shape::Points(&low), Shape::Points(&high)];
-        let drawn = lines.iter().fold(&mut chart, |chart, shape| chart.lineplot(shape));
-        drawn.axis();
-        drawn.figures();
-        format!("\nhours from the last sample; beyond it the mean and the 95 % band\n{drawn}")
-    }
-
-    fn json(&self) -> Value {
-        let choice = self.choice();
-        let of_family = |(name, loss, live): (String, Option<f64>, Option<Standing<'_>>)| {
-            json!({
-                "name": name, "error_on_folds": loss,
-                "error_live": live.and_then(|live| live.error),
-            })
-        };
-        let of_switch = |switch: &foreshadow_models::live::Switch| json!({"cutoff_ms": switch.cutoff_ms, "from": switch.from, "to": switch.to, "reason": switch.reason});
-        let parts: Vec<Value> =
-            choice.parts.iter().map(|(name, weight)| json!({"name": name, "weight": weight})).collect();
-        let held_out = choice.held_out.as_ref().map(|held_out| {
-            json!({
-                "folds": held_out.folds, "mase": held_out.mase, "mase_seasonal_naive": held_out.mase_seasonal_naive,
-                "coverage95_percent": held_out.coverage95_percent,
-            })
-        });
-        json!({
-            "series": self.name(), "step_ms": self.panel.step_ms(), "steps": self.panel.values(0).len(),
-            "cutoff_ms": self.panel.cutoff_ms(0), "status": self.fitted.status()[0].word(), "seasons": choice.seasons,
-            "champion": choice.chosen.champion, "fallback": choice.chosen.fallback, "parts": parts,
-            "held_out": held_out, "picking_folds": choice.picking_folds,
-            "families": self.families().into_iter().map(of_family).collect::<Vec<_>>(),
-            "issues": self.issues, "issue_spacing_steps": self.spacing,
-            "switches": self.track().map(|track| track.switches().map(of_switch).collect::<Vec<_>>()).unwrap_or_default(),
-            "mean": self.forecast.mean(0), "low95": self.level(0.025), "high95": self.level(0.975),
-        })
-    }
-
-    /// A page with the plot and everything that is told in a terminal.
-    fn page(&self) -> maud::Markup {
-        let (past, values, ahead) = self.shown();
-        let mut plot = framed();
-        band(&mut plot, &ahead, self.level(0.025), self.level(0.975), "95 % band");
-        plot.add_trace(line(ahead, self.forecast.mean(0).to_vec(), "shadow", SHADOW, DashType::Solid));
-        plot.add_trace(line(past, values.to_vec(), "observed", OBSERVED, DashType::Solid));
-        let content = html! {
-            h2 { (self.name()) }
-            (drawn(&plot, "shadow"))
-            pre { (self.told()) }
-        };
-        page(self.name(), &content)
-    }
-}
-
-/// A length of time in its largest whole unit.
-fn span(ms: i64) -> String {
-    for (unit, name) in
-        [(604_800_000, "week"), (86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second")]
-    {
-        if ms >= unit && ms % unit == 0 {
-            let count = ms / unit;
-            return if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") };
+        let newest = values.len().saturating_sub(SHOWN_HORIZONS * self.forecast.horizon().steps());
+        let part = |(name, weight): &(String, f64)| Part { name: name.clone(), weight: *weight };
+        Explanation {
+            series: self.panel.name(0).into(),
+            step_ms: self.panel.step_ms(),
+            cutoff_ms: self.panel.cutoff_ms(0),
+            champion: choice.chosen.champion.clone(),
+            held_out: choice.held_out.as_ref().map(|held_out| Folds {
+                folds: held_out.folds,
+                mase: held_out.mase,
+                mase_seasonal_naive: held_out.mase_seasonal_naive,
+                coverage95_percent: held_out.coverage95_percent,
+            }),
+            families: self.families(),
+            trouble: self.track().and_then(Track::trouble),
+            switches: self.track().map(|track| track.switches().cloned().collect()).unwrap_or_default(),
+            mean: self.forecast.mean(0).to_vec(),
+            low95: Some(level(0.025)),
+            high95: Some(level(0.975)),
+            learned: Some(Learned {
+                steps: values.len(),
+                missing_steps: values.iter().filter(|value| value.is_nan()).count(),
+                status: self.fitted.status()[0].word().into(),
+                read_as: output::read_as(&self.panel, 0, &self.notes),
+                read_as_text: output::read_as_text(&self.panel, 0, &self.notes),
+                seasons: choice.seasons.clone(),
+                fallback: choice.chosen.fallback.clone(),
+                parts: choice.parts.iter().map(part).collect(),
+                picking_folds: choice.picking_folds,
+                issues: self.issues,
+                issue_spacing_steps: self.spacing,
+                newest: values[newest..].to_vec(),
+            }),
+            issued: None,
         }
     }
-    format!("{ms} ms")
-}
-
-fn list(items: impl Iterator<Item = String>) -> String {
-    let items: Vec<String> = items.collect();
-    if items.is_empty() { "none".into() } else { items.join(", ") }
 }
 
 #[cfg(test)]
@@ -370,28 +274,27 @@ mod tests {
         PipelineSettings { horizon: foreshadow_models::Horizon::new(24).unwrap(), ..PipelineSettings::default() }
     }
 
-    #[test]
-    fn a_series_is_found_by_a_part_of_its_name() {
-        let fleet = || ["cpu web-1", "cpu web-2", "cpu"].map(named).to_vec();
-        assert_eq!(one(fleet(), "web-2").unwrap().name, "cpu web-2");
-        assert_eq!(one(fleet(), "cpu").unwrap().name, "cpu", "a whole name is no part");
-        let several = one(fleet(), "web").unwrap_err().to_string();
-        assert!(several.contains("any of 2 series") && several.contains("cpu web-2"), "{several}");
-        let none = one(fleet(), "disk").unwrap_err().to_string();
-        assert!(none.contains("disk") && none.contains("3 series"), "{none}");
+    fn config(text: &str) -> Config {
+        Config::from_toml(text, "foreshadow.toml", &[]).unwrap()
+    }
+
+    fn panel(raw: RawSeries) -> Panel {
+        let name = raw.name.clone();
+        one(vec![raw], &config(""), &name, 8_192).unwrap().panel
     }
 
     #[test]
     fn what_is_told_is_what_serves() {
-        let explained = explain(named("cpu"), &settings(), 6).unwrap();
+        let explained = explain(&panel(named("cpu")), SeriesNotes::default(), &settings(), 6).unwrap();
         assert_eq!((explained.issues, explained.spacing), (6, 6));
-        let (text, json) = (explained.text(), explained.json());
+        let explanation = explained.explanation();
+        let text = explanation.text();
         let champion = explained.track().unwrap().champion().unwrap();
         assert!(text.contains(&format!("served by {champion}")) && text.contains("1 day"), "{text}");
-        assert_eq!(json["champion"], champion);
-        assert!(json["families"].as_array().unwrap().iter().any(|family| family["error_live"].is_number()));
-        assert_eq!(json["mean"].as_array().unwrap().len(), 24);
-        assert!(explained.page().into_string().contains("shadow"));
+        assert_eq!(explanation.champion, champion);
+        assert!(explanation.families.iter().any(|family| family.error_live.is_some()));
+        assert_eq!(explanation.mean.len(), 24);
+        assert!(explanation.page().into_string().contains("shadow"));
     }
 
     #[test]
@@ -399,8 +302,21 @@ mod tests {
         let mut short = named("cpu");
         short.times_ms.truncate(30);
         short.values.truncate(30);
-        assert_eq!(explain(short, &settings(), 12).unwrap().issues, 2);
+        assert_eq!(explain(&panel(short), SeriesNotes::default(), &settings(), 12).unwrap().issues, 2);
         let empty = RawSeries { name: "cpu".into(), times_ms: vec![0], values: vec![f64::NAN] };
-        assert!(explain(empty, &settings(), 2).err().unwrap().to_string().contains("no finite value"));
+        let refused = one(vec![empty], &config(""), "cpu", 100).err().unwrap().to_string();
+        assert!(refused.contains("no finite value"), "{refused}");
+    }
+
+    #[test]
+    fn an_aggregate_is_explained_like_any_other_and_says_what_it_is_made_of() {
+        let text = "[[aggregate]]\nname = 'total'\nfunction = 'sum'\nselect = 'cpu'\n";
+        let raw = ["cpu{h=\"1\"}", "cpu{h=\"2\"}"].map(named).to_vec();
+        let One { panel, wholes, .. } = one(raw, &config(text), "tot", 8_192).unwrap();
+        assert_eq!((panel.name(0), panel.values(0)[0]), ("total", 20.0));
+        let told = |series: &str| wholes.iter().find_map(|whole| alone(whole, series)).unwrap_or_default();
+        assert!(told("total").starts_with("total is made of 2 parts"), "{}", told("total"));
+        assert!(told("cpu{h=\"1\"}").contains("is a part of total"));
+        assert_eq!(told("memory"), "");
     }
 }

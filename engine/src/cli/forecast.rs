@@ -1,6 +1,6 @@
 //! `foreshadow forecast`: what every series is expected to do next.
 
-use foreshadow_models::{Auto, BuildOptions, FitStatus, Fitted, Forecast, Panel, PanelSet, Rejected, SeriesNotes};
+use foreshadow_models::{Auto, BuildOptions, FitStatus, Fitted, FittedAuto, Forecast, Panel, Rejected, SeriesNotes};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -9,10 +9,12 @@ use super::output::{self, Format, number};
 use super::progress::Step;
 use super::regressors;
 use super::settings::{Settings, only_model};
+use crate::aggregate::{self, Apart, Said};
 use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::{Config, ConfigError, Refusal};
 use crate::families::{self, Bound, Future, Lack, Regressors};
 use crate::issue::rfc3339;
+use crate::reading::Reading;
 use crate::telemetry::parse_time;
 
 const EXAMPLES: &str = "Examples:
@@ -20,6 +22,8 @@ const EXAMPLES: &str = "Examples:
   foreshadow forecast --input metrics.csv.gz --horizon 288 --output csv > forecast.csv
   foreshadow forecast --input metrics.csv --cutoff 2026-11-23T00:00:00Z --horizon 24 --output json
   foreshadow forecast --input metrics.csv --regressors traffic.csv --models prophet --horizon 48
+  foreshadow forecast --input metrics.csv --time-zone Europe/Berlin --horizon 48
+  foreshadow forecast --input metrics.csv --horizon 24 --paths 200 --output json
   foreshadow forecast --config foreshadow.toml
 
 The bands take regressors for certain, those too whose own future was forecast (known_future = false); auto's bands \
@@ -32,6 +36,9 @@ pub(super) struct Args {
     /// Forecast as if it were then: no later sample is looked at (2026-11-23T12:00:00Z)
     #[arg(long, value_name = "TIME")]
     cutoff: Option<String>,
+    /// Whole futures to draw of every series, for csv and json: what a sum or a maximum over several steps may be
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1_000))]
+    paths: u16,
     /// Table has one row a series, csv one row a step, json everything
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -41,6 +48,7 @@ pub(super) struct Args {
 
 /// One series' forecast, ready to be printed.
 struct Row<'a> {
+    panel: &'a Panel,
     name: &'a str,
     model: String,
     status: &'a FitStatus,
@@ -50,11 +58,15 @@ struct Row<'a> {
     notes: &'a SeriesNotes,
     forecast: &'a Forecast,
     series: usize,
+    /// Whole futures, `[paths, horizon]`.
+    paths: Vec<Vec<f64>>,
 }
 
 /// A panel's forecast with what was learned of each series.
 struct PanelForecast {
     forecast: Forecast,
+    /// What draws paths.
+    auto: Option<FittedAuto>,
     status: Vec<FitStatus>,
     models: Vec<String>,
     lacking: Vec<Lack>,
@@ -63,6 +75,11 @@ struct PanelForecast {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
     let name = only_model(&config, "forecast")?;
+    if args.paths > 0 && name != "auto" {
+        let way_out = "only auto draws paths: its past cutoffs tell how the errors of neighbouring steps go together";
+        let refusal = Refusal::new("paths", args.paths, way_out);
+        return Err(ConfigError::Invalid { refusal, place: "--paths".into() }.into());
+    }
     let regressors = regressors::read(&config)?;
     let cutoff_ms = args.cutoff.as_deref().map(cutoff).transpose()?;
     let mut raw = args.settings.read(&config)?;
@@ -73,15 +90,25 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             series.times_ms = kept.iter().map(|at| series.times_ms[*at]).collect();
         }
     }
-    let panels = PanelSet::build(raw, &BuildOptions::lookback(config.forecast().lookback_steps()));
-    output::warn(&panels, SystemClock.now_ms());
-    let forecasts: Vec<PanelForecast> =
-        panels.panels.iter().map(|panel| forecast(panel, name, &config, &regressors)).collect::<Result<_, _>>()?;
+    let reading = Reading::from(&config);
+    let lookback_steps = config.forecast().lookback_steps();
+    let mut read = reading.build(raw, BuildOptions::lookback(lookback_steps));
+    let wholes = aggregate::extend(&mut read.set, config.aggregates(), lookback_steps);
+    let (panels, warnings) = read.finish(&reading, config.forecast().horizon());
+    let for_built = regressors.for_built();
+    output::warn(&panels, warnings, SystemClock.now_ms());
+    let of = |panel: &Panel| if aggregate::is_of(&wholes, panel) { &for_built } else { &regressors };
+    let forecasts = panels.panels.iter().map(|panel| forecast(panel, name, &config, of(panel)));
+    let mut forecasts: Vec<PanelForecast> = forecasts.collect::<Result<_, _>>()?;
+    let mut said: Vec<Said<'_>> = panels.panels.iter().zip(&mut forecasts).map(PanelForecast::said).collect();
+    let apart = aggregate::reconcile(&wholes, &mut said);
+    output::tell(&apart.iter().map(Apart::to_string).collect::<Vec<_>>());
     let lacking: Vec<Lack> = forecasts.iter().flat_map(|made| made.lacking.clone()).collect();
     output::tell(&regressors::warnings(&lacking));
     let mut rows: Vec<Row<'_>> = Vec::with_capacity(panels.series_count());
     for ((panel, notes), made) in panels.panels.iter().zip(&panels.notes).zip(&forecasts) {
         rows.extend((0..panel.series_count()).map(|series| Row {
+            panel,
             name: panel.name(series),
             model: made.models[series].clone(),
             status: &made.status[series],
@@ -91,10 +118,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             notes: &notes[series],
             forecast: &made.forecast,
             series,
+            paths: made.paths(panel, series, args.paths.into(), config.forecast().seed()),
         }));
     }
     rows.sort_by_key(|row| row.name);
-    print(&rows, &panels.rejected, &lacking, args.output)
+    print(&rows, &panels.rejected, &lacking, &apart, args.output)
 }
 
 fn cutoff(text: &str) -> Result<i64, Failure> {
@@ -110,17 +138,33 @@ fn forecast(panel: &Panel, name: &str, config: &Config, regressors: &Regressors)
     let season = panel.steps_in(DAY_MS);
     let Bound { prophet, lacking } = regressors.bind(config.prophet(), panel, horizon, Future::Forecast, seed)?;
     let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");
-    let fitted: Box<dyn Fitted> = match name {
+    let (mut auto, mut alone) = (None, None);
+    let fitted: &dyn Fitted = match name {
         "auto" => {
-            let auto = Auto::new(horizon).with_prophet(prophet);
-            Box::new(auto.run(&window, seed, &|done, total| step.set(done, total))?)
+            let own = Auto::new(horizon).with_prophet(prophet);
+            auto.insert(own.run(&window, seed, &|done, total| step.set(done, total))?)
         }
-        _ => model.fit(&window, seed)?,
+        _ => &**alone.insert(model.fit(&window, seed)?),
     };
     let forecast = fitted.predict(horizon, &config.quantiles())?;
     let chosen = |series| fitted.chosen(series).map_or_else(|| model.name(), |chosen| chosen.champion);
     let models = (0..panel.series_count()).map(chosen).collect();
-    Ok(PanelForecast { forecast, status: fitted.status().to_vec(), models, lacking })
+    let status = fitted.status().to_vec();
+    Ok(PanelForecast { forecast, auto, status, models, lacking })
+}
+
+impl PanelForecast {
+    /// So many futures of a series; none where it has no forecast.
+    fn paths(&self, panel: &Panel, series: usize, count: usize, seed: u64) -> Vec<Vec<f64>> {
+        let auto = self.auto.as_ref().filter(|_| count > 0 && self.status[series].is_usable());
+        let drawn = auto.and_then(|auto| auto.paths(panel.name(series), series, &self.forecast, count, seed));
+        drawn.unwrap_or_default()
+    }
+
+    fn said<'a>((panel, made): (&'a Panel, &'a mut Self)) -> Said<'a> {
+        let usable = made.status.iter().enumerate().map(|(s, status)| status.is_usable() && made.forecast.is_finite(s));
+        Said { usable: usable.collect(), window: panel.window(), forecast: &mut made.forecast }
+    }
 }
 
 impl Row<'_> {
@@ -142,11 +186,16 @@ impl Row<'_> {
             quantiles.insert(level.to_string(), json!(self.forecast.quantile(self.series, index)));
         }
         let notes = SeriesNotesJson::from(self.notes);
-        json!({
+        let mut told = json!({
             "series": self.name, "model": self.model, "status": self.status.word(),
             "cutoff_ms": self.cutoff_ms, "step_ms": self.step_ms,
             "mean": self.forecast.mean(self.series), "quantiles": quantiles, "notes": notes,
-        })
+            "read_as": output::read_as(self.panel, self.series, self.notes),
+        });
+        if !self.paths.is_empty() {
+            told["paths"] = json!(self.paths);
+        }
+        told
     }
 }
 
@@ -161,6 +210,9 @@ struct SeriesNotesJson {
     snapped: usize,
     missing_steps: usize,
     beyond_lookback: usize,
+    resets: usize,
+    looks_like_counter: bool,
+    out_of_bounds: usize,
 }
 
 impl From<&SeriesNotes> for SeriesNotesJson {
@@ -174,6 +226,10 @@ impl From<&SeriesNotes> for SeriesNotesJson {
             snapped,
             missing_steps,
             beyond_lookback,
+            is_rate: _,
+            resets,
+            looks_like_counter,
+            out_of_bounds,
         } = *notes;
         Self {
             not_finite,
@@ -184,11 +240,20 @@ impl From<&SeriesNotes> for SeriesNotesJson {
             snapped,
             missing_steps,
             beyond_lookback,
+            resets,
+            looks_like_counter,
+            out_of_bounds,
         }
     }
 }
 
-fn print(rows: &[Row<'_>], rejected: &[Rejected], lacking: &[Lack], format: Format) -> Result<(), Failure> {
+fn print(
+    rows: &[Row<'_>],
+    rejected: &[Rejected],
+    lacking: &[Lack],
+    apart: &[Apart],
+    format: Format,
+) -> Result<(), Failure> {
     match format {
         Format::Json => {
             let rejected: Vec<Value> = rejected.iter().map(|r| json!({"series": r.name, "reason": r.reason})).collect();
@@ -197,6 +262,10 @@ fn print(rows: &[Row<'_>], rejected: &[Rejected], lacking: &[Lack], format: Form
             if !lacking.is_empty() {
                 let lack = |l: &Lack| json!({"series": l.series, "regressor": l.regressor, "reason": l.to_string()});
                 told["lacking"] = lacking.iter().map(lack).collect();
+            }
+            if !apart.is_empty() {
+                let left = |apart: &Apart| json!({"series": apart.series, "reason": apart.reason});
+                told["not_coherent"] = apart.iter().map(left).collect();
             }
             output::print_json(&told)
         }
@@ -230,13 +299,16 @@ fn print_csv(rows: &[Row<'_>]) -> Result<(), Failure> {
     let header = ["series", "model", "status", "time", "mean"].map(String::from);
     let quantiles = levels.iter().map(|level| format!("q{level}"));
     let written = |error: csv::Error| Failure::from(std::io::Error::from(error));
-    out.write_record(header.into_iter().chain(quantiles)).map_err(written)?;
+    let drawn = rows.iter().map(|row| row.paths.len()).max().unwrap_or(0);
+    let paths = (1..=drawn).map(|path| format!("path{path}"));
+    out.write_record(header.into_iter().chain(quantiles).chain(paths)).map_err(written)?;
     for row in rows {
         for step in 0..row.steps() {
             let told = [row.name.to_string(), row.model.clone(), row.status.word().into(), row.time(step)];
             let mean = cell(row.forecast.mean(row.series)[step]);
             let quantiles = (0..levels.len()).map(|index| cell(row.forecast.quantile(row.series, index)[step]));
-            out.write_record(told.into_iter().chain([mean]).chain(quantiles)).map_err(written)?;
+            let paths = (0..drawn).map(|path| row.paths.get(path).map_or(String::new(), |path| cell(path[step])));
+            out.write_record(told.into_iter().chain([mean]).chain(quantiles).chain(paths)).map_err(written)?;
         }
     }
     Ok(out.flush()?)

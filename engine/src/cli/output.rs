@@ -2,12 +2,13 @@
 
 use std::io::{self, BufWriter, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
-use foreshadow_models::PanelSet;
+use foreshadow_models::{Bounds, Panel, PanelSet, SeriesNotes};
+use serde_json::{Value, json};
 
 use super::Failure;
 use crate::clock::DAY_MS;
 use crate::telemetry::SeriesKey;
+pub(super) use crate::ui::{number, table};
 
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,15 +47,6 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// A table for people under a header, as wide as their terminal.
-pub(super) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header);
-    table
-}
-
 /// Series as a table names them: without the labels that all of them share.
 pub(super) fn short_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let keys: Vec<Option<SeriesKey>> = names.map(|name| name.parse().ok()).collect();
@@ -74,21 +66,9 @@ pub(super) fn short_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Strin
     keys.iter().map(short).collect()
 }
 
-/// A number with as many digits as a person reads; a dash where there is none.
-pub(super) fn number(value: Option<f64>) -> String {
-    match value {
-        None => "–".into(),
-        Some(0.0) => "0".into(),
-        Some(value) if (0.01..1e6).contains(&value.abs()) => {
-            let digits = (3 - value.abs().log10().floor() as i32).clamp(0, 5) as usize;
-            format!("{value:.digits$}")
-        }
-        Some(value) => format!("{value:.3e}"),
-    }
-}
-
-/// Tells on standard error what was refused, what was contradictory and what is of the future in the input.
-pub(super) fn warn(panels: &PanelSet, now_ms: i64) {
+/// Tells on standard error what was refused, what was contradictory and what is of the future in the input, and `further`
+/// warnings of how it is read.
+pub(super) fn warn(panels: &PanelSet, further: Vec<String>, now_ms: i64) {
     let mut warnings: Vec<String> =
         panels.rejected.iter().map(|refused| format!("{} is left out: {}", refused.name, refused.reason)).collect();
     for (panel, notes) in panels.panels.iter().zip(&panels.notes) {
@@ -103,7 +83,36 @@ pub(super) fn warn(panels: &PanelSet, now_ms: i64) {
             format!("{}: {times} times had two values; the last one read was taken", panel.name(series))
         }));
     }
+    warnings.extend(further);
     tell(&warnings);
+}
+
+/// How a panel's series is read, for machines.
+pub(super) fn read_as(panel: &Panel, series: usize, notes: &SeriesNotes) -> Value {
+    let bounds = panel.window().bounds(series);
+    let declared = |bound: f64| Some(bound).filter(|bound| bound.is_finite());
+    json!({
+        "per_second": notes.is_rate, "time_zone": panel.clock().map_or("UTC", |clock| clock.name()),
+        "minimum": declared(bounds.low()), "maximum": declared(bounds.high()),
+    })
+}
+
+/// The same for people; empty for a series that is read as it is.
+pub(super) fn read_as_text(panel: &Panel, series: usize, notes: &SeriesNotes) -> String {
+    let mut told = Vec::new();
+    if notes.is_rate {
+        told.push(format!("a counter, read as its rate per second; it started anew {} times", notes.resets));
+    }
+    if let Some(clock) = panel.clock() {
+        told.push(format!("days and weeks by the clocks of {}", clock.name()));
+    }
+    let bounds = panel.window().bounds(series);
+    let [low, high] = [bounds.low(), bounds.high()].map(|bound| number(Some(bound).filter(|bound| bound.is_finite())));
+    if bounds != Bounds::NONE {
+        let outside = notes.out_of_bounds;
+        told.push(format!("bounded from {low} to {high}, which {outside} values of its history are not"));
+    }
+    told.into_iter().map(|line| line + "\n").collect()
 }
 
 /// Prints the first warnings on standard error, and how many more there are.
@@ -128,20 +137,5 @@ mod tests {
         let names = [r#"{data="m4",host="a"}"#, r#"{data="m4",host="b"}"#];
         assert_eq!(short_names(names.into_iter()), [r#"{host="a"}"#, r#"{host="b"}"#]);
         assert_eq!(short_names(names.into_iter().take(1)), [names[0]], "a single series keeps its name");
-    }
-
-    #[test]
-    fn numbers_have_four_digits() {
-        for (value, shown) in [
-            (0.0, "0"),
-            (1.0, "1.000"),
-            (-12.345, "-12.35"),
-            (123_456.7, "123457"),
-            (0.0123, "0.01230"),
-            (2e9, "2.000e9"),
-        ] {
-            assert_eq!(number(Some(value)), shown);
-        }
-        assert_eq!(number(None), "–");
     }
 }

@@ -128,23 +128,26 @@ impl Road<'_> {
 
     /// Makes an issue and publishes it where it is the first of its slot: that one stays, so that an answer does not
     /// change within it. A stored one of the future was made from other telemetry, or under a clock gone wild.
-    fn renew(&self, handle: &Handle, now_ms: i64) -> Result<(), ServeError> {
-        let mut live = handle.live()?;
-        let issue = self.issue(&mut live, now_ms)?;
+    /// `live` is what the last published one left, read from the store where it is not at hand.
+    fn renew(&self, handle: &Handle, live: &mut Option<Live>, now_ms: i64) -> Result<(), ServeError> {
+        let mut own = live.take().map_or_else(|| handle.live(), Ok)?;
+        let issue = self.issue(&mut own, now_ms)?;
         let slot_is_new = |current: Arc<Issue>| {
             let stored = current.slot().start_ms;
             issue.slot().start_ms > stored || stored > now_ms
         };
         if handle.issue().is_none_or(slot_is_new) {
-            handle.publish(issue, &live)?;
+            handle.publish(issue, &own)?;
+            *live = Some(own);
         }
         Ok(())
     }
 
     /// Makes an issue now and at the start of every slot, until the other end of `end` is dropped.
     fn refresh(&self, handle: &Handle, end: std::sync::mpsc::Receiver<()>) {
+        let mut live = None;
         loop {
-            let renewed = self.renew(handle, SystemClock.now_ms());
+            let renewed = self.renew(handle, &mut live, SystemClock.now_ms());
             let trouble = renewed.err().map(|error| service::chain(&error));
             let failed = trouble.is_some();
             if let Some(trouble) = &trouble {

@@ -10,6 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Override, Refusal};
 use crate::families::{self, Regressors};
 use crate::pipeline::PipelineSettings;
+use crate::reading::Reading;
 use crate::telemetry::TimeUnit;
 
 /// Where telemetry comes from and how it is forecast.
@@ -31,6 +32,10 @@ pub(super) struct Settings {
     /// traffic, deploys as 0 and 1); read as --input is. Prophet and auto use it; [[regressor]] in --config says more of each
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     regressors: Option<PathBuf>,
+    /// Clocks that days and weeks follow, such as Europe/Berlin [default: UTC]; times that are read and printed stay UTC.
+    /// [[series]] in --config says it of some series, and which are counters or bounded
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
     /// Seed of everything random
     #[arg(long)]
     seed: Option<u32>,
@@ -117,6 +122,7 @@ impl Settings {
             ("--lookback", "forecast.lookback_steps", self.lookback.map(count)),
             ("--models", "forecast.models", list(&self.models)),
             ("--regressors", "forecast.regressors", self.regressors.as_ref().map(path)),
+            ("--time-zone", "forecast.time_zone", self.time_zone.clone().map(toml::Value::from)),
             ("--seed", "forecast.seed", self.seed.map(|seed| i64::from(seed).into())),
         ]
         .into_iter()
@@ -132,9 +138,12 @@ pub(super) fn pipeline_settings(config: &Config, regressors: Regressors) -> Pipe
         horizon: config.forecast().horizon(),
         quantiles: config.quantiles(),
         lookback_steps: config.forecast().lookback_steps(),
+        reading: Reading::from(config),
         models: config.forecast().models().to_vec(),
         prophet: config.prophet().clone(),
         regressors,
+        refit_after_ms: config.forecast().refit_after_ms(),
+        aggregates: config.aggregates().to_vec(),
         seed: config.forecast().seed(),
     }
 }

@@ -3,7 +3,8 @@
 use foreshadow_models::{Horizon, Quantiles};
 use serde::Deserialize;
 
-use super::error::{Refusal, in_range};
+use super::error::{Refusal, in_range, span_ms};
+use super::zone::Zone;
 
 /// What is forecast and how.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub struct ForecastConfig {
     lookback_steps: usize,
     models: Vec<String>,
     quantiles: Quantiles,
+    refit_after_ms: i64,
+    zone: Zone,
     seed: u64,
 }
 
@@ -24,6 +27,8 @@ pub(super) struct RawForecast {
     quantiles: Vec<f64>,
     /// Checked beside the `[[regressor]]` tables.
     pub(super) regressors: Option<String>,
+    refit_after: String,
+    time_zone: String,
     seed: u64,
 }
 
@@ -35,6 +40,8 @@ impl Default for RawForecast {
             models: vec!["auto".into()],
             quantiles: Quantiles::standard().levels().to_vec(),
             regressors: None,
+            refit_after: "1d".into(),
+            time_zone: Zone::default().name().into(),
             seed: 1,
         }
     }
@@ -56,6 +63,8 @@ impl TryFrom<RawForecast> for ForecastConfig {
             lookback_steps: in_range("lookback_steps", raw.lookback_steps, 16..=1_000_000)?,
             models: raw.models,
             quantiles,
+            refit_after_ms: span_ms("refit_after", &raw.refit_after, "0s", "28d")?,
+            zone: Zone::named("time_zone", &raw.time_zone)?,
             seed: raw.seed,
         })
     }
@@ -80,6 +89,16 @@ impl ForecastConfig {
     /// Quantile levels of a shadow; [`super::Config::quantiles`] adds those of the workloads.
     pub fn quantiles(&self) -> &Quantiles {
         &self.quantiles
+    }
+
+    /// How long `serve` goes on with a fit, in milliseconds, before its series is fitted anew.
+    pub fn refit_after_ms(&self) -> i64 {
+        self.refit_after_ms
+    }
+
+    /// The clocks that days and weeks follow, those of UTC by default.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     /// Seed of everything random in a fit.

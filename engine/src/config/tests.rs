@@ -35,10 +35,12 @@ fn every_key_is_documented() {
         ("[[prophet.season]]", "[[prophet.season]]\nno_such_key = 1"),
         ("[[prophet.holiday]]", "[[prophet.holiday]]\nno_such_key = 1"),
         ("[[regressor]]", "[[regressor]]\nno_such_key = 1"),
+        ("[[series]]", "[[series]]\nno_such_key = 1"),
         ("[issue]", "[issue]\nno_such_key = 1"),
         ("[store]", "[store]\nno_such_key = 1"),
         ("[serve]", "[serve]\nno_such_key = 1"),
         ("[[workload]]", "[[workload]]\nno_such_key = 1"),
+        ("[[aggregate]]", "[[aggregate]]\nno_such_key = 1"),
     ] {
         let message = toml::from_str::<RawConfig>(table).unwrap_err().message().to_string();
         let (_, expected) = message.split_once("expected").unwrap_or_else(|| panic!("{message}"));
@@ -55,6 +57,8 @@ fn a_refusal_names_place_key_and_way_out() {
     let season = "[[prophet.season]]\nname = 'a'\nperiod = '30d 12h'\n";
     let holiday = "[[prophet.holiday]]\nname = 'a'\n";
     let regressor = "[[regressor]]\nname = 'a'\nfile = 'r.csv'\n";
+    let series = "[[series]]\nselect = 'a'\n";
+    let aggregate = "[[aggregate]]\nname = 'a'\nfunction = 'sum'\nselect = 'x'\n";
     for (text, said) in [
         ("[forecast]\nhorizon = 3", "foreshadow.toml line 2: unknown field `horizon`"),
         ("[forecast]\n\nhorizon_steps = 0", "foreshadow.toml line 3: `forecast.horizon_steps` is 0"),
@@ -74,6 +78,14 @@ fn a_refusal_names_place_key_and_way_out() {
         (&format!("{workload}\n{workload}"), "line 8: `workload[1].name` is \"a\""),
         (&format!("{workload}utilisation = 'u'"), "line 3: `workload[0].demand` is \"x\""),
         (&format!("{workload}min = 6"), "line 5: `workload[0].max` is 5"),
+        ("[forecast]\ntime_zone = 'Europe/Berln'", "line 2: `forecast.time_zone` is \"Europe/Berln\""),
+        (&format!("{series}minimum = 5\nmaximum = 5"), "line 4: `series[0].maximum` is 5.0"),
+        (&format!("{series}minimum = nan"), "line 3: `series[0].minimum` is NaN"),
+        (&format!("{series}maximum = inf"), "line 3: `series[0].maximum` is inf"),
+        (&format!("{series}maximum = 'a{{'"), "line 3: `series[0].maximum` is \"a{\""),
+        (&format!("{series}{series}time_zone = 'Mars'"), "line 5: `series[1].time_zone` is \"Mars\""),
+        ("[[series]]\nselect = 'a b'", "line 2: `series[0].select` is \"a b\""),
+        ("[[series]]\nminimum = 1", "line 1: missing field `select`"),
         ("[prophet]\nregressors = 1", "foreshadow.toml line 2: unknown field `regressors`"),
         ("[prophet]\ngrowth = 'cubic'", "line 2: `prophet.growth` is \"cubic\""),
         ("[prophet]\ngrowth = 'logistic'", "line 1: `prophet.capacity` is not set"),
@@ -99,6 +111,13 @@ fn a_refusal_names_place_key_and_way_out() {
         (&format!("{regressor}prior_scale = 0"), "line 4: `regressor[0].prior_scale` is 0"),
         (&format!("{regressor}known_future = 'no'"), "line 4: invalid type"),
         (&format!("{season}order = 3\n{regressor}"), "line 6: `regressor[0].name` is \"a\""),
+        (&format!("{aggregate}{aggregate}"), "line 6: `aggregate[1].name` is \"a\""),
+        (&aggregate.replace("'a'", "'foreshadow_demand'"), "line 2: `aggregate[0].name` is \"foreshadow_demand\""),
+        (&aggregate.replace("sum", "mean"), "line 3: `aggregate[0].function` is \"mean\""),
+        (&aggregate.replace("'x'", "'x{'"), "line 4: `aggregate[0].select` is \"x{\""),
+        (&format!("{aggregate}by = ['host', 'host']"), "line 5: `aggregate[0].by` is \"host\""),
+        (&format!("{aggregate}by = ['__name__']"), "line 5: `aggregate[0].by` is \"__name__\""),
+        ("[[aggregate]]\nname = 'a'\nfunction = 'sum'", "missing field `select`"),
         ("forecast = [", "line 1: "),
     ] {
         let error = parse(text).unwrap_err();
@@ -193,6 +212,16 @@ fn a_regressor_reads_its_own_file_or_the_one_of_all() {
     assert!(config.regressor_table().is_none(), "the tables tell which regressors there are");
     let all = Config::from_toml("", "f", &[flag()]).unwrap();
     assert_eq!(all.regressor_table().map(|table| table.path.as_path()), Some(Path::new("all.csv")));
+}
+
+#[test]
+fn an_aggregate_is_one_of_all_unless_it_names_labels() {
+    let text = "[[aggregate]]\nname = 'all'\nfunction = 'max'\nselect = 'cpu'\n[[aggregate]]\nname = 'b'\n\
+                function = 'sum'\nselect = 'rps{a=\"1\"}'\nby = ['region', 'zone']";
+    let config = parse(text).unwrap();
+    let [all, b] = config.aggregates() else { panic!("two were asked for") };
+    assert_eq!((all.function(), all.by().len(), all.select().to_string().as_str()), (Function::Max, 0, "cpu"));
+    assert_eq!((b.name(), b.function(), b.by().join(" ").as_str()), ("b", Function::Sum, "region zone"));
 }
 
 #[test]

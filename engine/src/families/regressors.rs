@@ -9,13 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use foreshadow_models::classical::{CustomProphet, Known, Mode, ProphetConfigError, Regressor, Standardise, Track};
-use foreshadow_models::{BacktestError, Horizon, Panel, PredictError, RawSeries};
+use foreshadow_models::{BacktestError, Horizon, Local, Panel, PredictError, RawSeries, WallClock};
 
 use crate::telemetry::{Selector, SeriesKey};
 use samples::Samples;
 
-/// Labels that name a metric, the first that is there.
-const NAMES: [&str; 3] = ["__name__", "metric", "name"];
 /// Names listed of what a file holds.
 const LISTED: usize = 8;
 /// Times the longest series of a panel that values shared by all of them may span.
@@ -40,6 +38,8 @@ pub struct Wanted<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Regressors {
     all: Vec<Driver>,
+    /// Whether a series that several of one regressor agree with does without it.
+    for_built: bool,
 }
 
 /// One regressor: the series that it is made of.
@@ -77,7 +77,7 @@ pub struct Lack {
     pub series: String,
     /// The regressor.
     pub regressor: String,
-    /// The first step at which it is not known; `None` where no series of it agrees with the labels.
+    /// The first step at which it is not known; `None` where no single series of it agrees with the labels.
     pub at_ms: Option<i64>,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let regressor = &self.regressor;
         match self.at_ms.map(|at_ms| (at_ms, jiff::Timestamp::from_millisecond(at_ms))) {
-            None => write!(f, "no series of regressor {regressor} agrees with its labels"),
+            None => write!(f, "no single series of regressor {regressor} agrees with its labels"),
             Some((_, Ok(time))) => write!(f, "regressor {regressor} is not known at {time}"),
             Some((at_ms, Err(_))) => write!(f, "regressor {regressor} is not known at {at_ms} ms"),
         }
@@ -147,6 +147,13 @@ impl Regressors {
         self.all.is_empty()
     }
 
+    /// The same for series that are built of others: one that keeps few labels agrees with the regressors of all its
+    /// parts, and does without them.
+    #[must_use]
+    pub fn for_built(&self) -> Self {
+        Self { for_built: true, ..self.clone() }
+    }
+
     /// Adds one from the series of a file.
     ///
     /// # Errors
@@ -154,7 +161,7 @@ impl Regressors {
     pub fn add(&mut self, wanted: &Wanted<'_>, file: &str, raw: &[RawSeries]) -> Result<(), RegressorError> {
         let is_it = |key: &SeriesKey| match wanted.series {
             Some(selector) => selector.matches(key),
-            None => name_label(key).is_none_or(|label| key.label(label) == wanted.name),
+            None => key.name_label().is_none_or(|label| key.label(label) == wanted.name),
         };
         let series: Arc<[DriverSeries]> = keyed(raw).filter(|(_, key)| is_it(key)).map(DriverSeries::from).collect();
         if series.is_empty() {
@@ -177,7 +184,7 @@ impl Regressors {
     pub fn add_all(&mut self, unnamed: &str, raw: &[RawSeries]) {
         let mut by_name: BTreeMap<String, Vec<DriverSeries>> = BTreeMap::new();
         for (series, key) in keyed(raw) {
-            let name = name_label(&key).map_or(unnamed, |label| key.label(label)).to_string();
+            let name = key.name_label().map_or(unnamed, |label| key.label(label)).to_string();
             by_name.entry(name).or_default().push((series, key).into());
         }
         let (known_future, mode, prior_scale) = (true, None, None);
@@ -194,7 +201,7 @@ impl Regressors {
     /// `prophet` with the regressors of a panel's series, known for `horizon` steps past each one's end.
     ///
     /// A series of a regressor moves those that give no label of it another value. Its values hold until its next
-    /// sample, the last one as long as its commonest step.
+    /// sample, the last one as long as its commonest step. Where the panel follows the clocks of a place, so do they.
     ///
     /// # Errors
     /// [`RegressorError`] where two series of a regressor move one of the panel, or a regressor's name is taken.
@@ -209,11 +216,34 @@ impl Regressors {
         if self.is_empty() {
             return Ok(Bound { prophet: prophet.clone(), lacking: Vec::new() });
         }
+        let Some(local) = Local::of(&panel.window()) else {
+            return self.bind_on(prophet, panel, horizon, future, seed);
+        };
+        let shifted =
+            Self { for_built: self.for_built, all: self.all.iter().map(|driver| driver.on(local.clock())).collect() };
+        let mut bound = shifted.bind_on(prophet, local.panel(), local.horizon(horizon), future, seed)?;
+        for at_ms in bound.lacking.iter_mut().filter_map(|lack| lack.at_ms.as_mut()) {
+            *at_ms = local.clock().utc_ms(*at_ms);
+        }
+        Ok(bound)
+    }
+
+    fn bind_on(
+        &self,
+        prophet: &CustomProphet,
+        panel: &Panel,
+        horizon: Horizon,
+        future: Future,
+        seed: u64,
+    ) -> Result<Bound, RegressorError> {
         let keys: Vec<Option<SeriesKey>> = (0..panel.series_count()).map(|s| panel.name(s).parse().ok()).collect();
         let mut config = prophet.config().clone();
         let mut lacking = Vec::new();
         for driver in &self.all {
-            let join = |(s, key): (usize, &Option<SeriesKey>)| driver.join(key.as_ref(), panel.name(s));
+            let join = |(s, key): (usize, &Option<SeriesKey>)| match driver.join(key.as_ref(), panel.name(s)) {
+                Err(RegressorError::Ambiguous { .. }) if self.for_built => Ok(None),
+                joined => joined,
+            };
             let joined: Vec<Option<usize>> = keys.iter().enumerate().map(join).collect::<Result<_, _>>()?;
             let tracks = if driver.known_future {
                 driver.known_tracks(panel, &joined, horizon)
@@ -237,6 +267,16 @@ impl Regressors {
 }
 
 impl Driver {
+    /// The same with times as the clocks of a place show them.
+    fn on(&self, clock: &WallClock) -> Self {
+        let shifted = |series: &DriverSeries| DriverSeries {
+            name: series.name.clone(),
+            labels: series.labels.clone(),
+            samples: series.samples.on(clock),
+        };
+        Self { series: self.series.iter().map(shifted).collect(), name: self.name.clone(), ..*self }
+    }
+
     /// The one of its series that moves another.
     fn join(&self, key: Option<&SeriesKey>, name: &str) -> Result<Option<usize>, RegressorError> {
         let agrees = |(label, value): &(String, String)| {
@@ -290,19 +330,12 @@ impl Driver {
 
 impl From<(&RawSeries, SeriesKey)> for DriverSeries {
     fn from((raw, key): (&RawSeries, SeriesKey)) -> Self {
-        let own = name_label(&key);
-        let labels = key.labels().iter().filter(|(label, _)| Some(label.as_str()) != own).cloned().collect();
-        Self { name: raw.name.clone(), labels, samples: Samples::new(raw) }
+        Self { name: raw.name.clone(), labels: key.labels_but_name(), samples: Samples::new(raw) }
     }
 }
 
 fn keyed(raw: &[RawSeries]) -> impl Iterator<Item = (&RawSeries, SeriesKey)> {
     raw.iter().map(|series| (series, series.name.parse().unwrap_or_else(|_| SeriesKey::new([]))))
-}
-
-/// The label that holds a metric's name.
-fn name_label(key: &SeriesKey) -> Option<&'static str> {
-    NAMES.into_iter().find(|name| !key.label(name).is_empty())
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@ use super::*;
 use crate::act::{Ask, Drivers, recommend};
 use crate::config::{Capacity, Demand};
 
+mod reading;
+
 const HOUR: i64 = 3_600_000;
 /// When the telemetry is read: three weeks after the epoch.
 const NOW: i64 = 21 * 24 * HOUR;
@@ -61,7 +63,7 @@ fn a_series_without_its_regressor_is_missing_by_name_and_the_others_go_on() {
     let shadow = issue.shadow(r#"cpu{host="a"}"#).unwrap();
     let worst = (0..24).map(|step| (shadow.mean(step) - 5.0 - 3.0 * job(21 * 24 + step)).abs()).fold(0.0, f64::max);
     assert!(worst < 0.1, "{worst}");
-    let reason = "bad_input: no series of regressor job agrees with its labels".to_string();
+    let reason = "bad_input: no single series of regressor job agrees with its labels".to_string();
     assert_eq!(issue.missing(), [Missing { series: r#"cpu{host="b"}"#.into(), reason }]);
     let any = PipelineSettings { models: vec!["auto".into()], ..named };
     let issue = make_issue(input(), &[], &any, &mut Live::default(), NOW).unwrap();
@@ -111,3 +113,69 @@ fn a_series_of_the_future_is_left_out_and_moves_no_slot() {
     let issue = make_issue(vec![wave("a", 100.0), future], &[], &settings(), &mut Live::default(), NOW).unwrap();
     assert_eq!((issue.cutoff_ms(), issue.missing()[0].series.as_str()), (NOW - HOUR, "future"));
 }
+
+/// The first hours of the fleet's telemetry.
+fn until(hours: usize) -> Vec<RawSeries> {
+    let noisy = |name: &str, level: f64, salt: usize| {
+        let mut series = wave(name, level);
+        let noise = |hour: usize| (((hour + salt) * (hour + salt)) as f64 * 0.7).sin();
+        series.values.iter_mut().enumerate().for_each(|(hour, value)| *value += 0.02 * level * noise(hour));
+        series.times_ms.truncate(hours);
+        series.values.truncate(hours);
+        series
+    };
+    vec![noisy("a", 100.0, 0), noisy("b", 7.0, 31), noisy("c", 50.0, 77)]
+}
+
+fn at(hours: usize) -> i64 {
+    hours as i64 * HOUR
+}
+
+/// The cohort that serves each series, by the time of its fit.
+fn since(live: &Live) -> Vec<i64> {
+    live.fits().iter().map(|cohort| cohort.ends_ms()[0]).collect()
+}
+
+#[test]
+fn a_fit_takes_new_points_in_until_it_has_aged() {
+    let (kept, anew) = (settings(), PipelineSettings { refit_after_ms: 0, ..settings() });
+    let (mut live, mut other) = (Live::default(), Live::default());
+    for hours in [400, 401, 404, 410] {
+        let issue = make_issue(until(hours), &[], &kept, &mut live, at(hours)).unwrap();
+        let fresh = make_issue(until(hours), &[], &anew, &mut other, at(hours)).unwrap();
+        assert_eq!((live.fits().iter().len(), since(&live)[0]), (1, at(hours)), "one fit, moved on");
+        assert_eq!(other.fits().iter().len(), 0);
+        for name in ["a", "b", "c"] {
+            let (own, fresh) = (issue.shadow(name).unwrap(), fresh.shadow(name).unwrap());
+            assert_eq!((own.cutoff_ms(), own.model()), (fresh.cutoff_ms(), fresh.model()), "{name}");
+            let level = (0..24).map(|step| fresh.mean(step)).sum::<f64>() / 24.0;
+            let apart = (0..24).map(|step| (own.mean(step) - fresh.mean(step)).abs()).fold(0.0, f64::max);
+            assert!(apart < 0.05 * level, "{name} after {hours}: {apart} of {level}");
+        }
+    }
+    // Half a day after its fit the first series may be due, a day after it all are.
+    make_issue(until(425), &[], &kept, &mut live, at(425)).unwrap();
+    assert!(live.fits().iter().all(|cohort| cohort.id() > 0), "the first fit is gone");
+}
+
+#[test]
+fn a_series_that_lags_is_fitted_anew_and_its_neighbours_go_on() {
+    let mut live = Live::default();
+    make_issue(until(400), &[], &settings(), &mut live, at(400)).unwrap();
+    let mut lagging = until(402);
+    lagging[1].times_ms.pop();
+    lagging[1].values.pop();
+    let beside = make_issue(lagging, &[], &settings(), &mut live, at(402)).unwrap();
+    assert_eq!(live.fits().iter().map(super::super::live::fits::Cohort::id).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(beside.shadow("b").unwrap().cutoff_ms(), at(400));
+    let mut live = Live::default();
+    make_issue(until(400), &[], &settings(), &mut live, at(400)).unwrap();
+    let alone = make_issue(until(402), &[], &settings(), &mut live, at(402)).unwrap();
+    for name in ["a", "c"] {
+        assert_eq!(alone.shadow(name), beside.shadow(name));
+    }
+    let other = PipelineSettings { seed: 2, ..settings() };
+    make_issue(until(403), &[], &other, &mut live, at(403)).unwrap();
+    assert!(live.fits().iter().all(|cohort| cohort.id() == 1), "other settings are another fit");
+}
+mod coherence;

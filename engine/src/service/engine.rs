@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::Settings;
 use crate::act::{Ask, Drivers, RecommendError, Recommendation, Workload, recommend};
 use crate::clock::Clock;
-use crate::issue::{Issue, Slot};
+use crate::explain::{Explanation, Unfound, find};
+use crate::issue::{Issue, Missing, Shadow, Slot};
 use crate::live::Live;
 use crate::store::{Decision, LedgerWriter, Recorded, Store, StoreError};
 use crate::worker::{WorkError, Worker};
@@ -44,6 +45,9 @@ pub enum EngineError {
         /// Why not.
         reason: String,
     },
+    /// A word means no one series.
+    #[error(transparent)]
+    Unfound(#[from] Unfound),
     /// Add it to the configuration as a `[[workload]]`.
     #[error("no workload is called {workload}; there are: {known}")]
     UnknownWorkload {
@@ -203,6 +207,24 @@ impl Engine {
         }
         let (count, issue) = (issue.shadows().len(), issue.id().to_string());
         Err(EngineError::UnknownSeries { series, issue, count })
+    }
+
+    /// Why the one series that a word means is forecast as it is.
+    pub(super) async fn explain(&self, wanted: String) -> Result<Explanation, EngineError> {
+        let (issue, store) = (self.issue()?, self.store.clone());
+        let work = move || {
+            let shadows = issue.shadows().iter().map(Shadow::series);
+            let missing = issue.missing();
+            let names: Vec<&str> = shadows.chain(missing.iter().map(|missing| missing.series.as_str())).collect();
+            let at = find(&names, &wanted)?;
+            let Some(shadow) = issue.shadows().get(at) else {
+                let Missing { series, reason } = missing[at - issue.shadows().len()].clone();
+                return Err(EngineError::NoShadow { series, reason });
+            };
+            let track = store.track(shadow.series())?;
+            Ok(Explanation::of_issue(&issue, shadow, track.as_ref()))
+        };
+        self.worker.run(work).await?
     }
 
     pub(super) async fn recommend(&self, workload: String, ask: Ask) -> Result<Recommended, EngineError> {

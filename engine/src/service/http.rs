@@ -1,4 +1,4 @@
-//! `/metrics`, `/healthz` and `/readyz`.
+//! `/metrics`, `/healthz`, `/readyz` and `/explain`.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use super::engine::Engine;
+use super::explain;
 use super::gauges;
 use super::listen::{Listener, Socket};
 
@@ -19,6 +20,7 @@ pub(super) async fn serve(listener: Listener, engine: Arc<Engine>, mut stopped: 
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .route("/explain", get(explain::get))
         .with_state(engine);
     let stop = async move {
         let _ = stopped.wait_for(|stop| *stop).await; // a gone sender stops as well

@@ -13,7 +13,7 @@ pub(super) fn to_status(error: EngineError) -> Status {
     let code = match &error {
         EngineError::NoIssue { .. } => Code::Unavailable,
         EngineError::UnknownSeries { .. } | EngineError::UnknownWorkload { .. } => Code::NotFound,
-        EngineError::NoDecision { .. } => Code::NotFound,
+        EngineError::NoDecision { .. } | EngineError::Unfound(_) => Code::NotFound,
         EngineError::NoShadow { .. } => Code::FailedPrecondition,
         EngineError::Conflict { .. } => Code::AlreadyExists,
         EngineError::Invalid { .. } => Code::InvalidArgument,

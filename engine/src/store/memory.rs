@@ -18,7 +18,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Inner {
     issues: VecDeque<Issue>,
-    live: Live,
+    tracks: BTreeMap<String, Track>,
     decisions: BTreeMap<String, BTreeMap<i64, Decision>>,
 }
 
@@ -32,7 +32,7 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn publish(&self, issue: &Issue, live: &Live) -> Result<(), StoreError> {
         let mut inner = self.lock();
-        inner.live = live.clone();
+        inner.tracks = live.tracks().map(|(series, track)| (series.into(), track.clone())).collect();
         inner.issues.retain(|kept| kept.id() != issue.id());
         inner.issues.push_back(issue.clone());
         if inner.issues.len() > KEPT_ISSUES {
@@ -42,11 +42,11 @@ impl Store for MemoryStore {
     }
 
     fn live(&self) -> Result<Live, StoreError> {
-        Ok(self.lock().live.clone())
+        Ok(self.lock().tracks.clone().into_iter().collect())
     }
 
     fn track(&self, series: &str) -> Result<Option<Track>, StoreError> {
-        Ok(self.lock().live.track(series).cloned())
+        Ok(self.lock().tracks.get(series).cloned())
     }
 
     fn latest_issue(&self) -> Result<Option<Issue>, StoreError> {

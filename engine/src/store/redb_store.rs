@@ -10,6 +10,7 @@ use super::file::File;
 use super::{Decision, KEPT_ISSUES, Recorded, Store, StoreError};
 use crate::bytes::{DecodeError, Reader, put_text};
 use crate::issue::Issue;
+use crate::live::fits::{Cohort, CohortError, Fits};
 use crate::live::{self, Live};
 
 /// Issues by the order they were written in: id and header.
@@ -20,6 +21,9 @@ const SLABS: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("slab
 
 /// Tracks by series.
 const TRACKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tracks");
+
+/// Fits that go on from issue to issue, by their cohort.
+const FITS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("fits");
 
 /// Decisions by name and slot.
 const DECISIONS: TableDefinition<'_, (&str, i64), &[u8]> = TableDefinition::new("decisions");
@@ -78,6 +82,24 @@ impl RedbStore {
         decoded.map_err(|source| self.damaged(source))
     }
 
+    /// The fits that are kept. Those that cannot be read are told and left out: their series are fitted anew.
+    fn fits(&self) -> Result<Fits, StoreError> {
+        let read = self.catalogue.read(|transaction| {
+            let Some(fits) = made(transaction.open_table(FITS))? else { return Ok(Vec::new()) };
+            let cohort = |entry: Result<
+                (redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>),
+                redb::StorageError,
+            >| { entry.map(|(id, bytes)| Cohort::decode(id.value(), bytes.value())) };
+            Ok(fits.iter()?.map(cohort).collect::<Result<Vec<_>, _>>()?)
+        })?;
+        let told = |cohort: Result<Cohort, CohortError>| {
+            cohort
+                .inspect_err(|error| tracing::warn!(%error, "kept fits are left out; their series are fitted anew"))
+                .ok()
+        };
+        Ok(Fits::restore(read.into_iter().filter_map(told).collect()))
+    }
+
     fn damaged(&self, source: DecodeError) -> StoreError {
         StoreError::Damaged { path: self.catalogue.path().into(), source }
     }
@@ -110,8 +132,18 @@ impl Store for RedbStore {
             }
             let mut tracks = transaction.open_table(TRACKS)?;
             tracks.retain(|series, _| live.track(series).is_some())?;
-            for (series, track) in live.iter() {
+            for (series, track) in live.tracks() {
                 tracks.insert(series, live::encode(track).as_slice())?;
+            }
+            // A cohort is written as it was fitted: after a restart it takes in again what came since.
+            let mut fits = transaction.open_table(FITS)?;
+            fits.retain(|id, _| live.fits().get(id).is_some())?;
+            for cohort in live.fits().iter() {
+                if fits.get(cohort.id())?.is_none()
+                    && let Some(bytes) = cohort.encode()
+                {
+                    fits.insert(cohort.id(), bytes.as_slice())?;
+                }
             }
             Ok(())
         })
@@ -127,7 +159,8 @@ impl Store for RedbStore {
             Ok(tracks.iter()?.map(track).collect::<Result<Vec<_>, _>>()?)
         })?;
         let decoded = read.into_iter().map(|(series, track)| track.map(|track| (series, track)));
-        decoded.collect::<Result<Live, _>>().map_err(|source| self.damaged(source))
+        let live = decoded.collect::<Result<Live, _>>().map_err(|source| self.damaged(source))?;
+        Ok(live.with_fits(self.fits()?))
     }
 
     fn track(&self, series: &str) -> Result<Option<Track>, StoreError> {

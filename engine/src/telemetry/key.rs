@@ -10,6 +10,9 @@ use super::key_parser::{self, Term};
 /// The label that holds a metric's name.
 const NAME: &str = "__name__";
 
+/// Labels that name a metric, the first that is there.
+const NAMES: [&str; 3] = [NAME, "metric", "name"];
+
 /// A series' identity: its labels, sorted, none twice, an empty value being the same as no label.
 ///
 /// Spelled `name{key="value",…}`, the name being the label `__name__` when it is a plain word. Inside
@@ -54,6 +57,17 @@ impl SeriesKey {
     /// The value of a label; empty when the series has none.
     pub fn label(&self, name: &str) -> &str {
         self.0.binary_search_by(|(label, _)| label.as_str().cmp(name)).map_or("", |at| &self.0[at].1)
+    }
+
+    /// The label that holds the metric's name: `__name__`, else `metric`, else `name`.
+    pub fn name_label(&self) -> Option<&'static str> {
+        NAMES.into_iter().find(|name| !self.label(name).is_empty())
+    }
+
+    /// Every label but the one that holds the metric's name.
+    pub fn labels_but_name(&self) -> Vec<(String, String)> {
+        let own = self.name_label();
+        self.0.iter().filter(|(label, _)| Some(label.as_str()) != own).cloned().collect()
     }
 }
 

@@ -3,6 +3,8 @@
 //! Source: Bates and Granger, *The Combination of Forecasts*, Oper. Res. Quarterly 20(4), 1969, for weights by
 //! inverse loss; Petropoulos and Svetunkov, Int. J. Forecasting 36(1), 2020, for medians and small pools.
 
+use serde::{Deserialize, Serialize};
+
 use super::run::{FoldMean, NAIVE};
 use crate::select::{MIN_FOLDS, champion, horizon_loss, joint_loss};
 
@@ -16,7 +18,7 @@ const POWER: i32 = 4;
 const CLEARLY_BETTER: f64 = 0.9;
 
 /// The kinds of blend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     /// The mean of the best three.
     Equal,
@@ -37,7 +39,7 @@ impl Kind {
 }
 
 /// Candidates with their weights, which sum to one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Blend {
     /// `None` where it is one candidate alone.
     pub(super) kind: Option<Kind>,

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::blend::{Blend, Kind, Losses, Rounds};
 use super::folds::{Folds, LEAST_SHOWN};
 use super::pool::{Candidate, Seasons};
-use super::{Choice, FittedAuto, Lived, Part, Wish};
+use super::{Choice, FittedAuto, Lived, Part, Pick, Wish};
 use crate::backtest::HeldOut;
 use crate::conformal::{Intervals, held_out_shares};
 use crate::metrics::seasonal_scale;
@@ -50,33 +50,24 @@ impl Run<'_> {
         let challengers: Vec<Vec<(String, Blend)>> = pooled.iter().map(|own| self.challengers(own)).collect();
         let held_out = self.residuals(&picked)?;
         let Refit { status, served, parts } = self.refit(&picked, &challengers)?;
-        let mut choices = Vec::with_capacity(status.len());
-        let mut intervals = Vec::with_capacity(status.len());
-        for (s, own) in held_out.into_iter().enumerate() {
+        let mut picks = Vec::with_capacity(status.len());
+        for (s, (served, challengers)) in served.into_iter().zip(challengers).enumerate() {
+            let own = &held_out[s];
             // A champion that failed on the whole window leaves its residuals behind.
-            let kept = !has_fallen(&picked[s], &served[s]) && status[s].is_usable();
-            let learned = if kept { Intervals::learn(&own.champion) } else { None };
-            choices.push(self.choice(s, &picked[s], &served[s], &status[s], &losses[s], &own));
-            intervals.push(learned);
+            let kept = !has_fallen(&picked[s], &served) && status[s].is_usable();
+            picks.push(Pick {
+                choice: self.choice(s, &picked[s], &served, &status[s], &losses[s], own),
+                intervals: if kept { Intervals::learn(&own.champion) } else { None },
+                declared: self.window.bounds(s),
+                non_negative: self.window.values(s).iter().all(|y| y.is_nan() || *y >= 0.0),
+                served,
+                width: self.wishes.map(|wishes| wishes[s].width).unwrap_or_default(),
+                challengers,
+                recommended: self.name(&pooled[s].choose(NAIVE)),
+                stand_in: self.pool[self.reference(s)].model.name(),
+            });
         }
-        let non_negative = |s: usize| self.window.values(s).iter().all(|y| y.is_nan() || *y >= 0.0);
-        let non_negative = (0..status.len()).map(non_negative).collect();
-        let width = |s: usize| self.wishes.map(|wishes| wishes[s].width).unwrap_or_default();
-        let recommended = pooled.iter().map(|own| self.name(&own.choose(NAIVE))).collect();
-        let stand_ins = (0..status.len()).map(|s| self.pool[self.reference(s)].model.name()).collect();
-        let widths = (0..status.len()).map(width).collect();
-        Ok(FittedAuto {
-            status,
-            choices,
-            intervals,
-            non_negative,
-            served,
-            parts,
-            widths,
-            challengers,
-            recommended,
-            stand_ins,
-        })
+        Ok(FittedAuto { status, picks, way: None, parts })
     }
 
     /// Losses of the folds with what was lived since. A family that did worse than its folds promised is met with a
@@ -282,7 +273,9 @@ impl Run<'_> {
         let mut at = 0;
         for (slot, s) in means.iter_mut().zip(members) {
             if present.get(at).is_some_and(|(present, _)| present == s) {
-                *slot = fitted.status()[at].is_usable().then(|| forecast.mean(at).to_vec());
+                let bounds = seen.bounds(at);
+                let held = || forecast.mean(at).iter().map(|value| bounds.hold(*value)).collect();
+                *slot = fitted.status()[at].is_usable().then(held);
                 at += 1;
             }
         }

@@ -1,10 +1,12 @@
 //! What held-out folds say of the model behind a forecast.
 
+use serde::{Deserialize, Serialize};
+
 use super::Backtest;
 use crate::metrics::seasonal_scale;
 
 /// A model on folds that had no part in choosing it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
     /// How many folds those are.
     pub folds: usize,

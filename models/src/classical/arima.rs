@@ -3,12 +3,16 @@
 //! Source: Hyndman and Khandakar, Automatic time series forecasting: the forecast package for R, Journal of
 //! Statistical Software 27(3), 2008; Box, Jenkins and Reinsel, *Time Series Analysis*, 4th ed.
 
+use std::borrow::Cow;
+
 use foreshadow_kernels::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaSeries, ArmaOrder, arima_fit, arima_screen};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 pub(super) use self::ahead::Learned;
 pub(super) use self::differences::needed;
 pub(super) use self::prepare::{Prepared, Ready, prepare};
+use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod ahead;
@@ -48,7 +52,7 @@ struct Fixed {
 }
 
 /// What ARIMA learned of one series, in the series' unit.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArimaParameters {
     /// The order of the stationary part.
     pub order: ArmaOrder,
@@ -240,6 +244,7 @@ impl Model for Arima {
 }
 
 /// ARIMA after it has learned a window.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FittedArima {
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
@@ -257,9 +262,23 @@ impl Fitted for FittedArima {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "arima"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::Arima(Cow::Borrowed(self))))
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let ahead = |learned: &Option<Learned>| Some(learned.as_ref()?.ahead(horizon.steps()));
         Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
+    }
+}
+
+impl Whole for FittedArima {
+    fn is_whole(&self) -> bool {
+        each_is_whole(&self.status, &self.learned, Learned::is_whole)
     }
 }
 

@@ -20,14 +20,22 @@
 //! - The published intervals are replaced by the spread of the errors as they add up, never wider than the seasonal
 //!   naive forecast's.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use self::calibrate::Calibration;
 use self::delta::Growth;
 use self::prepare::{Prepared, prepare};
 use self::pretests::Pretests;
 use self::rho::{Path, Walks};
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window, normal_quantile};
+use crate::append::append_each;
+use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
+use crate::{
+    AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window,
+    normal_quantile,
+};
 
 mod calibrate;
 mod delta;
@@ -58,7 +66,7 @@ pub struct Card {
 }
 
 /// The seasons that a Card model may use. One that a series does not show three times it does without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardSeasons {
     /// Steps in a season; 1 for none.
     pub season: usize,
@@ -88,6 +96,7 @@ enum Part {
 }
 
 /// What was learned of one series.
+#[derive(Clone, Serialize, Deserialize)]
 struct Learned {
     own: Prepared,
     growth: Option<Growth>,
@@ -96,6 +105,7 @@ struct Learned {
 }
 
 /// Rho, Delta or Card after it has learned a window.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FittedCard {
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
@@ -180,6 +190,43 @@ impl Learned {
         }
     }
 
+    /// Takes in one more step; returns the status from then on, `None` where it stays.
+    fn append(&mut self, value: f64, status: &FitStatus) -> Option<FitStatus> {
+        let moved = *status == FitStatus::Constant && value != self.own.x[0];
+        if value.is_nan() {
+            self.own.unseen += 1;
+        } else if value.is_infinite() || moved {
+            return Some(FitStatus::Outdated);
+        } else {
+            // What nobody saw went by as it was expected.
+            let unseen = std::mem::take(&mut self.own.unseen);
+            let expected = self.average(&self.own.x, unseen).0;
+            expected.into_iter().for_each(|x| self.pass(x, f64::NAN));
+            let x = self.own.on_scale(value);
+            self.pass(x, x);
+        }
+        None
+    }
+
+    /// Lets a step pass at `x`, of which `seen` was seen.
+    fn pass(&mut self, x: f64, seen: f64) {
+        self.own.x.rotate_left(1);
+        *self.own.x.last_mut().expect("a series has steps") = self.own.bound(x);
+        self.own.steps += 1;
+        self.growth.iter_mut().for_each(|growth| growth.pass(seen));
+        self.walks.iter_mut().for_each(Walks::pass);
+    }
+
+    /// Whether it may have been learned.
+    fn is_whole(&self) -> bool {
+        let known = self.own.x.len();
+        self.own.is_whole()
+            && self.growth.iter().all(Growth::is_whole)
+            && self.walks.iter().all(|walks| walks.is_whole(known))
+            && self.calibration.iter().all(|calibration| calibration.is_whole(known))
+            && self.forecast(1).0.iter().all(|v| v.is_finite())
+    }
+
     /// Mean and standard deviation of each step ahead of the window's end, on the scale of the fit.
     fn forecast(&self, steps: usize) -> (Vec<f64>, Vec<f64>) {
         // Unobserved steps at a window's end are a longer way ahead.
@@ -201,6 +248,18 @@ impl Fitted for FittedCard {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "card"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::Card(Cow::Borrowed(self))))
+    }
+
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        append_each(&mut self.status, &mut self.learned, points, Learned::append)
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let curves: Vec<_> =
             self.learned.par_iter().map(|own| own.as_ref().map(|own| own.forecast(horizon.steps()))).collect();
@@ -217,6 +276,12 @@ impl Fitted for FittedCard {
             widths.iter().enumerate().for_each(|(index, width)| told(forecast.quantile_mut(s, index), *width));
         }
         Ok(forecast)
+    }
+}
+
+impl Whole for FittedCard {
+    fn is_whole(&self) -> bool {
+        each_is_whole(&self.status, &self.learned, Learned::is_whole)
     }
 }
 

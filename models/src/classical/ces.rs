@@ -4,14 +4,18 @@
 //! series starts, the three passes, the ranges of the weights and the count of what was estimated are those of
 //! statsforecast 2.1.1's `AutoCES`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use foreshadow_kernels::{CES_WEIGHTS, CesForm, LANES, Rows, ces_fit};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use self::recursion::{Learned, learn};
 use self::start::{Prepared, prepare};
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+use crate::append::append_each;
+use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
+use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod recursion;
 mod start;
@@ -32,7 +36,7 @@ pub struct Ces {
 }
 
 /// What complex exponential smoothing learned of one series.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CesParameters {
     /// The form that was fitted.
     pub form: CesForm,
@@ -157,6 +161,7 @@ impl Model for Ces {
 }
 
 /// Complex exponential smoothing after it has learned a window.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FittedCes {
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
@@ -174,9 +179,29 @@ impl Fitted for FittedCes {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "ces"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::Ces(Cow::Borrowed(self))))
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let ahead = |learned: &Option<Learned>| Some(learned.as_ref()?.ahead(horizon.steps()));
         Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
+    }
+
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        append_each(&mut self.status, &mut self.learned, points, |own, point, _| {
+            (!own.append(point)).then_some(FitStatus::Outdated)
+        })
+    }
+}
+
+impl Whole for FittedCes {
+    fn is_whole(&self) -> bool {
+        each_is_whole(&self.status, &self.learned, Learned::is_whole)
     }
 }
 

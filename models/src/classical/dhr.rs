@@ -159,6 +159,10 @@ impl Fitted for FittedDhr {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "dhr"
+    }
+
     /// The bands are those of the errors' ARIMA: that the coefficients are estimates widens them by nothing.
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let ahead = |learned: &Option<Learned>| Some(learned.as_ref()?.ahead(horizon.steps()));

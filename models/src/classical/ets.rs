@@ -5,15 +5,21 @@
 //! models by what they forecast: one-step criteria do not see a slow season. Source: Hyndman, Koehler, Ord and
 //! Snyder, *Forecasting with Exponential Smoothing*, 2008.
 
+use std::borrow::Cow;
+
 use foreshadow_kernels::{Effect, EtsFit, EtsForm, EtsHint, LANES, Lanes, Smoothing, Trend, ets_fit};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 pub use self::auto::{AutoEts, FittedAutoEts};
 use self::recursion::{Learned, run};
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+use self::states::Standing;
+use crate::artifact::{Artifact, Kept, Whole};
+use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod auto;
 mod recursion;
+mod states;
 
 /// One ETS form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +28,7 @@ pub struct Ets {
 }
 
 /// What ETS learned of one series, in the series' unit.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EtsParameters {
     /// The smoothing weights.
     pub smoothing: Smoothing,
@@ -67,21 +73,29 @@ impl Ets {
         let fitted: Vec<usize> = (0..count).filter(|&s| prepared[s].is_ok()).collect();
         let chosen: Vec<_> = fitted.iter().filter_map(|&s| prepared[s].as_ref().ok().copied()).collect();
         let fit = fit_form(self.form, window, &fitted, &chosen, &[]);
-        let mut learned: Vec<_> = (0..count).map(|_| None).collect();
+        let mut parameters: Vec<_> = (0..count).map(|_| None).collect();
+        let mut ends = Vec::with_capacity(fitted.len());
+        let mut standing = Standing::default();
         let mut status: Vec<_> = prepared.into_iter().map(|p| p.err().unwrap_or(FitStatus::Fitted)).collect();
-        let ends: Vec<_> = (0..fitted.len())
+        let learned: Vec<_> = (0..fitted.len())
             .into_par_iter()
             .with_min_len(LANES)
             .map(|i| end_of(self.form, &fit, i, window.values(fitted[i]), chosen[i]))
             .collect();
-        for (i, (end, sound)) in ends.into_iter().enumerate() {
-            status[fitted[i]] = if sound { FitStatus::Fitted } else { FitStatus::NotConverged };
-            learned[fitted[i]] = sound.then_some(end);
+        for (s, (learned, sound)) in fitted.into_iter().zip(learned) {
+            if sound {
+                parameters[s] = Some(learned.parameters);
+                ends.push((s, learned.end));
+            } else {
+                status[s] = FitStatus::NotConverged;
+            }
         }
+        standing.add(self.form, &ends);
         for s in (0..count).filter(|&s| status[s] == FitStatus::Constant) {
-            learned[s] = Some(Learned::constant(window.values(s)[0], self.form));
+            parameters[s] = Some(EtsParameters::constant(window.values(s)[0], self.form));
+            standing.add_constant(s, window.values(s)[0]);
         }
-        FittedEts { form: self.form, status, learned }
+        FittedEts { status, parameters, standing }
     }
 }
 
@@ -143,7 +157,7 @@ fn end_of(form: EtsForm, fit: &EtsFit, index: usize, values: &[f64], prepared: P
     let len = form.start_len();
     let start = &fit.start[index * len..][..len];
     let end = run(values, form, (prepared.centre, prepared.scale), &fit.smoothing[index], start);
-    let sound = fit.converged[index] && end.is_sound(form);
+    let sound = fit.converged[index] && end.end.is_sound(form);
     (end, sound)
 }
 
@@ -172,16 +186,17 @@ impl Model for Ets {
 }
 
 /// ETS after it has learned a window.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FittedEts {
-    form: EtsForm,
     status: Vec<FitStatus>,
-    learned: Vec<Option<Learned>>,
+    parameters: Vec<Option<EtsParameters>>,
+    standing: Standing,
 }
 
 impl FittedEts {
     /// What was learned of one series; `None` where its status is not usable.
     pub fn parameters(&self, series: usize) -> Option<&EtsParameters> {
-        self.learned[series].as_ref().map(|learned| &learned.parameters)
+        self.parameters[series].as_ref().filter(|_| self.status[series].is_usable())
     }
 }
 
@@ -190,9 +205,26 @@ impl Fitted for FittedEts {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "ets"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::Ets(Cow::Borrowed(self))))
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
-        let ahead = |learned: &Option<Learned>| Some(learned.as_ref()?.ahead(self.form, horizon.steps()));
-        Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
+        Ok(self.standing.predict(self.status.len(), horizon, quantiles))
+    }
+
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        self.standing.append(&mut self.status, points)
+    }
+}
+
+impl Whole for FittedEts {
+    fn is_whole(&self) -> bool {
+        self.parameters.len() == self.status.len() && self.standing.is_whole(&self.status)
     }
 }
 

@@ -5,13 +5,19 @@
 //! seasonal-trend decomposition algorithm for time series with multiple seasonal patterns*, arXiv 2107.13462,
 //! with the trend forecaster that statsforecast gives its MSTL, in the additive forms.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use foreshadow_kernels::{Decomposition, Lanes, Matrix, decompose};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use self::trend::TrendForecaster;
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, Panel, PredictError, Quantiles, Window};
+use crate::append::expect_points;
+use crate::artifact::{Artifact, Kept, Whole};
+use crate::{
+    AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, Panel, PredictError, Quantiles, Window,
+};
 
 mod trend;
 
@@ -137,6 +143,7 @@ impl Model for Mstl {
 }
 
 /// Series of the same steps and seasons.
+#[derive(Clone, Serialize, Deserialize)]
 struct Batch {
     /// Their places in the window.
     members: Vec<usize>,
@@ -200,7 +207,7 @@ fn bare_end(values: &[f64]) -> usize {
 }
 
 /// Where what was learned of a series lies.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 enum Place {
     Nowhere,
     /// A batch and the series' place in it.
@@ -210,6 +217,7 @@ enum Place {
 }
 
 /// MSTL after it has learned a window.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FittedMstl {
     status: Vec<FitStatus>,
     place: Vec<Place>,
@@ -232,6 +240,31 @@ impl Fitted for FittedMstl {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "mstl"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::Mstl(Cow::Borrowed(self))))
+    }
+
+    /// The seasons stay what they were taken to be; the trend takes in what they leave of a point.
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        expect_points(points, self.status.len())?;
+        for batch in &mut self.batches {
+            batch.append(points, &mut self.status)?;
+        }
+        for (s, place) in self.place.iter_mut().enumerate() {
+            if let Place::Constant(value) = place
+                && !points[s].is_nan()
+                && points[s] != *value
+            {
+                (*place, self.status[s]) = (Place::Nowhere, FitStatus::Outdated);
+            }
+        }
+        Ok(())
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
         for batch in &self.batches {
@@ -250,6 +283,52 @@ impl Fitted for FittedMstl {
             }
         }
         Ok(forecast)
+    }
+}
+
+impl Batch {
+    /// Takes in a point of each of its members, and tells those that are outdated by it.
+    fn append(&mut self, points: &[f64], status: &mut [FitStatus]) -> Result<(), AppendError> {
+        let adjusted: Vec<f64> = (self.members.iter().zip(&mut self.cycles))
+            .map(|(s, cycles)| {
+                let seasons: f64 = cycles.iter().map(|cycle| cycle[0]).sum();
+                cycles.iter_mut().for_each(|cycle| cycle.rotate_left(1));
+                points[*s] - seasons
+            })
+            .collect();
+        self.trend.append(&adjusted)?;
+        for (i, s) in self.members.iter().enumerate() {
+            if status[*s].is_usable() && !self.trend.forecasts(i) {
+                status[*s] = FitStatus::Outdated;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it holds as many of everything as it has members, all of them series of a window of so many.
+    fn is_whole(&self, series_count: usize) -> bool {
+        let cyclic = |cycles: &Vec<Vec<f64>>| cycles.iter().all(|cycle| !cycle.is_empty());
+        let members = self.members.iter().all(|s| *s < series_count);
+        let cycles = self.cycles.len() == self.members.len() && self.cycles.iter().all(cyclic);
+        members && cycles && self.trend.is_whole(self.members.len())
+    }
+}
+
+impl Whole for FittedMstl {
+    fn is_whole(&self) -> bool {
+        let count = self.status.len();
+        let placed = |(status, place): (&FitStatus, &Place)| match place {
+            Place::Nowhere => !status.is_usable(),
+            Place::Constant(value) => *status == FitStatus::Constant && value.is_finite(),
+            Place::In(b, i) => self.batches.get(*b).is_some_and(|batch| {
+                let finite = |cycles: &Vec<Vec<f64>>| cycles.iter().flatten().all(|v| v.is_finite());
+                let sound = batch.cycles.get(*i).is_some_and(finite) && batch.trend.forecasts(*i);
+                !status.is_usable() || sound
+            }),
+        };
+        self.batches.iter().all(|batch| batch.is_whole(count))
+            && self.place.len() == count
+            && self.status.iter().zip(&self.place).all(placed)
     }
 }
 

@@ -2,9 +2,14 @@
 //!
 //! Source: Hyndman and Athanasopoulos, *Forecasting: Principles and Practice*, 3rd ed., 5.2 and 5.5.
 
-use rayon::prelude::*;
+use std::borrow::Cow;
 
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::append::append_each;
+use crate::artifact::{Artifact, Kept, MOST_LIVED, Whole, each_is_whole};
+use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 /// Every step ahead is the last observed value.
 #[derive(Clone, Copy, Debug)]
@@ -52,18 +57,33 @@ impl Model for SeasonalNaive {
 }
 
 /// What one series left behind.
+#[derive(Clone, Serialize, Deserialize)]
 struct Learned {
-    /// The latest value of each place in the season, the next step's place first.
+    /// The latest value of each place in the season.
     cycle: Vec<f64>,
-    /// Mean change a step.
-    slope: f64,
-    /// Root mean square of the in-sample errors one season ahead.
-    spread: f64,
+    /// The latest season as it came, NaN where unobserved.
+    recent: Vec<f64>,
+    /// The next step's place in both.
+    place: usize,
+    changes: Changes,
+    first: f64,
+    last: f64,
+    steps: usize,
     /// Steps between first and last observation, which widen a drift's interval.
     span: usize,
 }
 
-struct FittedNaive {
+/// Changes over a season of steps, counted from one near their mean.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Changes {
+    base: f64,
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct FittedNaive {
     drift: bool,
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
@@ -93,16 +113,58 @@ fn learn(values: &[f64], season: usize, drift: bool) -> (FitStatus, Option<Learn
     };
     let last = values.iter().rposition(|v| !v.is_nan()).expect("observed > 0");
     let slope = if drift { (values[last] - values[0]) / last as f64 } else { 0.0 };
-    let errors = values.iter().zip(values.iter().skip(season)).map(|(before, after)| after - before - slope);
-    let (count, sum) = errors.filter(|e| !e.is_nan()).fold((0_usize, 0.0), |(n, sum), e| (n + 1, sum + e * e));
-    let spread = if count > 0 { (sum / count as f64).sqrt() } else { 0.0 };
+    let mut changes = Changes { base: slope, count: 0.0, sum: 0.0, squares: 0.0 };
+    values.iter().zip(values.iter().skip(season)).for_each(|(before, after)| changes.see(after - before));
     let first = values[0]; // a window starts at an observed step
     let constant = values.iter().all(|v| v.is_nan() || *v == first);
     let status = if constant { FitStatus::Constant } else { FitStatus::Fitted };
-    // A window may end unobserved: drift goes on from the last observation through that gap.
-    let gap = (values.len() - 1 - last) as f64;
-    let cycle = if drift { vec![cycle[0] + slope * gap] } else { cycle };
-    (status, Some(Learned { cycle, slope, spread, span: last }))
+    let recent = values[values.len() - season..].to_vec();
+    let (steps, last, span) = (values.len(), values[last], last);
+    (status, Some(Learned { cycle, recent, place: 0, changes, first, last, steps, span }))
+}
+
+impl Changes {
+    fn see(&mut self, change: f64) {
+        if !change.is_nan() {
+            let above = change - self.base;
+            self.count += 1.0;
+            self.sum += above;
+            self.squares += above * above;
+        }
+    }
+
+    /// Root mean square of their distances from a slope.
+    fn spread(&self, slope: f64) -> f64 {
+        let off = slope - self.base;
+        let squares = self.squares - off * (2.0 * self.sum - off * self.count);
+        if self.count > 0.0 { (squares.max(0.0) / self.count).sqrt() } else { 0.0 }
+    }
+}
+
+impl Learned {
+    /// Mean change a step.
+    fn slope(&self, drift: bool) -> f64 {
+        if drift { (self.last - self.first) / self.span as f64 } else { 0.0 }
+    }
+
+    /// Takes in one more step; returns the status from then on, `None` where it stays.
+    fn append(&mut self, value: f64, status: &FitStatus) -> Option<FitStatus> {
+        let place = self.place;
+        self.place = (place + 1) % self.cycle.len();
+        self.steps += 1;
+        let before = std::mem::replace(&mut self.recent[place], value);
+        if value.is_nan() {
+            return None;
+        }
+        let moved = value != self.last;
+        (self.cycle[place], self.last, self.span) = (value, value, self.steps - 1);
+        self.changes.see(value - before);
+        match (value.is_finite() && self.changes.squares.is_finite(), status) {
+            (false, _) => Some(FitStatus::Outdated),
+            (true, FitStatus::Constant) if moved => Some(FitStatus::Fitted),
+            _ => None,
+        }
+    }
 }
 
 impl Fitted for FittedNaive {
@@ -110,22 +172,49 @@ impl Fitted for FittedNaive {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "naive"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::Naive(Cow::Borrowed(self))))
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let mut forecast = Forecast::empty(self.learned.len(), horizon, quantiles.clone());
         for (s, learned) in self.learned.iter().enumerate() {
             let Some(learned) = learned else { continue };
-            let season = learned.cycle.len();
+            let (season, slope) = (learned.cycle.len(), learned.slope(self.drift));
+            // A window may end unobserved: drift goes on from the last observation through that gap.
+            let through_gap = slope * (learned.steps - 1 - learned.span) as f64;
             let mean: Vec<f64> = (0..horizon.steps())
-                .map(|step| learned.cycle[step % season] + learned.slope * (step + 1) as f64)
+                .map(|step| learned.cycle[(learned.place + step) % season] + through_gap + slope * (step + 1) as f64)
                 .collect();
+            let spread = learned.changes.spread(slope);
             // FPP3 table 5.2: variance grows with the seasons ahead, and for drift with the span too.
             forecast.set_normal(s, &mean, |step| {
                 let ahead = if self.drift { (step + 1) as f64 } else { (step / season + 1) as f64 };
                 let from_slope = if self.drift { 1.0 + ahead / learned.span.max(1) as f64 } else { 1.0 };
-                learned.spread * (ahead * from_slope).sqrt()
+                spread * (ahead * from_slope).sqrt()
             });
         }
         Ok(forecast)
+    }
+
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        append_each(&mut self.status, &mut self.learned, points, Learned::append)
+    }
+}
+
+impl Whole for FittedNaive {
+    fn is_whole(&self) -> bool {
+        let whole = |own: &Learned| {
+            let season = own.cycle.len();
+            let cyclic = own.place < season && own.recent.len() == season && own.cycle.iter().all(|v| v.is_finite());
+            let drifting = !self.drift || (season == 1 && own.span > 0);
+            cyclic && drifting && own.span < own.steps && own.steps < MOST_LIVED && own.slope(self.drift).is_finite()
+        };
+        each_is_whole(&self.status, &self.learned, whole)
     }
 }
 

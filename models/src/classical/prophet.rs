@@ -19,17 +19,23 @@ mod countries;
 mod features;
 mod fit;
 mod inputs;
+mod kept;
 mod logistic;
 mod predict;
 mod straight;
 
 use std::sync::Arc;
 
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+use serde::{Deserialize, Serialize};
+
+use crate::append::append_each;
+use crate::artifact::{Artifact, Kept};
+use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 use config::Settings;
 pub use config::{Builtin, Growth, Holiday, Mode, ProphetConfig, ProphetConfigError, Regressor, Season, Standardise};
 use features::Features;
 pub use inputs::{Known, Track};
+pub(crate) use kept::KeptProphet;
 
 /// Prophet with its defaults: trend changepoints, and the seasons that the data are long enough for.
 ///
@@ -134,7 +140,7 @@ pub struct Parameters {
 }
 
 /// Kinds of trend that a series can have learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Trend {
     Linear,
     Flat,
@@ -197,6 +203,23 @@ impl FittedProphet {
 impl Fitted for FittedProphet {
     fn status(&self) -> &[FitStatus] {
         &self.status
+    }
+
+    fn family(&self) -> &'static str {
+        "prophet"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        KeptProphet::of(self).map(|kept| Artifact(Kept::Prophet(kept)))
+    }
+
+    /// Prophet has no level that a point could move: its curve is read a step later.
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        append_each(&mut self.status, &mut self.learned, points, |own, value, status| {
+            own.window_steps += 1;
+            let moved = *status == FitStatus::Constant && !value.is_nan() && value != own.y_scale * own.smooth[0];
+            (moved || value.is_infinite()).then_some(FitStatus::Outdated)
+        })
     }
 
     /// # Errors

@@ -5,20 +5,22 @@
 //! arXiv:2605.07222. Ours keeps two factors, lets three beliefs about the next level compete by
 //! leave-one-out error, repeats what the factors leave over, and fades the last hours' deviation.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use self::fold::{Fold, RANK};
 use self::level::Level;
 use self::remainder::{Fade, Repeat};
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+use crate::append::append_each;
+use crate::artifact::{Artifact, Kept, MOST_STEPS, Whole, each_is_whole};
+use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod fold;
 mod level;
 mod loo;
 mod remainder;
-#[cfg(test)]
-mod tests;
-
 /// Fewest whole periods to learn from.
 const FEWEST_PERIODS: usize = 4;
 /// A forecast stays within the values seen, widened by this share of their range.
@@ -50,11 +52,12 @@ impl Model for LowRankRidge {
                 Err(status) => (status, None),
             })
             .unzip();
-        Ok(Box::new(FittedRidge { season: self.season, status, learned }))
+        Ok(Box::new(FittedRidge { season: self.season, age: 0, status, learned }))
     }
 }
 
 /// What one series left behind. All but `unit` and `bounds` is in the series' own scale.
+#[derive(Clone, Serialize, Deserialize)]
 struct Learned {
     unit: Unit,
     bounds: (f64, f64),
@@ -68,7 +71,7 @@ struct Learned {
 }
 
 /// The middle and half the range of a series: what its values are measured in while it is fitted.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Unit {
     middle: f64,
     size: f64,
@@ -153,6 +156,15 @@ fn range(values: &[f64]) -> (f64, f64) {
 }
 
 impl Learned {
+    /// Whether it may have been learned, with a season of so many steps.
+    fn is_whole(&self, season: usize) -> bool {
+        let parts = self.shapes.iter().chain([&self.fade.correction, &self.variance]);
+        let shaped = season > 1 && self.levels.len() == RANK && parts.clone().all(|part| part.len() == season);
+        let learned = shaped && self.repeat.is_whole(season) && self.levels.iter().all(Level::is_whole);
+        let bounded = self.bounds.0 <= self.bounds.1 && self.unit.middle.is_finite() && self.unit.size.is_finite();
+        learned && bounded && self.path(1).iter().chain(&self.variance).all(|v| v.is_finite())
+    }
+
     fn is_constant(&self) -> bool {
         self.unit.size == 0.0
     }
@@ -192,8 +204,11 @@ impl Learned {
     }
 }
 
-struct FittedRidge {
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct FittedRidge {
     season: usize,
+    /// Steps since the last period that it folded.
+    age: usize,
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
 }
@@ -203,8 +218,28 @@ impl Fitted for FittedRidge {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "ridge"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::Ridge(Cow::Borrowed(self))))
+    }
+
+    /// Levels are those of whole periods: until the next one has passed, which asks for a new fit, the forecast of
+    /// the last one is read from where it is by now.
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        append_each(&mut self.status, &mut self.learned, points, |own, value, _| {
+            let moved = own.is_constant() && !value.is_nan() && value != own.unit.middle;
+            (moved || value.is_infinite()).then_some(FitStatus::Outdated)
+        })?;
+        self.age += 1;
+        Ok(())
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
-        let periods = horizon.steps().div_ceil(self.season);
+        let steps = self.age..self.age + horizon.steps();
+        let periods = steps.end.div_ceil(self.season);
         let mut forecast = Forecast::empty(self.learned.len(), horizon, quantiles.clone());
         let curves: Vec<_> =
             self.learned.par_iter().map(|l| l.as_ref().map(|l| (l.path(periods), l.spread(periods)))).collect();
@@ -212,9 +247,20 @@ impl Fitted for FittedRidge {
             let (Some(learned), Some((path, spread))) = (learned, curve) else { continue };
             let Unit { middle, size } = learned.unit;
             let (low, high) = learned.bounds;
-            let mean: Vec<f64> = path[..horizon.steps()].iter().map(|v| (middle + v * size).clamp(low, high)).collect();
-            forecast.set_normal(s, &mean, |step| spread[step] * size);
+            let mean: Vec<f64> = path[steps.clone()].iter().map(|v| (middle + v * size).clamp(low, high)).collect();
+            forecast.set_normal(s, &mean, |step| spread[self.age + step] * size);
         }
         Ok(forecast)
     }
 }
+
+impl Whole for FittedRidge {
+    fn is_whole(&self) -> bool {
+        self.season > 1
+            && self.age < MOST_STEPS
+            && each_is_whole(&self.status, &self.learned, |own| own.is_whole(self.season))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,14 @@
 //! Source: the window averages of Hyndman and Athanasopoulos, *Forecasting: Principles and Practice*, 3rd ed., 5.2 and 12,
 //! with the median for the mean.
 
-use rayon::prelude::*;
+use std::borrow::Cow;
 
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::append::append_each;
+use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
+use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 /// Repeats the median of the latest cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +28,14 @@ impl SeasonalMedian {
 }
 
 /// The median cycle of one series, the next step's place first, and how far values lay from it.
+#[derive(Clone, Serialize, Deserialize)]
 struct Learned {
     cycle: Vec<f64>,
     spread: f64,
 }
 
-struct FittedSeasonalMedian {
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct FittedSeasonalMedian {
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
 }
@@ -79,6 +86,18 @@ impl Fitted for FittedSeasonalMedian {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "smedian"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::SeasonalMedian(Cow::Borrowed(self))))
+    }
+
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        append_each(&mut self.status, &mut self.learned, points, Learned::append)
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let ahead = |learned: &Option<Learned>| {
             let Learned { cycle, spread } = learned.as_ref()?;
@@ -86,6 +105,23 @@ impl Fitted for FittedSeasonalMedian {
             Some((mean, vec![*spread; horizon.steps()]))
         };
         Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
+    }
+}
+
+impl Learned {
+    /// Takes in one more step; returns the status from then on, `None` where it stays. One value moves a median of many
+    /// cycles little: they stay what they are, and the next place comes first.
+    fn append(&mut self, value: f64, status: &FitStatus) -> Option<FitStatus> {
+        let moved = *status == FitStatus::Constant && !value.is_nan() && value != self.cycle[0];
+        self.cycle.rotate_left(1);
+        (moved || value.is_infinite()).then_some(FitStatus::Outdated)
+    }
+}
+
+impl Whole for FittedSeasonalMedian {
+    fn is_whole(&self) -> bool {
+        let finite = |own: &Learned| own.spread.is_finite() && own.cycle.iter().all(|v| v.is_finite());
+        each_is_whole(&self.status, &self.learned, |own| !own.cycle.is_empty() && finite(own))
     }
 }
 

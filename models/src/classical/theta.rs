@@ -4,14 +4,18 @@
 //! their relationship to state space models, International Journal of Forecasting 32 (2016); the season is
 //! found, taken out and put back as statsforecast 2.1.1 does it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use foreshadow_kernels::{LANES, Lanes, Matrix, ThetaForm, UNCOUNTED, autocorrelations, theta_fit};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use self::recursion::{Learned, Point, run};
 pub use self::season::ThetaSeason;
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+use crate::append::append_each;
+use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
+use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod recursion;
 pub(in crate::classical) mod season;
@@ -32,7 +36,7 @@ pub struct Theta {
 }
 
 /// What a theta model learned of one series.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ThetaParameters {
     /// Level before the first step, in the series' unit with its season taken out.
     pub level: f64,
@@ -163,7 +167,7 @@ fn unknowns(form: ThetaForm) -> usize {
 }
 
 /// What a series is measured in while it is fitted: a shift or another scale changes nothing of the method.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Unit {
     centre: f64,
     scale: f64,
@@ -213,6 +217,7 @@ impl Model for Theta {
 }
 
 /// A theta model after it has learned a window.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FittedTheta {
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
@@ -230,9 +235,30 @@ impl Fitted for FittedTheta {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "theta"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::Theta(Cow::Borrowed(self))))
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let ahead = |learned: &Option<Learned>| Some(learned.as_ref()?.ahead(horizon.steps()));
         Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
+    }
+
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        append_each(&mut self.status, &mut self.learned, points, |own, point, status| {
+            let answers = if *status == FitStatus::Constant { own.repeats(point) } else { own.append(point) };
+            (!answers).then_some(FitStatus::Outdated)
+        })
+    }
+}
+
+impl Whole for FittedTheta {
+    fn is_whole(&self) -> bool {
+        each_is_whole(&self.status, &self.learned, Learned::is_whole)
     }
 }
 

@@ -1,10 +1,11 @@
 //! From raw samples to panels: sort, collapse duplicates, find step and phase, snap, look back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rayon::prelude::*;
 
 use super::Panel;
+use super::rate::{looks_like_counter, rates};
 
 /// One series as it was read: times in milliseconds since the epoch, in any order.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,8 @@ pub struct BuildOptions {
     pub lookback_steps: usize,
     /// Parts of some series, by name, that are held out; a series without one is kept up to its end.
     pub held_out: HashMap<String, HeldOutPart>,
+    /// Series, by name, that count up: each becomes its rate per second. See [`SeriesNotes::resets`].
+    pub counters: HashSet<String>,
 }
 
 /// The part of a series that a forecast is compared with; nothing after it is kept.
@@ -38,7 +41,7 @@ pub struct HeldOutPart {
 impl BuildOptions {
     /// A lookback, and nothing held out.
     pub fn lookback(steps: usize) -> Self {
-        Self { lookback_steps: steps, held_out: HashMap::new() }
+        Self { lookback_steps: steps, held_out: HashMap::new(), counters: HashSet::new() }
     }
 }
 
@@ -70,6 +73,14 @@ pub struct SeriesNotes {
     pub missing_steps: usize,
     /// Samples older than the lookback, left out.
     pub beyond_lookback: usize,
+    /// Whether it is a counter's rate per second.
+    pub is_rate: bool,
+    /// Times that the counter behind a rate started anew.
+    pub resets: usize,
+    /// Whether it was not said to be a counter and yet looks like one beyond doubt. It is left as it is.
+    pub looks_like_counter: bool,
+    /// Values outside the bounds that were declared of it. They are left as they are.
+    pub out_of_bounds: usize,
 }
 
 /// A series that no panel could take.
@@ -130,24 +141,12 @@ struct Gridded {
 
 fn grid(raw: RawSeries, options: &BuildOptions) -> Result<Gridded, Rejected> {
     let mut notes = SeriesNotes::default();
-    let samples = clean(&raw, &mut notes);
     let reject = |reason: String| Rejected { name: raw.name.clone(), reason };
-    let (Some(&(_, _)), Some(&(last_ms, _))) = (samples.first(), samples.last()) else {
-        return Err(reject(match notes.absurd_times {
-            0 => format!("no finite value among {} samples", raw.values.len()),
-            absurd => {
-                format!("{absurd} of {} samples lie beyond the year 9999, the others are not finite", raw.values.len())
-            }
-        }));
-    };
     let part = options.held_out.get(&raw.name);
-    // The grid is what the samples before a held-out part say: those in it must move nothing.
-    let known = part.map_or(samples.len(), |part| samples.partition_point(|(time, _)| *time < part.start_ms));
-    let known = if known < 2 { &samples } else { &samples[..known] };
-    let Some(step_ms) = commonest(known.windows(2).map(|pair| pair[1].0 - pair[0].0)) else {
-        return Err(reject("one sample only: two are needed to know the step".into()));
-    };
-    let phase_ms = commonest(known.iter().map(|(time, _)| time.rem_euclid(step_ms))).expect("samples is not empty");
+    let (samples, step_ms) = stepped(&raw, part, options.counters.contains(&raw.name), &mut notes).map_err(reject)?;
+    let phase_ms = known(&samples, part).iter().map(|(time, _)| time.rem_euclid(step_ms));
+    let phase_ms = commonest(phase_ms).expect("samples is not empty");
+    let last_ms = samples[samples.len() - 1].0;
     // A sample exactly between two steps goes to the earlier one.
     let slot_of = |time: i64| (time - phase_ms + (step_ms - 1) / 2).div_euclid(step_ms);
     let steps = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -176,6 +175,43 @@ fn grid(raw: RawSeries, options: &BuildOptions) -> Result<Gridded, Rejected> {
     }
     notes.missing_steps = values.iter().filter(|v| v.is_nan()).count();
     Ok(Gridded { name: raw.name, step_ms, start_ms: first_slot * step_ms + phase_ms, values, notes })
+}
+
+/// A series' clean samples, a counter's as rates, with their step; else why there are none.
+fn stepped(
+    raw: &RawSeries,
+    part: Option<&HeldOutPart>,
+    is_counter: bool,
+    notes: &mut SeriesNotes,
+) -> Result<(Vec<(i64, f64)>, i64), String> {
+    let samples = clean(raw, notes);
+    if samples.is_empty() {
+        let count = raw.values.len();
+        return Err(match notes.absurd_times {
+            0 => format!("no finite value among {count} samples"),
+            absurd => format!("{absurd} of {count} samples lie beyond the year 9999, the others are not finite"),
+        });
+    }
+    let Some(step_ms) = commonest(known(&samples, part).windows(2).map(|pair| pair[1].0 - pair[0].0)) else {
+        return Err("one sample only: two are needed to know the step".into());
+    };
+    if !is_counter {
+        notes.looks_like_counter = looks_like_counter(&samples);
+        return Ok((samples, step_ms));
+    }
+    let (samples, resets) = rates(&samples, step_ms);
+    (notes.is_rate, notes.resets) = (true, resets);
+    if samples.is_empty() {
+        Err("no two samples of the counter are near enough for a rate".into())
+    } else {
+        Ok((samples, step_ms))
+    }
+}
+
+/// The samples that say what the grid is: those before a held-out part, which must move nothing.
+fn known<'a>(samples: &'a [(i64, f64)], part: Option<&HeldOutPart>) -> &'a [(i64, f64)] {
+    let known = part.map_or(samples.len(), |part| samples.partition_point(|(time, _)| *time < part.start_ms));
+    if known < 2 { samples } else { &samples[..known] }
 }
 
 /// Finite samples in time order, one a time: of equal times the last read stays.
@@ -293,6 +329,34 @@ mod tests {
         let (panel, notes) = only(&set);
         assert_eq!(panel.values(0), [7.0, 8.0, 9.0]);
         assert_eq!(notes.beyond_lookback, 7);
+    }
+
+    #[test]
+    fn a_counter_becomes_a_rate_and_a_scrape_gap_stays_a_gap() {
+        // Out of order, told twice, started anew at 300, and not scraped at 480 and 540.
+        let samples = [(0, 10.0), (120, 130.0), (60, 70.0), (120, 130.0), (180, 190.0), (240, 250.0), (300, 30.0)];
+        let later = [(360, 90.0), (420, 150.0), (600, 400.0), (660, 460.0)].map(|(t, v)| (t * 1_000, v));
+        let samples: Vec<_> = samples.map(|(t, v)| (t * 1_000, v)).into_iter().chain(later).collect();
+        let mut options = BuildOptions::default();
+        options.counters.insert("a".into());
+        let set = PanelSet::build(vec![raw("a", &samples), raw("b", &samples)], &options);
+        let (panel, notes) = (&set.panels[0], &set.notes[0][0]);
+        assert_eq!((panel.name(0), panel.start_ms(0), panel.step_ms()), ("a", 60_000, 60_000));
+        assert_eq!(panel.values(0)[..7], [1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 1.0]);
+        assert!(panel.values(0)[7..10].iter().all(|v| v.is_nan()) && panel.values(0)[10..] == [1.0]);
+        assert_eq!((notes.is_rate, notes.resets, notes.equal_duplicates, notes.out_of_order), (true, 1, 1, 1));
+        assert!(!set.notes[0][1].is_rate && panel.values(1)[0] == 10.0, "what was not named is not changed");
+        let lonely = PanelSet::build(vec![raw("a", &[(0, 1.0)])], &options);
+        assert!(lonely.rejected[0].reason.starts_with("one sample only"));
+    }
+
+    #[test]
+    fn the_lookback_of_a_counter_starts_with_a_rate() {
+        let samples: Vec<_> = (0..10).map(|i| (i * 1_000, (i * i) as f64)).collect();
+        let mut options = BuildOptions::lookback(3);
+        options.counters.insert("a".into());
+        let set = PanelSet::build(vec![raw("a", &samples)], &options);
+        assert_eq!(only(&set).0.values(0), [13.0, 15.0, 17.0]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use plotly::{Bar, Plot, Scatter};
 
 use super::analysis::{Curve, Finding};
 use super::capacity::{RegionSum, Sizing};
-use crate::cli::plotting::{OBSERVED, SHADOW, band, configuration, framed, layout, line};
 use crate::issue::Shadow;
+use crate::ui::{OBSERVED, SHADOW, band, configuration, framed, layout, line};
 
 const ALARM: &str = "#dc2626";
 const CAPACITY: &str = "#0d9488";

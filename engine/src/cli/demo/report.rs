@@ -7,7 +7,7 @@ use super::capacity::{Sizing, most_pressing};
 use super::terraform::Plan;
 use super::{ATTRIBUTION, Outcome, plots, table};
 use crate::cli::output::number;
-use crate::cli::plotting::{self, drawn};
+use crate::ui::{self, drawn};
 
 /// Anomalous series and pressing workloads that get a plot, and rows of the workloads' table.
 const ANOMALIES: usize = 4;
@@ -34,7 +34,7 @@ pub(super) fn page(outcome: &Outcome) -> Markup {
         (plan(&outcome.plan))
         footer { p { (ATTRIBUTION) } p { "Fleet: simulated from seed " (outcome.seed) "; no such machines exist." } }
     };
-    plotting::page("demo report", &content)
+    ui::page("demo report", &content)
 }
 
 fn head(outcome: &Outcome, real: usize, simulated: usize) -> Markup {

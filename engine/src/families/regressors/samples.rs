@@ -1,6 +1,6 @@
 //! A regressor's samples, and its values at the steps of other series.
 
-use foreshadow_models::RawSeries;
+use foreshadow_models::{RawSeries, WallClock};
 
 /// Values further from zero are of no use beside others.
 const FURTHEST: f64 = 1e100;
@@ -17,7 +17,16 @@ pub(super) struct Samples {
 impl Samples {
     /// Of equal times the last read stays.
     pub(super) fn new(raw: &RawSeries) -> Self {
-        let mut samples: Vec<(i64, f64)> = raw.times_ms.iter().copied().zip(raw.values.iter().copied()).collect();
+        Self::sorted(raw.times_ms.iter().copied().zip(raw.values.iter().copied()).collect())
+    }
+
+    /// The same with times as the clocks of a place show them; of an hour that comes twice the second stays.
+    pub(super) fn on(&self, clock: &WallClock) -> Self {
+        let local = self.times_ms.iter().map(|time| clock.local_ms(*time));
+        Self::sorted(local.zip(self.values.iter().copied()).collect())
+    }
+
+    fn sorted(mut samples: Vec<(i64, f64)>) -> Self {
         samples.sort_by_key(|(time, _)| *time); // stable: the last of equals is the last read
         samples.dedup_by(|next, kept| {
             let same_time = next.0 == kept.0;

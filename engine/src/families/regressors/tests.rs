@@ -67,7 +67,7 @@ fn labels_tell_which_series_are_moved() {
     ]);
     let bound = bound(&regressors(true, &series), &panel, Future::Forecast);
     let lacking: Vec<String> = bound.lacking.iter().map(|lack| format!("{}: {lack}", lack.series)).collect();
-    let said = "no series of regressor job agrees with its labels";
+    let said = "no single series of regressor job agrees with its labels";
     assert_eq!(lacking, [format!(r#"cpu{{host="c"}}: {said}"#), format!(r#"cpu{{host="a",region="us"}}: {said}"#)]);
     let known = &bound.prophet.config().regressors[0].known;
     assert_eq!(known.at(r#"cpu{host="a"}"#, 30 * HOUR), Some(job(30)));

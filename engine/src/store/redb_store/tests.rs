@@ -1,6 +1,9 @@
+use foreshadow_models::{Horizon, RawSeries};
+
 use super::super::tests::{decision, keeps_its_promises, numbered_issue};
 use super::*;
-use crate::live::tests::served;
+use crate::live::tests::{same_tracks, served};
+use crate::pipeline::{PipelineSettings, make_issue};
 
 fn opened(folder: &Path) -> RedbStore {
     RedbStore::open(folder).unwrap()
@@ -23,7 +26,7 @@ fn what_was_written_is_there_after_reopening() {
     drop(store);
     let store = opened(folder.path());
     assert_eq!(store.latest_issue().unwrap(), Some(numbered_issue(2)));
-    assert_eq!(store.live().unwrap(), live);
+    assert!(same_tracks(&store.live().unwrap(), &live));
     assert_eq!(store.issue(numbered_issue(1).id()).unwrap(), Some(numbered_issue(1)));
     assert_eq!(store.latest_decision("a").unwrap(), Some(decision("a", 60, 4)));
 }
@@ -80,4 +83,48 @@ fn an_issue_of_several_slabs_is_replaced_whole() {
     }
     let slabs = store.catalogue.read(|transaction| Ok(transaction.open_table(SLABS)?.iter()?.count())).unwrap();
     assert_eq!(slabs, 6, "two issues of three slabs; the replaced one is gone");
+}
+
+#[test]
+fn fits_go_on_after_a_restart_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let hour = 3_600_000;
+    let raw = |hours: i64| {
+        let value = |t: i64| 50.0 + 9.0 * (t as f64 / 24.0 * std::f64::consts::TAU).sin() + (t as f64 * 1.7).cos();
+        let series = |name: &str, scale: f64| RawSeries {
+            name: name.into(),
+            times_ms: (0..hours).map(|t| t * hour).collect(),
+            values: (0..hours).map(|t| scale * value(t)).collect(),
+        };
+        vec![series("a", 1.0), series("b", 30.0)]
+    };
+    let settings =
+        PipelineSettings { slot_ms: hour, horizon: Horizon::new(24).unwrap(), ..PipelineSettings::default() };
+    let issue = |hours: i64, live: &mut Live| make_issue(raw(hours), &[], &settings, live, hours * hour).unwrap();
+    let store = RedbStore::open(folder.path()).unwrap();
+    let mut live = store.live().unwrap();
+    store.publish(&issue(400, &mut live), &live).unwrap();
+    store.publish(&issue(402, &mut live), &live).unwrap();
+    drop(store);
+    let store = RedbStore::open(folder.path()).unwrap();
+    let mut restored = store.live().unwrap();
+    assert_eq!(restored.fits().iter().len(), 1);
+    // It was stored as it was fitted, two steps before, and takes five in where the other takes three.
+    assert_eq!(issue(405, &mut restored).shadows(), issue(405, &mut live).shadows());
+    assert_eq!(restored.fits().iter().map(Cohort::id).collect::<Vec<_>>(), [0], "none was fitted anew");
+
+    // Fits that cannot be read cost a new fit and nothing else.
+    store
+        .catalogue
+        .write(|transaction| {
+            let mut fits = transaction.open_table(FITS)?;
+            let mut bytes = fits.get(0)?.expect("it was stored").value().to_vec();
+            *bytes.last_mut().expect("it has bytes") ^= 1;
+            fits.insert(0, bytes.as_slice())?;
+            Ok(())
+        })
+        .unwrap();
+    let mut damaged = store.live().unwrap();
+    assert_eq!((damaged.fits().iter().len(), damaged.tracks().len()), (0, 2));
+    assert_eq!(issue(405, &mut damaged).shadows().len(), 2);
 }

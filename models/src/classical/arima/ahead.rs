@@ -1,11 +1,13 @@
 //! From what was learned of one series to its forecast.
 
 use foreshadow_kernels::{ArimaFit, ArimaSeries, ArmaOrder};
+use serde::{Deserialize, Serialize};
 
-use super::ArimaParameters;
+use super::{Arima, ArimaParameters, MOST, MOST_SEASONAL};
+use crate::artifact::MOST_STEPS;
 
 /// A series' parameters, and where a forecast starts from, in the series' unit about its centre.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::classical) struct Learned {
     pub(in crate::classical) parameters: ArimaParameters,
     centre: f64,
@@ -78,6 +80,17 @@ impl Learned {
         let parameters = &self.parameters;
         let all = self.state.iter().chain(&self.tail).chain(&parameters.coefficients).chain(&parameters.constant);
         all.chain([&parameters.spread]).all(|v| v.is_finite())
+    }
+
+    /// Whether it may have been learned.
+    pub(super) fn is_whole(&self) -> bool {
+        let ArimaParameters { order, coefficients, .. } = &self.parameters;
+        let ArmaOrder { ar, seasonal_ar, ma, seasonal_ma, season } = *order;
+        let allowed = ar.max(ma) <= MOST && seasonal_ar.max(seasonal_ma) <= MOST_SEASONAL;
+        let bounded =
+            allowed && (1..=Arima::LONGEST_SEASON).contains(&season) && coefficients.len() == order.coefficients();
+        let shaped = self.unseen < MOST_STEPS && !self.state.is_empty() && self.tail.len() == self.carried.len();
+        bounded && shaped && self.is_finite() && self.centre.is_finite() && self.carried.iter().all(|v| v.is_finite())
     }
 
     /// Mean and standard deviation of each step ahead.

@@ -1,5 +1,7 @@
 //! Calibration: a richer autoregression over a series and its forecast together.
 
+use serde::{Deserialize, Serialize};
+
 use super::pretests::{Pretests, places_differ};
 use super::regression::regress;
 
@@ -9,6 +11,7 @@ const CYCLES: usize = 4;
 const FREEDOM: usize = 10;
 
 /// What the calibration learned of a series.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Calibration {
     lags: Vec<usize>,
     weights: Vec<f64>,
@@ -38,6 +41,12 @@ impl Calibration {
         let columns: Vec<&[f64]> = lags.iter().map(|lag| &path[first - lag..path.len() - lag]).collect();
         let found = regress(&path[first..], &columns, first, places)?;
         Some(Self { lags, weights: found.weights, places: found.places })
+    }
+
+    /// Whether it may have been learned of a series of which so many values are known.
+    pub(super) fn is_whole(&self, known: usize) -> bool {
+        let lags = self.lags.len() == self.weights.len() && self.lags.iter().all(|lag| (1..=known).contains(lag));
+        lags && !self.places.is_empty() && self.places.iter().chain(&self.weights).all(|v| v.is_finite())
     }
 
     /// Its fitted values over a forecast of the step after `past`, which is step `from` of the series, and on.

@@ -1,5 +1,7 @@
 //! Delta: a series goes on by its own growth rates.
 
+use serde::{Deserialize, Serialize};
+
 use super::pretests::{Pretests, cycle_means, places_differ, variance};
 use crate::transform::mean;
 
@@ -16,6 +18,7 @@ const OF_LONGER: [f64; 4] = [1.0, 2.0, 3.0, 4.0];
 const RECENT: usize = 6;
 
 /// What Delta learned of a series.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Growth {
     /// Where the forecast starts.
     base: f64,
@@ -71,6 +74,24 @@ impl Growth {
         let recent = mean(&means[means.len().saturating_sub(RECENT)..]);
         let base = 0.5 * (means[means.len() - 1] + recent);
         Self { base, first: 0.0, then: 0.0, season: own, spread: variance(&left).sqrt(), adds_up: false }
+    }
+
+    /// Lets a step pass that brought a value, or NaN where nobody saw one.
+    pub(super) fn pass(&mut self, value: f64) {
+        let passed = self.season[0];
+        self.season.rotate_left(1);
+        if self.adds_up {
+            // Such a season counts from the base.
+            self.season.iter_mut().for_each(|place| *place -= passed);
+            self.base = if value.is_nan() { self.base + self.first + passed } else { value };
+        }
+        self.first = self.then;
+    }
+
+    /// Whether it may have been learned.
+    pub(super) fn is_whole(&self) -> bool {
+        let numbers = [self.base, self.first, self.then, self.spread];
+        !self.season.is_empty() && numbers.iter().chain(&self.season).all(|v| v.is_finite())
     }
 
     /// Mean and standard deviation of the next steps.

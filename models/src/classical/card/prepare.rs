@@ -1,7 +1,10 @@
 //! A series made ready: gaps filled, logarithms where they help, and the bounds of what may be forecast of it.
 
+use serde::{Deserialize, Serialize};
+
 use super::CardSeasons;
 use crate::FitStatus;
+use crate::artifact::{MOST_LIVED, MOST_STEPS};
 use crate::transform::fill_gaps;
 
 /// Observations without which nothing is estimated.
@@ -16,6 +19,7 @@ const STRAIGHT: f64 = 1e-3;
 const LEEWAY: f64 = 3.0;
 
 /// A series ready to be fitted.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Prepared {
     /// Its values or their logarithms up to the last observed step; once fitted, the last of them.
     pub(super) x: Vec<f64>,
@@ -115,6 +119,19 @@ impl Prepared {
         let reach = self.seasons.season.max(self.seasons.longer) + 2;
         self.x.drain(..self.x.len().saturating_sub(reach));
         self.x.shrink_to_fit();
+    }
+
+    /// Whether it may have been prepared.
+    pub(super) fn is_whole(&self) -> bool {
+        let ordered = |(low, high): (f64, f64)| low <= high && low.is_finite() && high.is_finite();
+        let lived = (1..MOST_LIVED).contains(&self.steps) && self.unseen < MOST_STEPS;
+        let known = !self.x.is_empty() && self.x.iter().chain([&self.naive]).all(|v| v.is_finite());
+        known && lived && self.seasons.season > 0 && ordered(self.bounds) && ordered(self.bounds_of_x)
+    }
+
+    /// A value on the scale of `x`, one out of reach as the farthest in reach.
+    pub(super) fn on_scale(&self, value: f64) -> f64 {
+        self.bound(if self.logarithms { value.max(f64::MIN_POSITIVE).ln() } else { value })
     }
 
     /// A forecast on the scale of `x`, within what may be said of the series.

@@ -1,8 +1,11 @@
 //! Rho: a first-order autoregression with seasonal means, or a random walk where the data allow one.
 
+use serde::{Deserialize, Serialize};
+
 use super::prepare::Prepared;
 use super::pretests::Pretests;
 use super::regression::regress;
+use crate::artifact::MOST_LIVED;
 use crate::transform::mean;
 
 /// Above this a first weight may be that of a random walk …
@@ -13,6 +16,7 @@ const WALKS: (f64, f64) = (2.0, 0.9);
 const DRIFT: f64 = 1.644_853_626_951_472_2;
 
 /// One autoregression.
+#[derive(Clone, Serialize, Deserialize)]
 struct Walk {
     /// Lags with their weights.
     lags: Vec<(usize, f64)>,
@@ -22,6 +26,7 @@ struct Walk {
 }
 
 /// What Rho learned: one autoregression, or two with seasons of different length.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Walks {
     walks: Vec<Walk>,
     steps: usize,
@@ -49,6 +54,20 @@ impl Walks {
             walks.push(Walk::learn(x, tests, &lags, place));
         }
         Self { walks, steps: x.len() }
+    }
+
+    /// Whether they may have been learned of a series of which so many values are known.
+    pub(super) fn is_whole(&self, known: usize) -> bool {
+        let sound = |walk: &Walk| {
+            let lags = walk.lags.iter().all(|(lag, weight)| (1..=known).contains(lag) && weight.is_finite());
+            lags && !walk.places.is_empty() && walk.places.iter().chain([&walk.spread]).all(|v| v.is_finite())
+        };
+        !self.walks.is_empty() && self.steps < MOST_LIVED && self.walks.iter().all(sound)
+    }
+
+    /// Lets a step pass.
+    pub(super) fn pass(&mut self) {
+        self.steps += 1;
     }
 
     /// Mean and standard deviation of the next steps.

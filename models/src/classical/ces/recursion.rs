@@ -1,28 +1,33 @@
 //! The recursion at learned weights: where a series ends, and the steps ahead.
 
 use foreshadow_kernels::CesForm;
+use serde::{Deserialize, Serialize};
 
 use super::start::Prepared;
 use super::{CesParameters, FormFit, NOTHING, estimated};
 use crate::FitStatus;
+use crate::artifact::MOST_STEPS;
 
 /// By how many of its ranges a forecast may leave a series' range: beyond, its model has no bounds.
 const LEEWAY: f64 = 10.0;
 
 /// What was learned of one series, ready to forecast.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Learned {
     pub(super) parameters: Option<CesParameters>,
     scale: f64,
-    /// Lowest and highest forecast, on the series of unit scale.
-    bounds: (f64, f64),
+    /// Lowest and highest value seen, on the series of unit scale.
+    range: (f64, f64),
+    /// Steps since the last observed one, which the state stands at.
     unseen: usize,
     state: State,
-    /// Standard deviation of the one-step errors, on the series of unit scale.
-    spread: f64,
+    /// Sum of squared one-step errors, on the series of unit scale.
+    squares: f64,
+    observed: f64,
 }
 
 /// Level and season of one series, as [`foreshadow_kernels::ces_squares`] moves them.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct State {
     form: CesForm,
     weights: [f64; 4],
@@ -120,7 +125,6 @@ pub(super) fn learn(own: &Prepared, best: Option<FormFit>) -> Result<Learned, Fi
     let mut state = State::new(own, &fit);
     let sse = state.run(&own.y);
     let n = own.observed;
-    let room = LEEWAY * (own.range.1 - own.range.0);
     let unit = n * (sse.max(NOTHING * n).ln() + 2.0 * own.scale.ln());
     let parameters = CesParameters {
         form: fit.form,
@@ -131,13 +135,15 @@ pub(super) fn learn(own: &Prepared, best: Option<FormFit>) -> Result<Learned, Fi
     let learned = Learned {
         parameters: Some(parameters),
         scale: own.scale,
-        bounds: (own.range.0 - room, own.range.1 + room),
+        range: own.range,
         unseen: own.unseen,
         state,
-        spread: (sse / (n - estimated(fit.form) as f64 - 1.0)).sqrt(),
+        squares: sse,
+        observed: n,
     };
     let (mean, spread) = learned.unbounded(2 * own.season);
-    let within = mean.iter().all(|mean| (learned.bounds.0..=learned.bounds.1).contains(mean));
+    let (low, high) = learned.bounds();
+    let within = mean.iter().all(|mean| (low..=high).contains(mean));
     if within && spread.iter().all(|v| v.is_finite()) { Ok(learned) } else { Err(FitStatus::NotConverged) }
 }
 
@@ -151,14 +157,67 @@ impl Learned {
             ring: Vec::new(),
             place: 0,
         };
-        Self { parameters: None, scale: 1.0, bounds: (value, value), unseen: 0, state, spread: 0.0 }
+        // As few observed as leave a spread, of nothing.
+        let observed = estimated(CesForm::None) as f64 + 2.0;
+        Self { parameters: None, scale: 1.0, range: (value, value), unseen: 0, state, squares: 0.0, observed }
+    }
+
+    /// Lowest and highest forecast, on the series of unit scale.
+    fn bounds(&self) -> (f64, f64) {
+        let (low, high) = self.range;
+        let room = LEEWAY * (high - low);
+        (low - room, high + room)
+    }
+
+    /// Standard deviation of the one-step errors, on the series of unit scale.
+    fn spread(&self) -> f64 {
+        (self.squares / (self.observed - estimated(self.state.form) as f64 - 1.0)).sqrt()
+    }
+
+    /// Takes in one more step of the series, as the last of the passes over it would; returns whether there still is a
+    /// forecast after it. Weights and the start of that pass stay.
+    pub(super) fn append(&mut self, value: f64) -> bool {
+        if value.is_nan() {
+            self.unseen += 1;
+            return true;
+        }
+        for _ in 0..std::mem::take(&mut self.unseen) {
+            self.state.take(0.0);
+            self.state.next_place();
+        }
+        let y = value / self.scale;
+        let place = self.state.place;
+        let error = y - self.state.ahead();
+        self.state.take(error);
+        self.state.next_place();
+        self.squares += error * error;
+        self.observed += 1.0;
+        self.range = (self.range.0.min(y), self.range.1.max(y));
+        let season = self.state.ring.get(place).copied().unwrap_or_default();
+        let moved = self.parameters.is_none() && error != 0.0;
+        !moved && self.squares.is_finite() && self.state.level.iter().chain(&season).all(|v| v.is_finite())
+    }
+
+    /// Whether it may have been learned.
+    pub(super) fn is_whole(&self) -> bool {
+        let State { form, weights, level, ring, place } = &self.state;
+        let numbers = weights.iter().chain(level).chain(ring.iter().flatten());
+        let (low, high) = self.bounds();
+        let placed = ring.is_empty() == (*form == CesForm::None) && *place < ring.len().max(1);
+        placed
+            && self.unseen < MOST_STEPS
+            && low <= high
+            && high < f64::INFINITY
+            && numbers.chain([&self.scale]).all(|v| v.is_finite())
+            && self.spread().is_finite()
     }
 
     /// Mean and standard deviation of each step ahead of the window's end.
     pub(super) fn ahead(&self, steps: usize) -> (Vec<f64>, Vec<f64>) {
         let (mean, spread) = self.unbounded(steps + self.unseen);
-        let widest = self.bounds.1 - self.bounds.0;
-        let bounded = |mean: &f64| if mean.is_nan() { self.bounds.1 } else { mean.clamp(self.bounds.0, self.bounds.1) };
+        let (low, high) = self.bounds();
+        let widest = high - low;
+        let bounded = |mean: &f64| if mean.is_nan() { high } else { mean.clamp(low, high) };
         let mean = mean[self.unseen..].iter().map(|mean| self.scale * bounded(mean)).collect();
         // `min` takes the number where the other is a NaN.
         (mean, spread[self.unseen..].iter().map(|spread| self.scale * spread.min(widest)).collect())
@@ -171,10 +230,11 @@ impl Learned {
         let mut echo = state.clone();
         echo.level = [0.0; 2];
         echo.ring.fill([0.0; 2]);
+        let own = self.spread();
         let (mut mean, mut spread, mut variance) = (Vec::with_capacity(steps), Vec::with_capacity(steps), 1.0);
         for step in 0..steps {
             mean.push(state.ahead());
-            spread.push(self.spread * f64::sqrt(variance));
+            spread.push(own * f64::sqrt(variance));
             state.take(0.0);
             state.next_place();
             echo.take(if step == 0 { 1.0 } else { 0.0 });

@@ -220,3 +220,20 @@ fn odd_numbers_bring_no_nan_and_stay_bounded() {
         }
     }
 }
+
+#[test]
+fn new_steps_are_taken_in_as_the_last_pass_would() {
+    let values = wave(90, 48.0, 0.2);
+    let own = prepare(&values[..60], &Ces::new(CesForm::None, 1)).unwrap();
+    let fit = FormFit { form: CesForm::None, weights: [1.2, 1.0, 0.0, 0.0], sse: 1.0, aicc: 0.0, converged: true };
+    let mut moved = learn(&own, Some(fit)).unwrap();
+    // Level and its complement by hand, from two forecasts: each step takes `(1 - w1) b` off the level, here nothing.
+    let mut level = moved.ahead(1).0[0];
+    for (t, value) in values[60..].iter().enumerate() {
+        let point = if [3, 4, 9].contains(&t) { f64::NAN } else { *value };
+        assert!(moved.append(point));
+        level += if point.is_nan() { 0.0 } else { (1.2 - 1.0) * (point - level) };
+        let ahead = moved.ahead(1).0[0];
+        assert!((ahead - level).abs() < 1e-11 * level, "{t}: {ahead} {level}"); // some roundings a step
+    }
+}

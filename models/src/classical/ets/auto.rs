@@ -1,11 +1,16 @@
 //! The likeliest ETS form of each series, by AICc.
 
+use std::borrow::Cow;
+
 use foreshadow_kernels::{EtsFit, EtsForm, EtsHint, EtsPlace, LANES, Smoothing, Trend};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::recursion::Learned;
+use super::states::Standing;
 use super::{EtsParameters, Prepared, end_of, fit_form};
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+use crate::artifact::{Artifact, Kept, Whole};
+use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 /// Every admissible ETS form, chosen by AICc for each series.
 ///
@@ -60,12 +65,14 @@ impl AutoEts {
             (None, Err(status)) => status,
         };
         let status: Vec<FitStatus> = (0..window.series_count()).map(status_of).collect();
-        let mut best = search.best;
-        for s in (0..status.len()).filter(|&s| status[s] == FitStatus::Constant) {
-            let learned = Learned::constant(window.values(s)[0], plain);
-            best[s] = Some(Best { aicc: f64::NEG_INFINITY, form: plain, learned });
+        let constants: Vec<usize> = (0..status.len()).filter(|&s| status[s] == FitStatus::Constant).collect();
+        let mut fitted = FittedAutoEts::of(status, search.best, &forms);
+        for s in constants {
+            let parameters = EtsParameters::constant(window.values(s)[0], plain);
+            fitted.picked[s] = Some(Picked { aicc: f64::NEG_INFINITY, form: plain, parameters });
+            fitted.standing.add_constant(s, window.values(s)[0]);
         }
-        FittedAutoEts { status, best }
+        fitted
     }
 }
 
@@ -189,20 +196,48 @@ impl Model for AutoEts {
 }
 
 /// The chosen ETS form of each series, after it has learned a window.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FittedAutoEts {
     status: Vec<FitStatus>,
-    best: Vec<Option<Best>>,
+    picked: Vec<Option<Picked>>,
+    standing: Standing,
+}
+
+/// What was picked for one series.
+#[derive(Clone, Serialize, Deserialize)]
+struct Picked {
+    aicc: f64,
+    form: EtsForm,
+    parameters: EtsParameters,
 }
 
 impl FittedAutoEts {
+    fn of(status: Vec<FitStatus>, best: Vec<Option<Best>>, forms: &[EtsForm]) -> Self {
+        let mut ends: Vec<Vec<_>> = forms.iter().map(|_| Vec::new()).collect();
+        let mut pick = |(s, best): (usize, Option<Best>)| {
+            let Best { aicc, form, learned } = best?;
+            let own = forms.iter().position(|other| *other == form).expect("the best form is one of those tried");
+            ends[own].push((s, learned.end));
+            Some(Picked { aicc, form, parameters: learned.parameters })
+        };
+        let picked = best.into_iter().enumerate().map(&mut pick).collect();
+        let mut standing = Standing::default();
+        forms.iter().zip(&ends).for_each(|(form, ends)| standing.add(*form, ends));
+        Self { status, picked, standing }
+    }
+
+    fn picked(&self, series: usize) -> Option<&Picked> {
+        self.picked[series].as_ref().filter(|_| self.status[series].is_usable())
+    }
+
     /// The form chosen for a series and what was learned of it; `None` where its status is not usable.
     pub fn parameters(&self, series: usize) -> Option<(EtsForm, &EtsParameters)> {
-        self.best[series].as_ref().map(|best| (best.form, &best.learned.parameters))
+        self.picked(series).map(|picked| (picked.form, &picked.parameters))
     }
 
     /// The criterion of the form chosen for a series, up to a constant of the series' own.
     pub fn aicc(&self, series: usize) -> Option<f64> {
-        self.best[series].as_ref().map(|best| best.aicc)
+        self.picked(series).map(|picked| picked.aicc)
     }
 }
 
@@ -211,11 +246,25 @@ impl Fitted for FittedAutoEts {
         &self.status
     }
 
+    fn family(&self) -> &'static str {
+        "autoets"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::AutoEts(Cow::Borrowed(self))))
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
-        let ahead = |best: &Option<Best>| {
-            let Best { form, learned, .. } = best.as_ref()?;
-            Some(learned.ahead(*form, horizon.steps()))
-        };
-        Ok(Forecast::normal(horizon, quantiles, self.best.iter().map(ahead)))
+        Ok(self.standing.predict(self.status.len(), horizon, quantiles))
+    }
+
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        self.standing.append(&mut self.status, points)
+    }
+}
+
+impl Whole for FittedAutoEts {
+    fn is_whole(&self) -> bool {
+        self.picked.len() == self.status.len() && self.standing.is_whole(&self.status)
     }
 }

@@ -9,18 +9,27 @@ use super::EtsParameters;
 /// this it says nothing any more.
 const WIDEST: f64 = 100.0;
 
-/// A series' state after its last step, in the series' unit.
+/// What was learned of a series, and where that leaves it.
 #[derive(Clone, Debug)]
 pub(super) struct Learned {
     pub(super) parameters: EtsParameters,
-    level: f64,
-    slope: f64,
-    /// The next step's slot first; shares of the level where the season multiplies.
-    season: Vec<f64>,
-    /// Standard deviation of the one-step errors; of relative ones where the error is relative.
-    spread: f64,
+    pub(super) end: End,
+}
+
+/// A series' state after its last step, in the series' unit.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) smoothing: Smoothing,
+    pub(super) level: f64,
+    pub(super) slope: f64,
+    /// The next step's slot first; shares of the level where the season multiplies. One number without a season.
+    pub(super) season: Vec<f64>,
+    /// Sum of squared one-step errors; of relative ones where the error is relative.
+    pub(super) squares: f64,
+    /// Steps that were observed.
+    pub(super) observed: f64,
     /// Largest magnitude observed.
-    reach: f64,
+    pub(super) reach: f64,
 }
 
 /// The state of one series, standardised.
@@ -93,16 +102,14 @@ pub(super) fn run(
         first: vec![0.0; form.season],
     };
     let (first_level, first_slope) = (state.level, state.slope);
-    let (mut sse, mut observed, mut reach) = (0.0, 0_usize, 0.0_f64);
+    let (mut sse, mut observed, mut reach) = (0.0, 0.0, 0.0_f64);
     for (t, value) in values.iter().enumerate() {
         if let Some(error) = state.step(t, (value - centre) / scale, offset, start) {
             sse += error * error;
-            observed += 1;
+            observed += 1.0;
             reach = reach.max(value.abs());
         }
     }
-    let freedom = observed.saturating_sub(form.unknowns()).max(1);
-    let spread = (sse / freedom as f64).sqrt();
     let State { level, slope, mut season, first, .. } = state;
     season.rotate_left(values.len() % form.season);
     // A slot never seen has no season: it leaves NaN, which the caller sees as no fit.
@@ -110,6 +117,8 @@ pub(super) fn run(
     // The start has its level in the season: their common part goes back.
     let common = first.iter().sum::<f64>() / form.season as f64;
     let without = |season: Vec<f64>| if form.season == 1 { Vec::new() } else { season };
+    let squares = if form.is_relative() { sse } else { scale * scale * sse };
+    let end = |level, slope, season| End { smoothing: *smoothing, level, slope, season, squares, observed, reach };
     if form.scales() {
         let unit = scale * common;
         let parameters = EtsParameters {
@@ -119,7 +128,7 @@ pub(super) fn run(
             season: without(first.iter().map(|s| s / common).collect()),
         };
         let season = season.map(|s| s / common).collect();
-        return Learned { parameters, level: unit * level, slope: unit * slope, season, spread, reach };
+        return Learned { parameters, end: end(unit * level, unit * slope, season) };
     }
     let parameters = EtsParameters {
         smoothing: *smoothing,
@@ -127,36 +136,34 @@ pub(super) fn run(
         slope: scale * first_slope,
         season: without(first.iter().map(|s| scale * (s - common)).collect()),
     };
-    Learned {
-        parameters,
-        level: centre + scale * level,
-        slope: scale * slope,
-        season: season.map(|s| scale * s).collect(),
-        spread: if form.is_relative() { spread } else { scale * spread },
-        reach,
+    let season = season.map(|s| scale * s).collect();
+    Learned { parameters, end: end(centre + scale * level, scale * slope, season) }
+}
+
+impl EtsParameters {
+    /// Those of a series that never moved.
+    pub(super) fn constant(value: f64, form: EtsForm) -> Self {
+        let season = vec![if form.scales() { 1.0 } else { 0.0 }; form.season];
+        let smoothing = Smoothing { alpha: 0.0, beta: 0.0, gamma: 0.0, phi: 1.0 };
+        let season = if form.season == 1 { Vec::new() } else { season };
+        Self { smoothing, level: value, slope: 0.0, season }
     }
 }
 
-impl Learned {
-    /// A series that never moved.
-    pub(super) fn constant(value: f64, form: EtsForm) -> Self {
-        let season = vec![if form.scales() { 1.0 } else { 0.0 }; form.season];
-        let parameters = EtsParameters {
-            smoothing: Smoothing { alpha: 0.0, beta: 0.0, gamma: 0.0, phi: 1.0 },
-            level: value,
-            slope: 0.0,
-            season: if form.season == 1 { Vec::new() } else { season.clone() },
-        };
-        Self { parameters, level: value, slope: 0.0, season, spread: 0.0, reach: value.abs() }
+impl End {
+    /// Standard deviation of the one-step errors; of relative ones where the error is relative.
+    fn spread(&self, form: EtsForm) -> f64 {
+        (self.squares / (self.observed - form.unknowns() as f64).max(1.0)).sqrt()
     }
 
     /// Whether its forecasts are numbers: states are finite, a relative error is less than the whole, and no
     /// season that multiplies is negative.
     pub(super) fn is_sound(&self, form: EtsForm) -> bool {
-        let states = [self.level, self.slope, self.spread];
+        let spread = self.spread(form);
+        let states = [self.level, self.slope, spread];
         let finite = states.iter().chain(&self.season).all(|v| v.is_finite());
         let positive = !form.scales() || (self.level > 0.0 && self.season.iter().all(|s| *s >= 0.0));
-        finite && positive && (!form.is_relative() || self.spread < 1.0)
+        finite && positive && (!form.is_relative() || spread < 1.0)
     }
 
     /// Mean and standard deviation of each step ahead. A mean of relative errors does not fall below zero.
@@ -168,7 +175,8 @@ impl Learned {
     /// `mu` is the mean without it, `c_j` is without `gamma`, and the season's own variance comes in as
     /// `(1 + gamma^2 sigma^2)` to the power of the whole seasons passed (6.4.3, small `sigma`).
     pub(super) fn ahead(&self, form: EtsForm, steps: usize) -> (Vec<f64>, Vec<f64>) {
-        let Smoothing { alpha, beta, gamma, phi } = self.parameters.smoothing;
+        let Smoothing { alpha, beta, gamma, phi } = self.smoothing;
+        let own = self.spread(form);
         let (mut mean, mut carried) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
         let (mut damped, mut power) = (0.0, 1.0);
         for step in 0..steps {
@@ -184,14 +192,15 @@ impl Learned {
             carried.push(alpha + beta * damped + if seasonal { gamma } else { 0.0 });
         }
         let mut spread =
-            if form.is_relative() { self.relative_spread(&mean, &carried) } else { self.plain_spread(&carried) };
+            if form.is_relative() { self.relative_spread(own, &mean, &carried) } else { plain_spread(own, &carried) };
         if form.scales() {
-            let grown = 1.0 + (gamma * self.spread).powi(2);
+            let growth = (gamma * own).powi(2).ln_1p();
             for step in 0..steps {
                 let season = self.season[step % form.season];
                 let variance = spread[step] * spread[step];
-                let second = grown.powi((step / form.season) as i32) * (variance + mean[step] * mean[step]);
-                spread[step] = season * (second - mean[step] * mean[step]).max(0.0).sqrt();
+                // By how much it has grown, and not to what: one less one would lose a small share's digits.
+                let grown = ((step / form.season) as f64 * growth).exp_m1();
+                spread[step] = season * (variance + grown * (variance + mean[step] * mean[step])).sqrt();
                 mean[step] *= season;
             }
         }
@@ -201,26 +210,30 @@ impl Learned {
         (mean, spread)
     }
 
-    fn plain_spread(&self, carried: &[f64]) -> Vec<f64> {
-        let mut variance = 1.0_f64;
-        let mut grow = |carried: &f64| {
-            let now = self.spread * variance.sqrt();
-            variance += carried * carried;
-            now
-        };
-        carried.iter().map(&mut grow).collect()
-    }
-
-    fn relative_spread(&self, mean: &[f64], carried: &[f64]) -> Vec<f64> {
-        let share = self.spread * self.spread;
+    fn relative_spread(&self, own: f64, mean: &[f64], carried: &[f64]) -> Vec<f64> {
+        let share = own * own;
         // Past the widest forecast it only has to stay a number.
         let most = (WIDEST * self.reach).powi(2);
         let mut theta: Vec<f64> = Vec::with_capacity(mean.len());
-        for (step, mean) in mean.iter().enumerate() {
+        let mut spread = Vec::with_capacity(mean.len());
+        for mean in mean {
             let past: f64 = theta.iter().rev().zip(carried).map(|(theta, c)| c * c * theta).sum();
-            theta.push((mean * mean + share * past).min(most));
-            debug_assert_eq!(theta.len(), step + 1);
+            let square = mean * mean;
+            // What theta has more than the square: their difference would lose a small share's digits.
+            let gained = (share * past).min(most - square).max(0.0);
+            theta.push((square + gained).min(most));
+            spread.push((share * (square + gained).min(most) + gained).sqrt());
         }
-        theta.iter().zip(mean).map(|(theta, mean)| ((1.0 + share) * theta - mean * mean).max(0.0).sqrt()).collect()
+        spread
     }
+}
+
+fn plain_spread(own: f64, carried: &[f64]) -> Vec<f64> {
+    let mut variance = 1.0_f64;
+    let mut grow = |carried: &f64| {
+        let now = own * variance.sqrt();
+        variance += carried * carried;
+        now
+    };
+    carried.iter().map(&mut grow).collect()
 }

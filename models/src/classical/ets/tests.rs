@@ -89,7 +89,7 @@ fn variance_grows_as_the_weights_say() {
     let values = [1.0, 2.0, 1.0, 3.0, 0.0, 2.0, 1.0, 2.0, 3.0, 1.0];
     let form = EtsForm::additive(Trend::Damped, 2);
     let learned = run(&values, form, (0.0, 1.0), &smoothing, &start);
-    let (_, spread) = learned.ahead(form, 3);
+    let (_, spread) = learned.end.ahead(form, 3);
     // c_1 = 0.5 + 0.1 * 0.9, c_2 = 0.5 + 0.1 * (0.9 + 0.81) + 0.2.
     let second = 1.0 + 0.59_f64.powi(2);
     let third = second + 0.871_f64.powi(2);
@@ -129,7 +129,7 @@ fn the_variance_of_a_relative_error_compounds() {
     let values = [10.0, 11.0, 9.0, 10.5, 12.0, 8.0, 10.0];
     let form = EtsForm::additive(Trend::None, 1).with_relative_error();
     let learned = run(&values, form, (10.0, 1.0), &smoothing, &[0.0, 0.0]);
-    let (mean, spread) = learned.ahead(form, 40);
+    let (mean, spread) = learned.end.ahead(form, 40);
     let share = spread[0] / mean[0];
     for (step, spread) in spread.iter().enumerate() {
         // ETS(M,N,N): v = mu^2 ((1 + alpha^2 sigma^2)^(h-1) (1 + sigma^2) - 1), Hyndman et al. 2008, table 6.2.

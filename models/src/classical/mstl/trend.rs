@@ -1,11 +1,14 @@
 //! What goes on once the seasons are taken out: exponential smoothing without a season, its form by AICc.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
+use crate::artifact::{MOST_STEPS, Whole};
 use crate::classical::{Ets, EtsParameters, FittedEts};
-use crate::{FitStatus, Fitted, Forecast, Horizon, Panel, PredictError, Quantiles};
+use crate::{AppendError, FitStatus, Fitted, Forecast, Horizon, Panel, PredictError, Quantiles};
 
 /// Every form fitted to a batch, and which one each series goes on with.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct TrendForecaster {
     forms: Vec<FittedEts>,
     /// Index of each series' form; `None` where no form has a fit.
@@ -31,6 +34,30 @@ impl TrendForecaster {
     /// How the fit of one series went: that of its form, or of the simplest where none has a fit.
     pub(super) fn status(&self, series: usize) -> FitStatus {
         self.forms[self.chosen[series].unwrap_or(0)].status()[series].clone()
+    }
+
+    /// Whether it may have been learned of so many series.
+    pub(super) fn is_whole(&self, series_count: usize) -> bool {
+        let forms = self.forms.iter().all(|form| form.is_whole() && form.status().len() == series_count);
+        let chosen = self.chosen.iter().flatten().all(|form| *form < self.forms.len());
+        let counts = self.chosen.len() == series_count && self.bare.len() == series_count;
+        !self.forms.is_empty() && forms && chosen && counts && self.bare.iter().all(|bare| *bare < MOST_STEPS)
+    }
+
+    /// Takes in a point of every series. One whose window ended unobserved has no way to catch up: it is outdated.
+    pub(super) fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        for form in &mut self.forms {
+            form.append(points)?;
+        }
+        for (chosen, bare) in self.chosen.iter_mut().zip(&mut self.bare).filter(|(_, bare)| **bare > 0) {
+            (*chosen, *bare) = (None, 0);
+        }
+        Ok(())
+    }
+
+    /// Whether a series has a forecast.
+    pub(super) fn forecasts(&self, series: usize) -> bool {
+        self.chosen[series].is_some() && self.status(series).is_usable()
     }
 
     /// Forecasts from the end of each window, which the last observation may lie before.

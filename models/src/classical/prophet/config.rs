@@ -64,13 +64,14 @@ pub struct Season {
     pub mode: Option<Mode>,
 }
 
-/// A holiday of the caller's, with an effect of its own for each day about it. Days are those of UTC, as are the
-/// phases of seasons: they have 24 hours each, clocks that are put back or forward and leap seconds notwithstanding.
+/// A holiday of the caller's, with an effect of its own for each day about it. Days are those of the window's times, as are
+/// the phases of seasons: of UTC, or, by [`crate::AsRead`] and [`crate::Auto`], of the clocks that a panel follows. They have
+/// 24 hours each, leap seconds notwithstanding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Holiday {
     /// Its name; several entries of one name share their effects.
     pub name: String,
-    /// An instant of each of its days, milliseconds since 1970; the day is that of UTC.
+    /// Each of its days, by a time within it in milliseconds since 1970, the day being taken for one of UTC.
     pub dates_ms: Vec<i64>,
     /// Days before it that have an effect.
     pub days_before: u32,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
 use holidays_rs::{Calendar, Date};
+use serde::{Deserialize, Serialize};
 
 use super::config::{RegressorSetting, Settings, Standardise};
 use crate::FitStatus;
@@ -80,7 +81,7 @@ pub(super) fn waves(periods: &[f64], since_ms: f64) -> Vec<f64> {
 }
 
 /// What all columns of a group of series have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Features {
     pub(super) periods: Vec<f64>,
     days: Vec<DayColumn>,
@@ -92,7 +93,7 @@ pub(super) struct Features {
 }
 
 /// An effect of a holiday, on one of the days about it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct DayColumn {
     name: String,
     /// Days since 1970, rising.
@@ -101,7 +102,7 @@ struct DayColumn {
 }
 
 /// A regressor, and what brings it to mean zero and deviation one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Standardised {
     index: usize,
     mean: f64,
@@ -177,6 +178,14 @@ impl Features {
 
     pub(super) fn columns(&self) -> usize {
         self.names.len()
+    }
+
+    /// Whether they may be those of a group, read without regressors.
+    pub(super) fn is_whole(&self) -> bool {
+        let shaped = self.names.len() == 2 * self.periods.len() + self.days.len()
+            && self.names.len() == self.multiplies.len()
+            && self.names.len() == self.precisions.len();
+        shaped && self.regressors.is_empty() && self.periods.iter().all(|period| period.is_finite() && *period > 0.0)
     }
 
     /// What each column stands for.

@@ -1,5 +1,7 @@
 //! How a factor's score moves from period to period: three beliefs compete by leave-one-out error.
 
+use serde::{Deserialize, Serialize};
+
 use super::loo::{Averaged, average, path};
 use crate::transform::mean;
 
@@ -24,6 +26,7 @@ enum Belief {
 const BELIEFS: [Belief; 3] = [Belief::Last, Belief::Recent, Belief::Nothing];
 
 /// A score's history and the rule that continues it.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Level {
     history: Vec<f64>,
     cycle: Option<usize>,
@@ -49,6 +52,14 @@ impl Level {
         });
         let rule = average(&paths);
         Self { history, cycle, scale, rule }
+    }
+
+    /// Whether it may have been learned.
+    pub(super) fn is_whole(&self) -> bool {
+        let known = self.history.len();
+        let reaches = known >= 2 && self.cycle.is_none_or(|cycle| (1..=known).contains(&cycle));
+        let Averaged { coefficients, weights, errors } = &self.rule;
+        reaches && !errors.is_empty() && coefficients.len() == BELIEFS.len() && weights.len() == BELIEFS.len()
     }
 
     /// Leave-one-out errors from [`Level::first_row`] on.

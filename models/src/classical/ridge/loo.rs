@@ -1,5 +1,7 @@
 //! Small ridge regressions, the penalty judged by leave-one-out errors.
 
+use serde::{Deserialize, Serialize};
+
 /// Penalties tried, as multiples of a tenth of the row count: half a decade apart.
 const PENALTIES: usize = 17;
 /// Errors past this many robust standard deviations lose weight.
@@ -14,6 +16,8 @@ pub(super) struct Path<const F: usize> {
 }
 
 /// What a weighting of paths and penalties gives.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(bound(serialize = "[f64; F]: Serialize", deserialize = "[f64; F]: Deserialize<'de>"))]
 pub(super) struct Averaged<const F: usize> {
     /// Coefficients of each path, scaled by the weight its penalties got.
     pub(super) coefficients: Vec<[f64; F]>,

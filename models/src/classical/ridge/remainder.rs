@@ -1,5 +1,7 @@
 //! What the factors leave over: a slow shape that repeats, and the last hours' deviation that fades.
 
+use serde::{Deserialize, Serialize};
+
 use super::fold::Fold;
 use super::level::same_place;
 use super::loo::{average, path};
@@ -13,6 +15,7 @@ const FEWEST_ROWS: usize = 5;
 
 /// One pooled rule for every phase: the remainder of a period from the last one's, the recent mean and
 /// the cycle's mean at the same phase.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Repeat {
     season: usize,
     cycle: Option<usize>,
@@ -43,6 +46,13 @@ impl Repeat {
         let coefficients = if ridge > 0.0 { solve3(gram, right) } else { [0.0; 3] };
         let kept = cycle.map_or(RECENT, |cycle| (3 * cycle).max(RECENT)).min(periods);
         Self { season, cycle, coefficients, tail: remainder[(periods - kept) * season..].to_vec() }
+    }
+
+    /// Whether it may have been learned, with a season of so many steps.
+    pub(super) fn is_whole(&self, season: usize) -> bool {
+        let periods = self.tail.len() / season;
+        let shaped = self.season == season && self.tail.len() == periods * season;
+        shaped && periods > 0 && self.cycle.is_none_or(|cycle| (1..=periods).contains(&cycle))
     }
 
     /// The remainder that the rule expects after `seen`.
@@ -97,6 +107,7 @@ fn solve3(mut a: [[f64; 3]; 3], mut b: [f64; 3]) -> [f64; 3] {
 
 /// How far the last steps lay from where the forecast of the next period would have put them, and how
 /// much of that is left at each step ahead. Learned at period ends, in horizon buckets that double.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Fade {
     /// Correction of each step of the first period.
     pub(super) correction: Vec<f64>,

@@ -2,8 +2,10 @@
 //! from there ahead.
 
 use foreshadow_kernels::{HIGHEST_SHARE, ThetaForm, UNCOUNTED};
+use serde::{Deserialize, Serialize};
 
 use super::{Prepared, ThetaParameters, ThetaSeason, Unit, unknowns};
+use crate::artifact::MOST_LIVED;
 
 /// Where the fit ended, on the standardised series.
 #[derive(Clone, Copy, Debug)]
@@ -15,18 +17,20 @@ pub(super) struct Point {
 }
 
 /// A series' state after its last step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Learned {
     pub(super) parameters: ThetaParameters,
-    unit: Unit,
-    share: f64,
+    pub(super) unit: Unit,
+    form: ThetaForm,
+    pub(super) share: f64,
     pub(super) end: State,
-    /// Standard deviation of the one-step errors of the standardised series.
-    pub(super) spread: f64,
+    /// Squared one-step errors of the standardised series, summed where they count.
+    squares: f64,
+    observed: usize,
 }
 
 /// The state of [`foreshadow_kernels::theta_profile`], on the standardised series.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct State {
     /// The steps behind it.
     steps: usize,
@@ -41,7 +45,7 @@ pub(super) struct State {
 }
 
 /// A least-squares line through time, which counts steps from 1.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Line {
     count: f64,
     time: f64,
@@ -114,20 +118,7 @@ pub(super) fn run(own: Prepared, form: ThetaForm, point: Point) -> Learned {
         let seen = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
         seen.for_each(|(t, value)| line.see((t + 1) as f64, unit.standardise(*value)));
     }
-    let mut state = State { steps: 0, level, weight: 1.0, lag: 1.0, line, dynamic: form.is_dynamic() };
-    let (mut sse, mut observed) = (0.0, 0_usize);
-    for value in &values {
-        if value.is_nan() {
-            state.skip();
-            continue;
-        }
-        let y = unit.standardise(*value);
-        let error = y - state.ahead(share);
-        sse += if observed < UNCOUNTED { 0.0 } else { error * error };
-        observed += 1;
-        state.see(alpha, y);
-    }
-    let freedom = observed.saturating_sub(UNCOUNTED + unknowns(form)).max(1);
+    let end = State { steps: 0, level, weight: 1.0, lag: 1.0, line, dynamic: form.is_dynamic() };
     let parameters = ThetaParameters {
         // A shift moves the level by what the line does not take of it.
         level: unit.scale * level + unit.centre * (1.0 - share),
@@ -135,7 +126,9 @@ pub(super) fn run(own: Prepared, form: ThetaForm, point: Point) -> Learned {
         theta: 1.0 / (1.0 - share.min(HIGHEST_SHARE)),
         season,
     };
-    Learned { parameters, unit, share, end: state, spread: (sse / freedom as f64).sqrt() }
+    let mut learned = Learned { parameters, unit, form, share, end, squares: 0.0, observed: 0 };
+    values.iter().for_each(|value| learned.see(*value));
+    learned
 }
 
 impl Learned {
@@ -144,12 +137,52 @@ impl Learned {
         let parameters = ThetaParameters { level: value, alpha: 0.5, theta: 1.0, season: ThetaSeason::None };
         let line = Line::default();
         let end = State { steps: 0, level: 0.0, weight: 0.0, lag: 2.0, line, dynamic: form.is_dynamic() };
-        Self { parameters, unit: Unit { centre: value, scale: 1.0 }, share: 0.0, end, spread: 0.0 }
+        let unit = Unit { centre: value, scale: 1.0 };
+        Self { parameters, unit, form, share: 0.0, end, squares: 0.0, observed: 0 }
+    }
+
+    /// One step of the series without its season.
+    fn see(&mut self, value: f64) {
+        if value.is_nan() {
+            self.end.skip();
+            return;
+        }
+        let y = self.unit.standardise(value);
+        let error = y - self.end.ahead(self.share);
+        self.squares += if self.observed < UNCOUNTED { 0.0 } else { error * error };
+        self.observed += 1;
+        self.end.see(self.parameters.alpha, y);
+    }
+
+    /// Takes in one more step of the series; returns whether there still is a forecast after it. The line of a form that
+    /// is not dynamic stays that of the fit.
+    pub(super) fn append(&mut self, value: f64) -> bool {
+        let (factor, added) = self.parameters.season.at(self.end.steps);
+        self.see((value - added) / factor);
+        let State { level, lag, line, .. } = &self.end;
+        [*level, *lag, line.slope, line.mean, self.squares].iter().all(|v| v.is_finite())
+    }
+
+    /// Whether a series that never moved still has not.
+    pub(super) fn repeats(&self, value: f64) -> bool {
+        value.is_nan() || value == self.unit.centre
+    }
+
+    /// Standard deviation of the one-step errors of the standardised series.
+    pub(super) fn spread(&self) -> f64 {
+        let freedom = self.observed.saturating_sub(UNCOUNTED + unknowns(self.form)).max(1);
+        (self.squares / freedom as f64).sqrt()
+    }
+
+    /// Whether it may have been learned.
+    pub(super) fn is_whole(&self) -> bool {
+        let sized = self.end.steps < MOST_LIVED && self.unit.centre.is_finite();
+        self.is_finite() && sized && self.unit.scale.is_normal() && self.share.is_finite()
     }
 
     pub(super) fn is_finite(&self) -> bool {
         let ThetaParameters { level, .. } = self.parameters;
-        let states = [level, self.end.level, self.end.lag, self.end.line.slope, self.end.line.mean, self.spread];
+        let states = [level, self.end.level, self.end.lag, self.end.line.slope, self.end.line.mean, self.spread()];
         states.iter().all(|v| v.is_finite()) && self.parameters.season.is_finite()
     }
 
@@ -159,7 +192,7 @@ impl Learned {
     /// linear in its errors, so their covariance goes along with the state exactly; for a line that stays it is
     /// `sigma^2 (1 + (h - 1) alpha^2)`, Fiorucci et al. 2016, and a dynamic line's own uncertainty comes on top.
     pub(super) fn ahead(&self, steps: usize) -> (Vec<f64>, Vec<f64>) {
-        let alpha = self.parameters.alpha;
+        let (alpha, own) = (self.parameters.alpha, self.spread());
         let mut state = self.end.clone();
         let mut covariance = Covariance::default();
         let (mut mean, mut spread) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
@@ -168,7 +201,7 @@ impl Learned {
             let variance = covariance.step(&state, alpha, self.share);
             let (factor, added) = self.parameters.season.at(state.steps);
             mean.push(factor * (self.unit.centre + self.unit.scale * ahead) + added);
-            spread.push(factor * self.unit.scale * self.spread * variance.sqrt());
+            spread.push(factor * self.unit.scale * own * variance.sqrt());
             state.see(alpha, ahead);
         }
         (mean, spread)

@@ -3,6 +3,8 @@
 //! Source: Fiorucci et al. 2016, section 2, and Hyndman and Athanasopoulos, *Forecasting: Principles and
 //! Practice*, 3rd ed., 3.4; the choices between them are those of statsforecast 2.1.1.
 
+use serde::{Deserialize, Serialize};
+
 /// Shortest season that is looked for.
 pub(super) const SHORTEST: usize = 4;
 
@@ -13,7 +15,7 @@ const CRITICAL: f64 = 1.644_853_626_951_472_2;
 const LEAST_FACTOR: f64 = 0.01;
 
 /// A season as one number for each of its places, the first step's first.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ThetaSeason {
     /// None was found.
     None,
@@ -64,11 +66,13 @@ impl ThetaSeason {
         }
     }
 
-    /// Whether every number of it is finite.
+    /// Whether it has numbers, each of them finite.
     pub(super) fn is_finite(&self) -> bool {
         match self {
             Self::None => true,
-            Self::Added(places) | Self::Multiplied(places) => places.iter().all(|place| place.is_finite()),
+            Self::Added(places) | Self::Multiplied(places) => {
+                !places.is_empty() && places.iter().all(|place| place.is_finite())
+            }
         }
     }
 }

@@ -1,0 +1,203 @@
+//! Python peers, run in an environment of their own.
+
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::work::{Answer, Ran, Shown, Work};
+use super::{cache_folder, hash_of};
+use crate::BenchError;
+use foreshadow_models::Panel;
+
+const REQUIREMENTS: &str = include_str!("../../peers/requirements.txt");
+const SCRIPTS: [&str; 2] = [include_str!("../../peers/contend.py"), include_str!("../../peers/contenders.py")];
+/// CPU-seconds that a peer may take where a figure needs it whole.
+const PATIENCE: f64 = 1_800.0;
+
+/// Has a peer fit some series of a panel, in one process, and forecast `horizon` steps of each.
+///
+/// # Errors
+/// [`BenchError::Program`] when Python, an installation or the peer fails, or it takes half an hour.
+pub fn peer(name: &str, panel: &Panel, series: &[usize], seasons: &[usize], horizon: usize) -> Result<Ran, BenchError> {
+    let work = Work {
+        contender: name.into(),
+        step_ms: panel.step_ms(),
+        season: seasons[0],
+        seasons: seasons.to_vec(),
+        horizon,
+        jobs: 1,
+        limit: PATIENCE,
+        budget: PATIENCE,
+        series: series.iter().map(|&s| Shown::new(panel.start_ms(s), panel.values(s))).collect(),
+        grown: None,
+    };
+    let failed = |reason: String| BenchError::Program { program: format!("peer {name}"), reason };
+    match answer(&environment()?, &work).map_err(failed)? {
+        Answer::Ran(ran) if ran.rows.len() == series.len() => Ok(ran),
+        _ => Err(failed(format!("it does not end within {PATIENCE} CPU-seconds"))),
+    }
+}
+
+/// What a peer's answer depends on beside its work: the scripts and the releases.
+pub(super) fn identity() -> u64 {
+    hash_of(&(SCRIPTS, REQUIREMENTS))
+}
+
+/// Runs `peers/contend.py`. BLAS threads are pinned to one, so that CPU-seconds mean work.
+///
+/// # Errors
+/// Why there is no answer, as one clause.
+pub(super) fn answer(python: &Path, work: &Work) -> Result<Answer, String> {
+    let mut command = Command::new(python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/contend.py"));
+    for pinned in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
+        command.env(pinned, "1");
+    }
+    ask(command, work)
+}
+
+/// Gives a program its work as a file and reads the answer that it prints last.
+///
+/// A program that hangs is killed once its wall time passes what its CPU-seconds could explain.
+///
+/// # Errors
+/// Why there is no answer, as one clause.
+pub(super) fn ask(mut command: Command, work: &Work) -> Result<Answer, String> {
+    let unwritten = |error: std::io::Error| format!("its files could not be written: {error}");
+    let file = tempfile::NamedTempFile::new().map_err(unwritten)?;
+    let text = serde_json::to_vec(work).map_err(|error| error.to_string())?;
+    std::fs::write(file.path(), text).map_err(unwritten)?;
+    let (mut out, mut err) = (tempfile::tempfile().map_err(unwritten)?, tempfile::tempfile().map_err(unwritten)?);
+    let (stdout, stderr) = (out.try_clone().map_err(unwritten)?, err.try_clone().map_err(unwritten)?);
+    command.arg(file.path()).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    let mut child = command.spawn().map_err(|error| format!("it did not start: {error}"))?;
+    let patience = Duration::from_secs_f64(120.0 + 2.0 * work.limit + 4.0 * work.budget);
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if began.elapsed() < patience => std::thread::sleep(Duration::from_millis(10)),
+            hung => {
+                // Whatever else happens to it, it is not left to run on.
+                let _ = child.kill().and_then(|()| child.wait());
+                return Err(match hung {
+                    Err(error) => error.to_string(),
+                    _ => format!("it hung and was stopped after {} s", patience.as_secs()),
+                });
+            }
+        }
+    };
+    let (mut said, mut complained) = (String::new(), String::new());
+    let read = |file: &mut std::fs::File, text: &mut String| file.rewind().and_then(|()| file.read_to_string(text));
+    read(&mut out, &mut said).map_err(|error| format!("it printed no text: {error}"))?;
+    if !status.success() {
+        let _ = read(&mut err, &mut complained);
+        return Err(format!("{status}: {}", tail(&complained)));
+    }
+    let last = said.lines().last().unwrap_or_default();
+    serde_json::from_str(last).map_err(|error| format!("its last line is no answer: {error}"))
+}
+
+/// The interpreter of the environment in the user's cache folder under the hash of `peers/requirements.txt`; it is made
+/// on first use.
+///
+/// # Errors
+/// [`BenchError::Program`] when Python or an installation fails.
+pub(super) fn environment() -> Result<PathBuf, BenchError> {
+    let folder = folder();
+    let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
+    if !complete.exists() {
+        run("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+        let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/requirements.txt");
+        let mut pip = Command::new(&python);
+        run("pip install", pip.args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements))?;
+        std::fs::write(&complete, "").map_err(|e| BenchError::Read { path: complete, reason: e.to_string() })?;
+    }
+    Ok(python)
+}
+
+fn folder() -> PathBuf {
+    cache_folder().join(format!("peers-{:016x}", hash_of(REQUIREMENTS)))
+}
+
+fn run(program: &str, command: &mut Command) -> Result<(), BenchError> {
+    let failed = |reason: String| BenchError::Program { program: program.into(), reason };
+    let output = command.output().map_err(|e| failed(e.to_string()))?;
+    let complained = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(failed(format!("{}: {}", output.status, tail(&complained)))) }
+}
+
+/// The last lines of what a program complained of, as one.
+fn tail(text: &str) -> String {
+    let last: Vec<&str> = text.lines().rev().take(5).collect();
+    last.into_iter().rev().collect::<Vec<_>>().join(" / ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::work::Said;
+
+    fn work(contender: &str, series: &[&[f64]]) -> Work {
+        Work {
+            contender: contender.into(),
+            step_ms: 3_600_000,
+            season: 24,
+            seasons: vec![24],
+            horizon: 3,
+            jobs: 1,
+            limit: 60.0,
+            budget: 60.0,
+            series: series.iter().map(|values| Shown::new(0, values)).collect(),
+            grown: None,
+        }
+    }
+
+    /// Peers where their environment was made; a test installs nothing of that size.
+    fn made() -> Option<PathBuf> {
+        let python = folder().join("bin/python");
+        let made = folder().join("complete").exists();
+        if !made {
+            println!("skipped: the peers in Python: foreshadow-bench peers makes their environment");
+        }
+        made.then_some(python)
+    }
+
+    fn wave(steps: usize) -> Vec<f64> {
+        (0..steps).map(|t| 10.0 + (t as f64 / 24.0 * std::f64::consts::TAU).sin() + 0.1 * (t as f64).sin()).collect()
+    }
+
+    #[test]
+    fn a_program_that_fails_or_prints_no_answer_is_a_reason() {
+        let ask = |program: &str| ask(Command::new(program), &work("theta", &[])).unwrap_err();
+        assert!(ask("false").contains("exit status: 1"), "{}", ask("false"));
+        assert!(ask("true").contains("no answer"), "{}", ask("true"));
+        assert!(ask("foreshadow-no-such-program").contains("did not start"));
+    }
+
+    #[test]
+    fn a_peer_fits_and_forecasts_and_one_bad_series_spoils_no_other() {
+        let Some(python) = made() else { return };
+        let (good, mut holed) = (wave(240), wave(240));
+        holed[100] = f64::NAN;
+        for contender in ["theta", "prophet"] {
+            let work = work(contender, &[&good, &[f64::NAN, f64::NAN], &holed]);
+            let Answer::Ran(ran) = answer(&python, &work).unwrap() else { panic!("{contender} is quick") };
+            let said = |at: usize| matches!(&ran.rows[at], Said::Forecast { mean, fit, .. } if mean.len() == 3 && !fit.is_null());
+            assert!(said(0) && said(2), "{contender}: {:?}", ran.rows);
+            assert!(matches!(&ran.rows[1], Said::Failed { .. }), "{contender}: {:?}", ran.rows[1]);
+            assert!(ran.tried == 3 && ran.fit_cpu_seconds > 0.0 && ran.peak_mib > 10.0, "{ran:?}");
+        }
+    }
+
+    #[test]
+    fn a_peer_is_stopped_at_its_limit_and_given_what_its_budget_holds() {
+        let Some(python) = made() else { return };
+        let long = wave(1_500);
+        let slow = Work { limit: 1.0, ..work("sarima", &[&long]) };
+        assert!(matches!(answer(&python, &slow), Ok(Answer::TooSlow { too_slow }) if too_slow == 1.0));
+        let dear = Work { budget: 0.01, ..work("autoets", &[&long, &long]) };
+        assert!(matches!(answer(&python, &dear), Ok(Answer::Ran(Ran { tried: 1, repetitions: 1, .. }))));
+    }
+}
