@@ -4,7 +4,7 @@ pub mod fits;
 
 use std::collections::BTreeMap;
 
-use foreshadow_models::live::Track;
+use foreshadow_models::live::{Said, Track};
 use foreshadow_models::{Window, Wish};
 
 use crate::bytes::DecodeError;
@@ -36,6 +36,20 @@ impl Live {
         let track = self.track_mut(window.name(series));
         track.observe(window.start_ms(series), window.step_ms(), window.values(series));
         Wish { champion: track.wish().map(Into::into), width: track.width(), lived: track.lived() }
+    }
+
+    /// The same of all of a window's series.
+    pub fn wishes(&mut self, window: &Window<'_>) -> Vec<Wish> {
+        (0..window.series_count()).map(|series| self.wish(window, series)).collect()
+    }
+
+    /// Takes note of what was said of each of a window's series, to judge it later.
+    pub fn note(&mut self, window: &Window<'_>, said: Vec<Option<Said>>) {
+        for (series, said) in said.into_iter().enumerate() {
+            if let Some(said) = said {
+                self.track_mut(window.name(series)).serve(said);
+            }
+        }
     }
 
     /// Drops the tracks of series that were last served before a time, and fits that are older.

@@ -9,7 +9,7 @@ use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
 use foreshadow_models::live::Track;
 use foreshadow_models::{
     AsRead, Auto, BacktestError, BuildOptions, FitError, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Horizon,
-    Model, Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, Wish, backtest,
+    Model, Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, Window, Wish, backtest,
 };
 
 use crate::act::{Workload, demand};
@@ -383,7 +383,7 @@ fn go_on(
     now_ms: i64,
 ) -> Result<Judged, PipelineError> {
     let (window, mark, count) = (panel.window(), settings.mark(prophet, panel), panel.series_count());
-    let wishes: Vec<Wish> = (0..count).map(|series| live.wish(&window, series)).collect();
+    let wishes = live.wishes(&window);
     let limits: Vec<i64> =
         (0..count).map(|s| settings.refit_after(window.name(s), live.track(window.name(s)))).collect();
     let stays = |fit: Candidate<'_>| {
@@ -395,8 +395,7 @@ fn go_on(
     if !stale.is_empty() {
         let own: Vec<Wish> = stale.iter().map(|s| wishes[*s].clone()).collect();
         let window = window.only(&stale);
-        let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
-        let fitted = auto.follow(&window, settings.seed, &own, &|_, _| ())?;
+        let fitted = pick(&window, prophet, settings, &own)?;
         let added = live.fits_mut().add(&window, fitted, mark, now_ms);
         stale.iter().zip(added).for_each(|(s, place)| places[*s] = Some(place));
     }
@@ -406,7 +405,7 @@ fn go_on(
         held_out: vec![None; count],
         forecast: Forecast::empty(count, settings.horizon, settings.quantiles.clone()),
     };
-    let mut all_said = Vec::new();
+    let mut all_said = vec![None; count];
     for cohort in live.fits().iter() {
         let here = |(s, place): (usize, &Option<Place>)| {
             Some((s, (*place)?.member)).filter(|_| place.is_some_and(|p| p.cohort == cohort.id()))
@@ -424,13 +423,22 @@ fn go_on(
             judged.models[s] = choice.chosen.champion.clone();
             judged.held_out[s] = choice.held_out.as_ref().map(accuracy);
             judged.forecast.copy(s, &forecast, member);
-            all_said.extend(said[member].take().map(|said| (s, said)));
+            all_said[s] = said[member].take();
         }
     }
-    for (s, said) in all_said {
-        live.track_mut(panel.name(s)).serve(said);
-    }
+    live.note(&window, all_said);
     Ok(judged)
+}
+
+/// Picks and fits with what is known live in mind.
+fn pick(
+    window: &Window<'_>,
+    prophet: &CustomProphet,
+    settings: &PipelineSettings,
+    wishes: &[Wish],
+) -> Result<FittedAuto, PipelineError> {
+    let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
+    Ok(auto.follow(window, settings.seed, wishes, &|_, _| ())?)
 }
 
 /// Judges what earlier issues expected of each series, picks and fits with that in mind, and notes what is expected now.
@@ -442,16 +450,10 @@ pub fn follow(
     live: &mut Live,
 ) -> Result<(FittedAuto, Forecast), PipelineError> {
     let window = panel.window();
-    let wishes: Vec<Wish> = (0..panel.series_count()).map(|series| live.wish(&window, series)).collect();
-    let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
-    let fitted = auto.follow(&window, settings.seed, &wishes, &|_, _| ())?;
+    let fitted = pick(&window, prophet, settings, &live.wishes(&window))?;
     let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
     let ends_ms: Vec<i64> = (0..panel.series_count()).map(|series| window.end_ms(series)).collect();
-    for (series, said) in fitted.said(&ends_ms, panel.step_ms(), &forecast)?.into_iter().enumerate() {
-        if let Some(said) = said {
-            live.track_mut(panel.name(series)).serve(said);
-        }
-    }
+    live.note(&window, fitted.said(&ends_ms, panel.step_ms(), &forecast)?);
     Ok((fitted, forecast))
 }
 

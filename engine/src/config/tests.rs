@@ -51,21 +51,28 @@ fn every_key_is_documented() {
     }
 }
 
+/// Each text is refused with what it says, and a way out.
+fn are_refused(texts: &[(&str, &str)]) {
+    for (text, said) in texts {
+        let error = parse(text).unwrap_err();
+        assert!(error.to_string().contains(said), "{text}\n{error}");
+        assert!(miette::Diagnostic::help(&error).is_some());
+    }
+}
+
 #[test]
 fn a_refusal_names_place_key_and_way_out() {
     let workload = "[[workload]]\nname = 'a'\ndemand = 'x'\nunit_capacity = 1\nmax = 5\n";
-    let season = "[[prophet.season]]\nname = 'a'\nperiod = '30d 12h'\n";
-    let holiday = "[[prophet.holiday]]\nname = 'a'\n";
-    let regressor = "[[regressor]]\nname = 'a'\nfile = 'r.csv'\n";
     let series = "[[series]]\nselect = 'a'\n";
     let aggregate = "[[aggregate]]\nname = 'a'\nfunction = 'sum'\nselect = 'x'\n";
-    for (text, said) in [
+    are_refused(&[
         ("[forecast]\nhorizon = 3", "foreshadow.toml line 2: unknown field `horizon`"),
         ("[forecast]\n\nhorizon_steps = 0", "foreshadow.toml line 3: `forecast.horizon_steps` is 0"),
         ("[serve]\ngrpc = '0.0.0.0:7460'", "line 2: `serve.grpc` is \"0.0.0.0:7460\""),
         ("[serve]\nhttp = 'unix:relative'", "line 2: `serve.http` is \"unix:relative\""),
         ("[serve]\nhttp = '127.0.0.1:7460'", "line 2: `serve.http` is \"127.0.0.1:7460\""),
         ("[issue]\nslot = '30'", "line 2: `issue.slot` is \"30\""),
+        ("[forecast]\nrefit_after = '60d'", "line 2: `forecast.refit_after` is \"60d\""),
         ("[forecast]\nquantiles = [0.5, 0.1]", "line 2: `forecast.quantiles` is [0.5, 0.1]"),
         ("[source]\n", "line 1: `source` is not set"),
         ("[source.file]\npath = 'a'\ntime_unit = 'min'", "line 3: `source.file.time_unit` is \"min\""),
@@ -86,6 +93,23 @@ fn a_refusal_names_place_key_and_way_out() {
         (&format!("{series}{series}time_zone = 'Mars'"), "line 5: `series[1].time_zone` is \"Mars\""),
         ("[[series]]\nselect = 'a b'", "line 2: `series[0].select` is \"a b\""),
         ("[[series]]\nminimum = 1", "line 1: missing field `select`"),
+        (&format!("{aggregate}{aggregate}"), "line 6: `aggregate[1].name` is \"a\""),
+        (&aggregate.replace("'a'", "'foreshadow_demand'"), "line 2: `aggregate[0].name` is \"foreshadow_demand\""),
+        (&aggregate.replace("sum", "mean"), "line 3: `aggregate[0].function` is \"mean\""),
+        (&aggregate.replace("'x'", "'x{'"), "line 4: `aggregate[0].select` is \"x{\""),
+        (&format!("{aggregate}by = ['host', 'host']"), "line 5: `aggregate[0].by` is \"host\""),
+        (&format!("{aggregate}by = ['__name__']"), "line 5: `aggregate[0].by` is \"__name__\""),
+        ("[[aggregate]]\nname = 'a'\nfunction = 'sum'", "missing field `select`"),
+        ("forecast = [", "line 1: "),
+    ]);
+}
+
+#[test]
+fn a_refusal_of_what_moves_series_names_place_key_and_way_out() {
+    let season = "[[prophet.season]]\nname = 'a'\nperiod = '30d 12h'\n";
+    let holiday = "[[prophet.holiday]]\nname = 'a'\n";
+    let regressor = "[[regressor]]\nname = 'a'\nfile = 'r.csv'\n";
+    are_refused(&[
         ("[prophet]\nregressors = 1", "foreshadow.toml line 2: unknown field `regressors`"),
         ("[prophet]\ngrowth = 'cubic'", "line 2: `prophet.growth` is \"cubic\""),
         ("[prophet]\ngrowth = 'logistic'", "line 1: `prophet.capacity` is not set"),
@@ -111,19 +135,7 @@ fn a_refusal_names_place_key_and_way_out() {
         (&format!("{regressor}prior_scale = 0"), "line 4: `regressor[0].prior_scale` is 0"),
         (&format!("{regressor}known_future = 'no'"), "line 4: invalid type"),
         (&format!("{season}order = 3\n{regressor}"), "line 6: `regressor[0].name` is \"a\""),
-        (&format!("{aggregate}{aggregate}"), "line 6: `aggregate[1].name` is \"a\""),
-        (&aggregate.replace("'a'", "'foreshadow_demand'"), "line 2: `aggregate[0].name` is \"foreshadow_demand\""),
-        (&aggregate.replace("sum", "mean"), "line 3: `aggregate[0].function` is \"mean\""),
-        (&aggregate.replace("'x'", "'x{'"), "line 4: `aggregate[0].select` is \"x{\""),
-        (&format!("{aggregate}by = ['host', 'host']"), "line 5: `aggregate[0].by` is \"host\""),
-        (&format!("{aggregate}by = ['__name__']"), "line 5: `aggregate[0].by` is \"__name__\""),
-        ("[[aggregate]]\nname = 'a'\nfunction = 'sum'", "missing field `select`"),
-        ("forecast = [", "line 1: "),
-    ] {
-        let error = parse(text).unwrap_err();
-        assert!(error.to_string().contains(said), "{text}\n{error}");
-        assert!(miette::Diagnostic::help(&error).is_some());
-    }
+    ]);
 }
 
 #[test]

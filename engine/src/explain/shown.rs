@@ -84,7 +84,13 @@ impl Explanation {
         if self.families.is_empty() {
             return "\nNo family is followed live: auto follows those that it picks from.\n".into();
         }
-        let mut rows = table(&["family", "error on folds", "error live", "beside the champion's"]);
+        // A service that has picked nothing by folds of its own has a column less.
+        let folds = self.families.iter().any(|family| family.error_on_folds.is_some());
+        let told = |cells: [String; 4]| {
+            cells.into_iter().enumerate().filter(|(at, _)| folds || *at != 1).map(|(_, cell)| cell).collect::<Vec<_>>()
+        };
+        let header = told(["family", "error on folds", "error live", "beside the champion's"].map(String::from));
+        let mut rows = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
         let own = self.families.iter().find(|family| family.name == self.champion).and_then(|own| own.error_live);
         for family in &self.families {
             let beside = match (family.error_live, own) {
@@ -92,7 +98,8 @@ impl Explanation {
                 (Some(error), Some(own)) if own > 0.0 => format!("{:+.0} %", 100.0 * (error / own - 1.0)),
                 _ => "–".into(),
             };
-            rows.add_row([family.name.clone(), number(family.error_on_folds), number(family.error_live), beside]);
+            let [on_folds, live] = [family.error_on_folds, family.error_live].map(number);
+            rows.add_row(told([family.name.clone(), on_folds, live, beside]));
         }
         let behind = match &self.learned {
             Some(learned) => {

@@ -4,7 +4,7 @@
 //! its fit has aged, when another family is to serve it, when it errs more than it used to, or when its steps do not go
 //! on where they ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foreshadow_models::artifact::{self, ArtifactError};
 use foreshadow_models::{AppendError, Fitted, FittedAuto, Window, Wish};
@@ -153,10 +153,10 @@ impl Fits {
     /// What was stored, the oldest first. A series' fit is that of its newest cohort.
     pub fn restore(cohorts: Vec<Cohort>) -> Self {
         let mut fits = Self { next: cohorts.iter().map(|cohort| cohort.id + 1).max().unwrap_or(0), cohorts };
-        let mut seen: HashMap<String, ()> = HashMap::new();
+        let mut seen: HashSet<String> = HashSet::new();
         for cohort in fits.cohorts.iter_mut().rev() {
-            cohort.dismiss(|member| seen.contains_key(&member.series));
-            seen.extend(cohort.roll.members.iter().filter(|own| own.is_here).map(|own| (own.series.clone(), ())));
+            cohort.dismiss(|member| seen.contains(&member.series));
+            seen.extend(cohort.roll.members.iter().filter(|own| own.is_here).map(|own| own.series.clone()));
         }
         fits.cohorts.retain(Cohort::is_needed);
         fits

@@ -19,6 +19,21 @@ fn settings() -> PipelineSettings {
     PipelineSettings { slot_ms: HOUR, horizon: Horizon::new(24).unwrap(), ..PipelineSettings::default() }
 }
 
+/// A workload whose replicas serve ten each.
+fn workload(name: &str, demand: Demand) -> Workload {
+    Workload {
+        name: name.into(),
+        demand,
+        unit_capacity: 10.0,
+        target: 1.0,
+        quantile: 0.9,
+        lead_time_ms: HOUR,
+        min: 0,
+        max: 1_000,
+        step: 1,
+    }
+}
+
 #[test]
 fn auto_judges_each_series_and_a_broken_neighbour_changes_no_bit() {
     let good = || vec![wave("a", 100.0), wave("b", 7.0)];
@@ -72,17 +87,8 @@ fn a_series_without_its_regressor_is_missing_by_name_and_the_others_go_on() {
 
 #[test]
 fn demand_is_built_from_utilisation_before_it_is_forecast() {
-    let workload = Workload {
-        name: "web".into(),
-        demand: Demand::Utilisation { utilisation: "util".parse().unwrap(), capacity: Capacity::Number(200.0) },
-        unit_capacity: 10.0,
-        target: 1.0,
-        quantile: 0.9,
-        lead_time_ms: HOUR,
-        min: 0,
-        max: 1_000,
-        step: 1,
-    };
+    let demand = Demand::Utilisation { utilisation: "util".parse().unwrap(), capacity: Capacity::Number(200.0) };
+    let workload = workload("web", demand);
     let named = PipelineSettings { models: vec!["snaive".into()], ..settings() };
     let issue = make_issue(vec![wave("util", 0.5)], std::slice::from_ref(&workload), &named, &mut Live::default(), NOW)
         .unwrap();

@@ -109,17 +109,7 @@ fn a_sum_whose_part_has_no_shadow_keeps_its_own_forecast() {
 
 #[test]
 fn a_workload_that_counts_an_aggregate_and_its_parts_is_told() {
-    let workload = |name: &str, selector: &str| Workload {
-        name: name.into(),
-        demand: Demand::Series(selector.parse().unwrap()),
-        unit_capacity: 10.0,
-        target: 1.0,
-        quantile: 0.9,
-        lead_time_ms: HOUR,
-        min: 0,
-        max: 1_000,
-        step: 1,
-    };
+    let workload = |name: &str, selector: &str| workload(name, Demand::Series(selector.parse().unwrap()));
     let parts = vec![r#"rps{host="1",region="eu"}"#.to_string()];
     let whole = Whole { series: r#"total{region="eu"}"#.into(), function: crate::config::Function::Sum, parts };
     let workloads = [workload("both", r#"{region="eu"}"#), workload("parts", "rps"), workload("whole", "total")];
