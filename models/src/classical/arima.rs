@@ -34,6 +34,8 @@ const REACH: f64 = 40.0;
 const NEAR: f64 = 2.0;
 /// How near the unit circle a root of a chosen model may come, in modulus.
 const ROOT_MARGIN: f64 = 0.0001;
+/// Nats that a fit may still promise and be used: what is ranked promises no less.
+const SETTLED: f64 = 1e-2;
 
 /// An ARIMA model, its order given or to be chosen for each series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,8 +153,7 @@ impl Arima {
     /// A chosen model fitted anew to a series much like the one that it was chosen for; `None` where that fit may not be
     /// used.
     pub(super) fn again(series: &ArimaSeries<'_>, chosen: &ArimaFit) -> Option<ArimaFit> {
-        let fit = arima_fit(series, &chosen.clone().into_candidate(), ArimaEffort::Full);
-        Some(fit).filter(|fit| fit.converged && fit.clear_of_unit_circle(ROOT_MARGIN))
+        Some(arima_fit(series, &chosen.clone().into_candidate(), ArimaEffort::Full)).filter(is_usable)
     }
 
     /// The orders that compete.
@@ -211,16 +212,25 @@ impl Arima {
                 best = Some(fit);
             }
         }
-        let usable = |fit: &ArimaFit| fit.converged && fit.clear_of_unit_circle(ROOT_MARGIN);
         let Some(best) = best else {
             // Where every top lies on the circle's edge the series is so: what is settled there still is stationary.
             return near.iter().map(|near| arima_fit(series, near, ArimaEffort::Full)).find(|fit| fit.converged);
         };
         let polished = arima_fit(series, &best.clone().into_candidate(), ArimaEffort::Full);
+        if is_usable(&polished) {
+            return Some(polished);
+        }
         // What was ranked saw gaps filled, so it may not stand in for a fit that did not.
         let whole = series.values.iter().all(|value| !value.is_nan());
-        if usable(&polished) { Some(polished) } else { whole.then_some(best) }
+        let others = || near.iter().map(|near| arima_fit(series, near, ArimaEffort::Full)).find(is_usable);
+        if whole { Some(best) } else { others() }
     }
+}
+
+/// Whether a fit is settled, its roots clear of the unit circle.
+fn is_usable(fit: &ArimaFit) -> bool {
+    let settled = fit.promised < SETTLED && fit.likelihood.log_likelihood().is_finite();
+    (fit.converged || settled) && fit.clear_of_unit_circle(ROOT_MARGIN)
 }
 
 impl Model for Arima {

@@ -31,6 +31,7 @@ mod generalised;
 mod grid;
 mod prepare;
 mod regress;
+mod rows;
 mod waves;
 
 /// Series of a chunk: their values stay in the second-level cache, and one Gram matrix serves many.

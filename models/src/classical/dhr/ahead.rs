@@ -17,6 +17,8 @@ pub(super) struct Learned {
     steps: usize,
     centre: f64,
     scale: f64,
+    /// Lowest and highest forecast.
+    bounds: (f64, f64),
 }
 
 impl Learned {
@@ -51,14 +53,21 @@ impl Learned {
             in_unit.log_likelihood -= observed * scale.ln();
             in_unit.aicc = aicc(in_unit.log_likelihood, observed, together + 1);
         }
-        Self { parameters: DhrParameters { waves, errors: in_unit }, errors, steps, centre, scale }
+        Self {
+            parameters: DhrParameters { waves, errors: in_unit },
+            errors,
+            steps,
+            centre,
+            scale,
+            bounds: ready.bounds,
+        }
     }
 
     /// A series that never moved.
     pub(super) fn constant(value: f64) -> Self {
         let errors = arima::Learned::constant(value);
         let parameters = DhrParameters { waves: Vec::new(), errors: errors.parameters.clone() };
-        Self { parameters, errors, steps: 0, centre: 0.0, scale: 1.0 }
+        Self { parameters, errors, steps: 0, centre: 0.0, scale: 1.0, bounds: (value, value) }
     }
 
     pub(super) fn is_finite(&self) -> bool {
@@ -67,16 +76,18 @@ impl Learned {
         waves && parameters.errors.spread.is_finite() && self.errors.is_finite()
     }
 
-    /// Mean and standard deviation of each step ahead.
+    /// Mean and standard deviation of each step ahead, both within the series' bounds.
     pub(super) fn ahead(&self, steps: usize) -> (Vec<f64>, Vec<f64>) {
         let (mut mean, mut spread) = self.errors.ahead(steps);
+        let (low, high) = self.bounds;
         for (h, (mean, spread)) in mean.iter_mut().zip(&mut spread).enumerate() {
             *mean = self.centre + self.scale * *mean;
-            *spread *= self.scale;
+            *spread = (*spread * self.scale).min(high - low);
             for wave in &self.parameters.waves {
                 let (sine, cosine) = Wave { season: wave.season, turns: wave.turns }.at(self.steps + h);
                 *mean += wave.sine * sine + wave.cosine * cosine;
             }
+            *mean = if mean.is_nan() { high } else { mean.clamp(low, high) };
         }
         (mean, spread)
     }

@@ -5,6 +5,8 @@ use crate::FitStatus;
 
 /// Observations that the errors' model needs.
 const LEAST: usize = 12;
+/// By how many of its ranges a forecast may leave a series' range: what grows by itself has no bounds.
+const LEEWAY: f64 = 10.0;
 
 /// A series that can be regressed.
 pub(super) struct Ready {
@@ -12,6 +14,8 @@ pub(super) struct Ready {
     pub(super) series: usize,
     pub(super) centre: f64,
     pub(super) scale: f64,
+    /// Lowest and highest forecast.
+    pub(super) bounds: (f64, f64),
     /// Unobserved steps, rising.
     pub(super) missing: Vec<u32>,
     /// How many waves of each season may be used.
@@ -39,13 +43,17 @@ pub(super) fn prepare(series: usize, values: &[f64], grid: &Grid<'_>) -> Result<
     let told = grid.waves.told(&values[..last], rows);
     let centre = seen().sum::<f64>() / observed as f64;
     let scale = (seen().map(|v| (v - centre) * (v - centre)).sum::<f64>() / observed as f64).sqrt();
-    if told.iter().all(|&count| count == 0) || !scale.is_normal() || !centre.is_finite() {
+    let (low, high) = seen().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+    let room = LEEWAY * (high - low);
+    let bounds = (low - room, high + room);
+    let finite = centre.is_finite() && (bounds.1 - bounds.0).is_finite();
+    if told.iter().all(|&count| count == 0) || !scale.is_normal() || !finite {
         return Err(FitStatus::NotConverged);
     }
     let missing = (0_u32..).zip(values).filter(|(_, v)| v.is_nan()).map(|(t, _)| t).collect();
     // Sums of some thousand products lose a few digits; an offset takes some from every value.
     let floor = 1e-12 + 4.0 * f64::EPSILON * centre.abs() / scale;
-    Ok(Ready { series, centre, scale, missing, told, floor })
+    Ok(Ready { series, centre, scale, bounds, missing, told, floor })
 }
 
 impl Ready {

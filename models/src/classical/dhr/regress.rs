@@ -1,12 +1,12 @@
 //! Many series of one length regressed on the same waves: how many waves each season has, and their coefficients.
 
-use foreshadow_kernels::products::{Layout, masked_cross, masked_gram, take_fitted};
 use foreshadow_kernels::{KernelError, aicc};
 
 use super::autoregression::{before, whiten, yule_walker};
 use super::factor::Factor;
-use super::grid::{Grid, in_design};
+use super::grid::Grid;
 use super::prepare::Ready;
+use super::rows::Rows;
 use crate::classical::arima::needed;
 use crate::transform::fill_gaps;
 
@@ -38,36 +38,40 @@ pub(super) struct Regressed {
 pub(super) fn regress<'a>(
     grid: &Grid<'_>,
     values: impl Fn(usize) -> &'a [f64],
-    chunk: &[Ready],
+    members: &[Ready],
 ) -> Result<Vec<Regressed>, KernelError> {
-    let chunk = Chunk::new(grid, chunk)?;
-    let y: Vec<f64> = chunk.members.iter().flat_map(|own| own.standardised(values(own.series))).collect();
-    let (differenced, differences) = chunk.differenced(&y)?;
-    let mut left = differenced.clone();
-    let every = chunk.every(Steps::Late, &differenced)?;
-    chunk.take(&every, &mut left)?;
     let steps = grid.design.steps();
-    let mut white = Vec::with_capacity(left.len());
-    let mut weights = Vec::with_capacity(chunk.members.len());
-    for (i, (left, whole)) in left.chunks_exact(steps).zip(differenced.chunks_exact(steps)).enumerate() {
-        let left = &left[differences[i]..];
-        let known = deviation(left) <= chunk.members[i].floor;
-        let own = if known { Vec::new() } else { yule_walker(left, grid.lags) };
-        white.extend(whiten(whole, &own, grid.skip));
-        weights.push(own);
-    }
-    let cross = chunk.cross(Steps::Late, &white)?;
-    let mut rest = white.clone();
-    chunk.take(&chunk.every(Steps::Late, &white)?, &mut rest)?;
-    let mut found: Vec<Regressed> = (0..chunk.members.len())
-        .map(|i| {
-            let cross = &cross[i * grid.waves.width()..][..grid.waves.width()];
-            chunk.choose(i, cross, &rest[i * steps..][..steps], &weights[i], differences[i])
-        })
-        .collect();
-    let mut errors = y;
+    let y: Vec<f64> = members.iter().flat_map(|own| own.standardised(values(own.series))).collect();
+    let seen = Rows::new(grid, members, |i| members[i].missing.clone())?;
+    let (differenced, differences) = differenced(&seen, members, &y)?;
+    let rows = Rows::new(grid, members, |i| no_rows(&members[i], grid, differences[i]))?;
+    let left = rows.left(&differenced)?;
+    let autoregression = |(i, left): (usize, &[f64])| {
+        let known = deviation(&rows.of(i, left)) <= members[i].floor;
+        if known { Vec::new() } else { yule_walker(&left[differences[i]..], grid.lags) }
+    };
+    let weights: Vec<Vec<f64>> = left.chunks_exact(steps).enumerate().map(autoregression).collect();
+    let white: Vec<f64> =
+        differenced.chunks_exact(steps).zip(&weights).flat_map(|(own, w)| whiten(own, w, grid.skip)).collect();
+    let (cross, rest) = (rows.cross(&white)?, rows.left(&white)?);
+    let choose = |i: usize| {
+        let own = &members[i];
+        let rest = rows.of(i, &rest[i * steps..][..steps]);
+        let choice = Choice {
+            grid,
+            gram: rows.gram(i),
+            cross: &cross[i * grid.waves.width()..][..grid.waves.width()],
+            squares: rest.iter().map(|v| v * v).sum(),
+            observed: rest.len() as f64,
+            least: own.floor * own.floor,
+            others: 2 + weights[i].len(),
+        };
+        choice.regressed(&own.told, &weights[i], differences[i])
+    };
+    let mut found: Vec<Regressed> = (0..members.len()).map(choose).collect();
     let all: Vec<Vec<f64>> = found.iter().map(|own| own.all(grid)).collect();
-    chunk.take(&all, &mut errors)?;
+    let mut errors = y;
+    seen.take(&all, &mut errors)?;
     found.iter_mut().zip(errors.chunks_exact(steps)).for_each(|(own, errors)| own.errors = errors.to_vec());
     Ok(found)
 }
@@ -81,155 +85,47 @@ impl Regressed {
     }
 }
 
-/// Which observed steps a regression looks at.
-#[derive(Clone, Copy)]
-enum Steps {
-    All,
-    /// Those that have enough before them to be differenced and whitened.
-    Late,
+/// Each series differenced as often as what its waves leave asks for, its gaps filled by waves and a straight line
+/// between what is left beside them; and how often that is.
+fn differenced(seen: &Rows<'_>, members: &[Ready], y: &[f64]) -> Result<(Vec<f64>, Vec<usize>), KernelError> {
+    let steps = y.len() / members.len();
+    let every = seen.every(y)?;
+    let mut left = y.to_vec();
+    seen.take(&every, &mut left)?;
+    let mut differences = Vec::with_capacity(members.len());
+    for (left, own) in left.chunks_exact_mut(steps).zip(members) {
+        left.copy_from_slice(&fill_gaps(left));
+        differences.push(if deviation(left) <= own.floor { 0 } else { needed(left, 1).0 });
+    }
+    let back: Vec<Vec<f64>> = every.iter().map(|own| own.iter().map(|v| -v).collect()).collect();
+    seen.take(&back, &mut left)?;
+    for (values, &times) in left.chunks_exact_mut(steps).zip(&differences) {
+        for from in 1..=times {
+            (from..steps).rev().for_each(|t| values[t] -= values[t - 1]);
+            values[from - 1] = 0.0;
+        }
+    }
+    Ok((left, differences))
 }
 
-/// A few series of one length, and what those that miss the same steps share.
-struct Chunk<'a> {
-    grid: &'a Grid<'a>,
-    members: &'a [Ready],
-    /// Two for each set of missing steps: [`Steps::All`] and [`Steps::Late`].
-    layouts: Vec<Layout>,
-    /// The set of each series.
-    missing_of: Vec<usize>,
-    /// Without the time.
-    grams: Vec<Vec<f64>>,
-    /// Of the columns that the series can tell.
-    factors: Vec<(Vec<usize>, Factor)>,
-}
-
-impl<'a> Chunk<'a> {
-    fn new(grid: &'a Grid<'a>, members: &'a [Ready]) -> Result<Self, KernelError> {
-        let mut sets: Vec<&Ready> = Vec::new();
-        let mut missing_of = Vec::with_capacity(members.len());
-        for own in members {
-            // Two series hardly ever miss the same steps but for those that miss none.
-            let known = sets.iter().position(|known| known.missing.is_empty() && own.missing.is_empty());
-            missing_of.push(known.unwrap_or(sets.len()));
-            if known.is_none() {
-                sets.push(own);
-            }
+/// Steps that are no row of a whitened regression, rising: those with too few before them, those unobserved, and those
+/// that a difference makes of an unobserved one, unless too few rows are left then.
+fn no_rows(own: &Ready, grid: &Grid<'_>, differences: usize) -> Vec<u32> {
+    let steps = grid.design.steps();
+    let without = |reach: usize| {
+        let mut out = vec![false; steps];
+        out[..grid.skip].fill(true);
+        for &t in &own.missing {
+            let t = t as usize;
+            out[t..(t + reach + 1).min(steps)].fill(true);
         }
-        let layout = |missing: Vec<u32>| Layout { missing, knots: Vec::new() };
-        let late = |set: &Ready| {
-            let skip = grid.skip as u32;
-            (0..skip).chain(set.missing.iter().copied().filter(|&t| t >= skip)).collect()
-        };
-        let layouts: Vec<_> = sets.iter().flat_map(|set| [layout(set.missing.clone()), layout(late(set))]).collect();
-        let width = grid.waves.width();
-        let without_time = |gram: &[f64]| -> Vec<f64> {
-            let row = |i: usize| (0..width).map(move |j| gram[in_design(i) * (width + 1) + in_design(j)]);
-            (0..width).flat_map(row).collect()
-        };
-        let grams: Vec<Vec<f64>> =
-            masked_gram(&grid.design, &layouts)?.chunks_exact((width + 1) * (width + 1)).map(without_time).collect();
-        let factor = |(at, gram): (usize, &Vec<f64>)| {
-            let picked: Vec<usize> = std::iter::once(0).chain(grid.waves.picked(&sets[at / 2].told)).collect();
-            let factor = Factor::new(gram, width, &picked);
-            (picked, factor)
-        };
-        let factors = grams.iter().enumerate().map(factor).collect();
-        Ok(Self { grid, members, layouts, missing_of, grams, factors })
+        out
+    };
+    let mut out = without(differences);
+    if out.iter().filter(|out| !**out).count() < 2 * (grid.waves.picked(&own.told).len() + 1) {
+        out = without(0);
     }
-
-    fn layout_of(&self, steps: Steps) -> Vec<usize> {
-        let late = usize::from(matches!(steps, Steps::Late));
-        self.missing_of.iter().map(|missing| 2 * missing + late).collect()
-    }
-
-    /// Products of each series with every column: `[series, columns]`.
-    fn cross(&self, steps: Steps, y: &[f64]) -> Result<Vec<f64>, KernelError> {
-        let design = &self.grid.design;
-        let cross = masked_cross(design, &self.layouts, &self.layout_of(steps), y)?;
-        let width = self.grid.waves.width();
-        let own = |row: &[f64]| (0..width).map(|column| row[in_design(column)]).collect::<Vec<_>>();
-        Ok(cross.chunks_exact(width + 1).flat_map(own).collect())
-    }
-
-    /// Coefficients of every column that each series can tell, zero for the others.
-    fn every(&self, steps: Steps, y: &[f64]) -> Result<Vec<Vec<f64>>, KernelError> {
-        let width = self.grid.waves.width();
-        let cross = self.cross(steps, y)?;
-        let solve = |(right, layout): (&[f64], usize)| {
-            let (picked, factor) = &self.factors[layout];
-            let right: Vec<f64> = picked.iter().map(|&column| right[column]).collect();
-            let mut all = vec![0.0; width];
-            picked.iter().zip(factor.solve(&right)).for_each(|(&column, value)| all[column] = value);
-            all
-        };
-        Ok(cross.chunks_exact(width).zip(self.layout_of(steps)).map(solve).collect())
-    }
-
-    /// Takes what coefficients explain out of `y`, unobserved steps included.
-    fn take(&self, coefficients: &[Vec<f64>], y: &mut [f64]) -> Result<(), KernelError> {
-        let with_time = |own: &Vec<f64>| [&own[..1], &[0.0], &own[1..]].concat();
-        let all: Vec<f64> = coefficients.iter().flat_map(with_time).collect();
-        take_fitted(&self.grid.design, &self.layouts, &self.layout_of(Steps::All), &all, y)
-    }
-
-    /// Each series differenced as often as what its waves leave asks for, its gaps filled by waves and a straight line
-    /// between what is left beside them; and how often that is.
-    fn differenced(&self, y: &[f64]) -> Result<(Vec<f64>, Vec<usize>), KernelError> {
-        let steps = self.grid.design.steps();
-        let every = self.every(Steps::All, y)?;
-        let mut left = y.to_vec();
-        self.take(&every, &mut left)?;
-        let mut differences = Vec::with_capacity(self.members.len());
-        for (left, own) in left.chunks_exact_mut(steps).zip(self.members) {
-            left.copy_from_slice(&fill_gaps(left));
-            differences.push(if deviation(left) <= own.floor { 0 } else { needed(left, 1).0 });
-        }
-        let back: Vec<Vec<f64>> = every.iter().map(|own| own.iter().map(|v| -v).collect()).collect();
-        self.take(&back, &mut left)?;
-        for (values, &times) in left.chunks_exact_mut(steps).zip(&differences) {
-            for from in 1..=times {
-                (from..steps).rev().for_each(|t| values[t] -= values[t - 1]);
-                values[from - 1] = 0.0;
-            }
-        }
-        Ok((left, differences))
-    }
-
-    /// Chooses the number of each season's waves for a whitened series, of which `cross` are the products and `rest` is
-    /// what all waves leave.
-    fn choose(&self, i: usize, cross: &[f64], rest: &[f64], weights: &[f64], differences: usize) -> Regressed {
-        let (grid, own) = (self.grid, &self.members[i]);
-        let late = &self.layouts[2 * self.missing_of[i] + 1];
-        let observed = grid.design.steps() - late.missing.len();
-        let mut is_seen = vec![true; rest.len()];
-        late.missing.iter().for_each(|&t| is_seen[t as usize] = false);
-        let squares: f64 = rest.iter().zip(is_seen).filter(|(_, seen)| *seen).map(|(v, _)| v * v).sum();
-        let gram = &self.grams[2 * self.missing_of[i] + 1];
-        let choice = Choice {
-            grid,
-            gram,
-            cross,
-            squares,
-            observed: observed as f64,
-            least: own.floor * own.floor,
-            others: 2 + weights.len(),
-        };
-        let (counts, left) = choice.counts(&own.told);
-        let picked: Vec<usize> = std::iter::once(0).chain(grid.waves.picked(&counts)).collect();
-        let right: Vec<f64> = picked.iter().map(|&column| cross[column]).collect();
-        let white = Factor::new(gram, grid.waves.width(), &picked).solve(&right);
-        let mut coefficients = Vec::with_capacity(white.len() - 1);
-        let mut at = 1;
-        for wave in grid.waves.waves(&counts) {
-            let pair = if wave.has_sine() { [white[at], white[at + 1]] } else { [0.0, white[at]] };
-            let [sine, cosine] = before(wave, pair, weights, differences);
-            coefficients.extend(wave.has_sine().then_some(sine));
-            coefficients.push(cosine);
-            at += if wave.has_sine() { 2 } else { 1 };
-        }
-        let exact = (left / observed as f64).sqrt() <= own.floor;
-        Regressed { counts, coefficients, errors: Vec::new(), differences, exact }
-    }
+    (0..).zip(out).filter_map(|(t, out)| out.then_some(t)).collect()
 }
 
 /// A whitened series whose waves are to be chosen.
@@ -247,6 +143,26 @@ struct Choice<'a> {
 }
 
 impl Choice<'_> {
+    /// The waves chosen among those of `told`, their coefficients as they were before whitening; the errors are left out.
+    fn regressed(&self, told: &[usize], weights: &[f64], differences: usize) -> Regressed {
+        let waves = &self.grid.waves;
+        let (counts, left) = self.counts(told);
+        let picked: Vec<usize> = std::iter::once(0).chain(waves.picked(&counts)).collect();
+        let right: Vec<f64> = picked.iter().map(|&column| self.cross[column]).collect();
+        let white = Factor::new(self.gram, waves.width(), &picked).solve(&right);
+        let mut coefficients = Vec::with_capacity(white.len() - 1);
+        let mut at = 1;
+        for wave in waves.waves(&counts) {
+            let pair = if wave.has_sine() { [white[at], white[at + 1]] } else { [0.0, white[at]] };
+            let [sine, cosine] = before(wave, pair, weights, differences);
+            coefficients.extend(wave.has_sine().then_some(sine));
+            coefficients.push(cosine);
+            at += if wave.has_sine() { 2 } else { 1 };
+        }
+        let exact = (left / self.observed).sqrt() <= self.least.sqrt();
+        Regressed { counts, coefficients, errors: Vec::new(), differences, exact }
+    }
+
     /// Waves of each season of `told`, and the squares that they leave: one season after the other, from the longest on,
     /// until none changes.
     fn counts(&self, told: &[usize]) -> (Vec<usize>, f64) {
