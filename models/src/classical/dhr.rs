@@ -10,10 +10,12 @@
 //! Tych, Dynamic harmonic regression, Journal of Forecasting 18, 1999, from which the name comes and whose waves also drift;
 //! these do not.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use foreshadow_kernels::KernelError;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use self::ahead::Learned;
 use self::grid::Grid;
@@ -21,6 +23,7 @@ use self::prepare::{Ready, prepare};
 use self::regress::{Regressed, regress};
 use self::waves::Waves;
 use super::ArimaParameters;
+use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod ahead;
@@ -37,7 +40,7 @@ mod waves;
 /// Series of a chunk: their values stay in the second-level cache, and one Gram matrix serves many.
 const CHUNK: usize = 64;
 
-/// Dynamic harmonic regression with these seasons.
+/// Dynamic harmonic regression with these seasons. A mean leaves the range that a series was seen in by ten ranges at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dhr {
     /// Rising, in steps.
@@ -45,7 +48,7 @@ pub struct Dhr {
 }
 
 /// A wave of one series, in its unit.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DhrWave {
     /// Steps in its season.
     pub season: usize,
@@ -58,7 +61,7 @@ pub struct DhrWave {
 }
 
 /// What dynamic harmonic regression learned of one series, in the series' unit.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DhrParameters {
     /// The waves of each season.
     pub waves: Vec<DhrWave>,
@@ -143,6 +146,7 @@ impl Model for Dhr {
 }
 
 /// Dynamic harmonic regression after it has learned a window.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FittedDhr {
     status: Vec<FitStatus>,
     learned: Vec<Option<Learned>>,
@@ -164,10 +168,20 @@ impl Fitted for FittedDhr {
         "dhr"
     }
 
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::Dhr(Cow::Borrowed(self))))
+    }
+
     /// The bands are those of the errors' ARIMA: that the coefficients are estimates widens them by nothing.
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let ahead = |learned: &Option<Learned>| Some(learned.as_ref()?.ahead(horizon.steps()));
         Ok(Forecast::normal(horizon, quantiles, self.learned.iter().map(ahead)))
+    }
+}
+
+impl Whole for FittedDhr {
+    fn is_whole(&self) -> bool {
+        each_is_whole(&self.status, &self.learned, Learned::is_whole)
     }
 }
 

@@ -83,7 +83,7 @@ impl Learned {
     }
 
     /// Whether it may have been learned.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::classical) fn is_whole(&self) -> bool {
         let ArimaParameters { order, coefficients, .. } = &self.parameters;
         let ArmaOrder { ar, seasonal_ar, ma, seasonal_ma, season } = *order;
         let allowed = ar.max(ma) <= MOST && seasonal_ar.max(seasonal_ma) <= MOST_SEASONAL;

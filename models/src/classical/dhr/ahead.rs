@@ -1,14 +1,16 @@
 //! From what was learned of one series to its forecast.
 
 use foreshadow_kernels::aicc;
+use serde::{Deserialize, Serialize};
 
 use super::prepare::Ready;
 use super::waves::{Wave, Waves};
 use super::{DhrParameters, DhrWave};
+use crate::artifact::MOST_STEPS;
 use crate::classical::arima;
 
 /// A series' parameters, and where a forecast starts from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Learned {
     pub(super) parameters: DhrParameters,
     /// Of the series about its centre, in units of its spread.
@@ -74,6 +76,15 @@ impl Learned {
         let parameters = &self.parameters;
         let waves = parameters.waves.iter().all(|wave| wave.sine.is_finite() && wave.cosine.is_finite());
         waves && parameters.errors.spread.is_finite() && self.errors.is_finite()
+    }
+
+    /// Whether it may have been learned.
+    pub(super) fn is_whole(&self) -> bool {
+        let (low, high) = self.bounds;
+        let turns = |wave: &DhrWave| (1..=MOST_STEPS).contains(&wave.season) && wave.turns <= wave.season;
+        let numbered = self.parameters.waves.iter().all(turns) && self.steps <= MOST_STEPS;
+        let bounded = low <= high && (high - low).is_finite() && self.centre.is_finite() && self.scale.is_finite();
+        numbered && bounded && self.is_finite() && self.errors.is_whole()
     }
 
     /// Mean and standard deviation of each step ahead, both within the series' bounds.
