@@ -14,6 +14,7 @@ pub mod autoets;
 pub mod ceilings;
 pub mod clock;
 pub mod demo;
+pub mod dhr;
 pub mod ets;
 pub mod fit;
 pub mod m4;
