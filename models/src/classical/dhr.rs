@@ -107,8 +107,11 @@ impl Dhr {
     }
 }
 
+/// A series that tells some waves, and its regression on them.
+type Waved = (Ready, Regressed);
+
 /// The waves of every series that has any, and each series' status so far.
-fn regress_all(window: &Window<'_>, waves: &Waves) -> Result<(Vec<FitStatus>, Vec<(Ready, Regressed)>), KernelError> {
+fn regress_all(window: &Window<'_>, waves: &Waves) -> Result<(Vec<FitStatus>, Vec<Waved>), KernelError> {
     let mut of_length: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     (0..window.series_count()).for_each(|s| of_length.entry(window.values(s).len()).or_default().push(s));
     let regress_length = |(steps, members): (usize, Vec<usize>)| {
@@ -122,7 +125,7 @@ fn regress_all(window: &Window<'_>, waves: &Waves) -> Result<(Vec<FitStatus>, Ve
         }
         let chunks = ready.par_chunks(CHUNK).map(|chunk| regress(&grid, |s| window.values(s), chunk));
         let regressed: Vec<Vec<Regressed>> = chunks.collect::<Result<_, _>>()?;
-        Ok((refused, ready.into_iter().zip(regressed.into_iter().flatten()).collect::<Vec<_>>()))
+        Ok((refused, ready.into_iter().zip(regressed.into_iter().flatten()).collect::<Vec<Waved>>()))
     };
     let lengths = of_length.into_par_iter().map(regress_length).collect::<Result<Vec<_>, _>>()?;
     let mut status = vec![FitStatus::Fitted; window.series_count()];

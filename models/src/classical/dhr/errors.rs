@@ -4,10 +4,10 @@ use foreshadow_kernels::{ArimaFit, ArimaSeries};
 use rayon::prelude::*;
 
 use super::ahead::Learned;
-use super::generalised;
 use super::prepare::Ready;
 use super::regress::Regressed;
 use super::waves::Waves;
+use super::{Waved, generalised};
 use crate::classical::arima::{self, Arima, Prepared};
 use crate::transform::fill_gaps;
 use crate::{FitStatus, Window};
@@ -16,10 +16,10 @@ use crate::{FitStatus, Window};
 pub(super) fn learn(
     window: &Window<'_>,
     waves: &Waves,
-    regressed: Vec<(Ready, Regressed)>,
+    regressed: Vec<Waved>,
 ) -> Vec<(usize, Result<Learned, FitStatus>)> {
     let model = Arima::auto(1);
-    let prepare = |(_, own): &(Ready, Regressed)| {
+    let prepare = |(_, own): &Waved| {
         if own.exact { Ok(Prepared::Straight(Box::new(straight(own)))) } else { arima::prepare(&model, &own.errors) }
     };
     let prepared: Vec<_> = regressed.par_iter().map(prepare).collect();
