@@ -18,7 +18,12 @@ import numpy as np
 def contender(name, work):
     """The contender of a name, imports done."""
     warnings.simplefilter("ignore")
-    others = {"prophet": LoopedProphet, "pmdarima": LoopedPmdarima, "flaircast": LoopedFlair}
+    others = {
+        "prophet": LoopedProphet,
+        "pmdarima": LoopedPmdarima,
+        "flaircast": LoopedFlair,
+        "sarimax": LoopedSarimax,
+    }
     return others[name](work) if name in others else Statsforecast(name, work)
 
 
@@ -241,6 +246,67 @@ class FittedPmdarima:
             return None
         ma = [by_name[f"ma.L{i + 1}"] for i in range(q)]
         return {"order": [p, d, q, 0, 0, 0], "ar": ar, "ma": ma, "sar": [], "sma": [], "constant": constant}
+
+
+class LoopedSarimax(Looped):
+    """statsmodels' `SARIMAX` of a given order on given waves: the exact likelihood of the differenced series, as ours is."""
+
+    package = "statsmodels.tsa.statespace.sarimax"
+
+    def prepared(self, series):
+        return [(filled(one["values"]), one["model"]) for one in series]
+
+    def one(self, window):
+        from statsmodels.tsa.statespace.sarimax import SARIMAX
+
+        values, model = window
+        p, d, q = model["order"]
+        scale = values.std() or 1.0
+        y, x = (values - values.mean()) / scale, columns(model["waves"], np.arange(len(values)))
+        y, x = np.diff(y, d), np.diff(x, d, axis=0)
+        waves = x if x.size else None
+        fitted = SARIMAX(y, exog=waves, order=(p, 0, q), trend="c" if model["constant"] else "n").fit(disp=0, maxiter=500)
+        return FittedSarimax(fitted, model, values, scale)
+
+
+def columns(waves, steps):
+    """Sine and cosine of each wave, as [steps, columns]; one of two steps has no sine."""
+    pairs = []
+    for season, turns in waves:
+        angle = 2.0 * np.pi * ((turns * steps) % season) / season
+        pairs += [np.cos(angle)] if 2 * turns == season else [np.sin(angle), np.cos(angle)]
+    return np.array(pairs).T.reshape(len(steps), len(pairs))
+
+
+class FittedSarimax:
+    def __init__(self, fitted, model, values, scale):
+        self.fitted, self.model, self.values, self.scale = fitted, model, values, scale
+
+    def forecast(self, h):
+        d, n = self.model["order"][1], len(self.values)
+        x = np.diff(columns(self.model["waves"], np.arange(n - d, n + h)), d, axis=0)
+        mean = self.fitted.get_forecast(h, exog=x if x.size else None).predicted_mean
+        weights = np.ravel(self.fitted.impulse_responses(h - 1))
+        for order in reversed(range(d)):
+            past = np.diff((self.values - self.values.mean()) / self.scale, order)
+            mean, weights = past[-1] + np.cumsum(mean), np.cumsum(weights)
+        spread = np.sqrt(self.fitted.params[-1] * np.cumsum(weights**2))
+        mean = self.values.mean() + self.scale * mean
+        return mean, mean - 1.96 * self.scale * spread, mean + 1.96 * self.scale * spread
+
+    def exported(self):
+        """Coefficients in the series' unit; the constant is the mean of the differenced series."""
+        by_name = dict(zip(self.fitted.param_names, (float(v) for v in self.fitted.params)))
+        p, d, q = self.model["order"]
+        ar = [by_name[f"ar.L{i + 1}"] for i in range(p)]
+        constant = None
+        if "intercept" in by_name:
+            # statsmodels gives the constant of the recursion.
+            constant = by_name["intercept"] / (1.0 - sum(ar)) * self.scale + (float(self.values.mean()) if d == 0 else 0.0)
+        rest = iter(by_name[f"x{i + 1}"] * self.scale for i in range(sum(name.startswith("x") for name in by_name)))
+        waves = [[0.0 if 2 * turns == season else next(rest), next(rest)] for season, turns in self.model["waves"]]
+        ma = [by_name[f"ma.L{i + 1}"] for i in range(q)]
+        return {"ar": ar, "ma": ma, "constant": constant, "waves": waves}
 
 
 class LoopedFlair(Looped):

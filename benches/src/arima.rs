@@ -6,6 +6,7 @@ use foreshadow_models::{FitStatus, Fitted, Panel};
 use serde_json::Value;
 
 use crate::fit::{Cost, fit};
+use crate::peers::numbers;
 use crate::{BenchError, BenchPanel, Context, Figures, Scale, bench_panel_of, peer};
 
 const SEED: u64 = 31;
@@ -131,7 +132,7 @@ fn peer_parameters(fit: &Value, season: usize) -> Option<ArimaParameters> {
     }
     let mut coefficients = Vec::new();
     for name in ["ar", "sar", "ma", "sma"] {
-        coefficients.extend(fit[name].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?);
+        coefficients.extend(numbers(&fit[name])?);
     }
     let steps = if seasonal_differences > 0 { season as f64 } else { 1.0 };
     Some(ArimaParameters {
@@ -147,7 +148,7 @@ fn peer_parameters(fit: &Value, season: usize) -> Option<ArimaParameters> {
 }
 
 /// The exact log-likelihood of a series at given parameters: both fits' one judge.
-fn log_likelihood(values: &[f64], parameters: &ArimaParameters) -> f64 {
+pub(crate) fn log_likelihood(values: &[f64], parameters: &ArimaParameters) -> f64 {
     let series = ArimaSeries {
         values,
         differences: parameters.differences,

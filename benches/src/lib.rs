@@ -15,6 +15,7 @@ pub mod ceilings;
 pub mod clock;
 pub mod cuda;
 pub mod demo;
+pub mod dhr;
 pub mod ets;
 pub mod fit;
 pub mod m4;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use foreshadow_benches::peers::Effort;
 use foreshadow_benches::{
-    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, cuda, demo, ets, m4, mstl, peers, plot,
-    prophet, provider, score, switch, telemetry, theta, update,
+    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, cuda, demo, dhr, ets, m4, mstl, peers,
+    plot, prophet, provider, score, switch, telemetry, theta, update,
 };
 use miette::IntoDiagnostic;
 
@@ -46,13 +46,14 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 16] = [
+const AREAS: [(&str, Area); 17] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
     ("autoets", autoets::figures),
     ("arima", arima::figures),
     ("theta", theta::figures),
     ("mstl", mstl::figures),
+    ("dhr", dhr::figures),
     ("score", score::figures),
     ("update", update::figures),
     ("m4", m4::run),
@@ -66,7 +67,7 @@ const AREAS: [(&str, Area); 16] = [
 ];
 
 /// Areas that a run without names leaves out: they take minutes.
-const LONG: [&str; 5] = ["arima", "switch", "telemetry", "cuda", "peers"];
+const LONG: [&str; 6] = ["arima", "dhr", "switch", "telemetry", "cuda", "peers"];
 
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();

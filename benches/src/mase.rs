@@ -17,6 +17,29 @@ const SEASONS: [usize; 2] = [24, 168];
 /// # Errors
 /// [`BenchError`] when the telemetry or the peer is not there, or the family refuses the batch.
 pub fn figures(family: &str, model: &dyn Model, context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
+    take(family, model, context, context.peers, figures)
+}
+
+/// Takes ours alone, where no peer ends on all series within the hour.
+///
+/// # Errors
+/// As [`figures`].
+pub fn own_figures(
+    family: &str,
+    model: &dyn Model,
+    context: &Context,
+    figures: &mut Figures,
+) -> Result<(), BenchError> {
+    take(family, model, context, false, figures)
+}
+
+fn take(
+    family: &str,
+    model: &dyn Model,
+    context: &Context,
+    peers: bool,
+    figures: &mut Figures,
+) -> Result<(), BenchError> {
     let (panel, train) = m4_split(context)?;
     let horizon = Horizon::new(HORIZON).expect("48 is not zero");
     let levels = Quantiles::standard();
@@ -27,7 +50,7 @@ pub fn figures(family: &str, model: &dyn Model, context: &Context, figures: &mut
     let known: Vec<f64> = scores.iter().filter_map(SeriesScore::mase).collect();
     figures.add(&format!("{family}.mase"), mean(&known), "");
     figures.add(&format!("{family}.unfit_series"), (scores.len() - known.len()) as f64, "series");
-    if context.peers {
+    if peers {
         peer_figures(family, &test, &panel, figures)?;
     }
     Ok(())

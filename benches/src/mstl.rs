@@ -5,6 +5,7 @@ use foreshadow_models::{FitStatus, Fitted, Panel};
 use serde_json::Value;
 
 use crate::fit::{Cost, fit};
+use crate::peers::numbers;
 use crate::{BenchError, BenchPanel, Context, Figures, bench_panel, mase, peer};
 
 const SEASONS: [usize; 2] = [24, 168];
@@ -32,10 +33,6 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
         against_statsforecast(&bench, &fitted, cpu_seconds / count as f64, figures)?;
     }
     mase::figures("mstl", &model, context, figures)
-}
-
-fn numbers(value: &Value) -> Option<Vec<f64>> {
-    value.as_array()?.iter().map(Value::as_f64).collect()
 }
 
 /// Compares the last cycles of the timed run's own decomposition with statsforecast's, on the unchanged series.

@@ -22,7 +22,8 @@ use cells::{Cells, Programs};
 use workload::Workload;
 
 pub use ours::answer_file;
-pub use python::peer;
+pub use python::{peer, peer_given};
+pub(crate) use work::numbers;
 pub use work::{Answer, Grown, Ran, Said, Shown, Work};
 
 /// What the figures of this area may cost.

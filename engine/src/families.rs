@@ -4,7 +4,7 @@ mod regressors;
 
 use foreshadow_kernels::Trend;
 use foreshadow_models::classical::{
-    Arima, AutoEts, Card, Ces, CustomProphet, Delta, Drift, Ets, LowRankRidge, Mstl, Naive, Rho, SeasonalMedian,
+    Arima, AutoEts, Card, Ces, CustomProphet, Delta, Dhr, Drift, Ets, LowRankRidge, Mstl, Naive, Rho, SeasonalMedian,
     SeasonalNaive, Theta,
 };
 use foreshadow_models::{AsRead, Auto, Horizon, Model};
@@ -13,8 +13,8 @@ pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
 
 /// Names that may stand in `forecast.models`, for messages.
 pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, smedian, ridge, theta, ces, \
-card, rho, delta, mstl, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
-ets_aadn; a season is one day, or N steps as in snaive24; mstl, card, rho and delta have a day and a week, or others as \
+card, rho, delta, mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
+ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho and delta have a day and a week, or others as \
 in mstl24_168";
 
 /// Steps of the longest season that may be named.
@@ -69,6 +69,7 @@ fn named(name: &str, season: usize, prophet: &CustomProphet) -> Option<Box<dyn M
         ("rho", given) => pair(given).map(|(season, longer)| Box::new(Rho::new(season, longer)))?,
         ("delta", given) => pair(given).map(|(season, longer)| Box::new(Delta::new(season, longer)))?,
         ("mstl", given) => mstl(given, season)?,
+        ("dhr", given) => dhr(given, season)?,
         ("ets", given) => ets("na", given, season)?,
         (word, given) => ets(word.strip_prefix("ets_a")?, given, season)?,
     })
@@ -87,6 +88,15 @@ fn mstl(listed: &[usize], day: usize) -> Option<Box<dyn Model>> {
         seasons if seasons.iter().all(carried) => Some(Box::new(Mstl::new(seasons))),
         _ => None,
     }
+}
+
+/// Dynamic harmonic regression with the seasons that its name lists, else with a day and a week of more than one step.
+fn dhr(listed: &[usize], day: usize) -> Option<Box<dyn Model>> {
+    let seasons: Vec<usize> = match listed {
+        [] => [day, 7 * day].into_iter().filter(|steps| *steps > 1).collect(),
+        listed => listed.to_vec(),
+    };
+    seasons.iter().all(|steps| *steps > 1).then(|| Box::new(Dhr::new(&seasons)) as Box<dyn Model>)
 }
 
 /// An ETS form by the letters of its trend and season; where a day is too long a season, it has none.
@@ -142,6 +152,9 @@ mod tests {
             ("mstl", "mstl24_168"),
             ("mstl168_24", "mstl24_168"),
             ("mstl12", "mstl12"),
+            ("dhr", "dhr24_168"),
+            ("dhr168_24", "dhr24_168"),
+            ("dhr1440", "dhr1440"),
             ("ets", "ets_ana24"),
             ("ets_ana", "ets_ana24"),
             ("ets_aada12", "ets_aada12"),
@@ -154,11 +167,15 @@ mod tests {
         assert_eq!(at_half_minutes("autoets"), "autoets");
         assert_eq!(at_half_minutes("mstl"), "autoets", "it carries neither the day nor the week");
         assert_eq!(at_half_minutes("sarima"), "autoarima");
+        assert_eq!(at_half_minutes("dhr"), "dhr2880_20160", "waves are as many for a season of any length");
+        assert_eq!(of("dhr", 1).unwrap().name(), "dhr7", "a day of one step is no season");
         assert!(
             [
                 "",
                 "snaive0",
                 "mstl1",
+                "dhr1",
+                "dhr24_x",
                 "mstl24_",
                 "mstl2017",
                 "mstlx",

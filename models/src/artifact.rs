@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auto::KeptAuto;
 use crate::classical::{
-    FittedArima, FittedAutoEts, FittedCard, FittedCes, FittedEts, FittedMstl, FittedNaive, FittedRidge,
+    FittedArima, FittedAutoEts, FittedCard, FittedCes, FittedDhr, FittedEts, FittedMstl, FittedNaive, FittedRidge,
     FittedSeasonalMedian, FittedTheta, KeptProphet,
 };
 use crate::{FitStatus, Fitted, FittedAuto};
@@ -70,6 +70,7 @@ pub(crate) enum Kept<'a> {
     Card(Cow<'a, FittedCard>),
     Prophet(KeptProphet),
     Auto(KeptAuto),
+    Dhr(Cow<'a, FittedDhr>),
 }
 
 /// What was read of a family and may not fit together.
@@ -175,6 +176,7 @@ fn fitted(kept: Kept<'static>) -> Option<Box<dyn Fitted>> {
         Kept::Card(own) => whole(own),
         Kept::Prophet(own) => own.is_whole().then(|| Box::new(own.restore()) as Box<dyn Fitted>),
         Kept::Auto(own) => Some(Box::new(own.restore()?)),
+        Kept::Dhr(own) => whole(own),
     }
 }
 

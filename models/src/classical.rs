@@ -3,6 +3,7 @@
 mod arima;
 mod card;
 mod ces;
+mod dhr;
 mod ets;
 mod mstl;
 mod naive;
@@ -14,6 +15,7 @@ mod theta;
 pub use arima::{Arima, ArimaParameters, FittedArima};
 pub use card::{Card, CardSeasons, Delta, FittedCard, Rho};
 pub use ces::{Ces, CesParameters, FittedCes};
+pub use dhr::{Dhr, DhrParameters, DhrWave, FittedDhr};
 pub use ets::{AutoEts, Ets, EtsParameters, FittedAutoEts, FittedEts};
 pub use mstl::{FittedMstl, Mstl};
 pub(crate) use naive::FittedNaive;

@@ -9,6 +9,7 @@ use super::work::{Answer, Ran, Shown, Work};
 use super::{cache_folder, hash_of};
 use crate::BenchError;
 use foreshadow_models::Panel;
+use serde_json::Value;
 
 const REQUIREMENTS: &str = include_str!("../../peers/requirements.txt");
 const SCRIPTS: [&str; 2] = [include_str!("../../peers/contend.py"), include_str!("../../peers/contenders.py")];
@@ -20,21 +21,46 @@ const PATIENCE: f64 = 1_800.0;
 /// # Errors
 /// [`BenchError::Program`] when Python, an installation or the peer fails, or it takes half an hour.
 pub fn peer(name: &str, panel: &Panel, series: &[usize], seasons: &[usize], horizon: usize) -> Result<Ran, BenchError> {
+    let shown = series.iter().map(|&s| Shown::new(panel.start_ms(s), panel.values(s))).collect();
+    whole(name, panel.step_ms(), shown, seasons, horizon)
+}
+
+/// [`peer`] where each series comes with the model that is to be fitted to it.
+///
+/// # Errors
+/// As [`peer`].
+pub fn peer_given(
+    name: &str,
+    panel: &Panel,
+    given: &[(usize, Value)],
+    seasons: &[usize],
+    horizon: usize,
+) -> Result<Ran, BenchError> {
+    let shown = |(s, model): &(usize, Value)| {
+        let shown = Shown::new(panel.start_ms(*s), panel.values(*s));
+        Shown { model: Some(model.clone()), ..shown }
+    };
+    whole(name, panel.step_ms(), given.iter().map(shown).collect(), seasons, horizon)
+}
+
+/// Every series fitted and forecast, whatever that takes up to [`PATIENCE`].
+fn whole(name: &str, step_ms: i64, series: Vec<Shown>, seasons: &[usize], horizon: usize) -> Result<Ran, BenchError> {
+    let count = series.len();
     let work = Work {
         contender: name.into(),
-        step_ms: panel.step_ms(),
+        step_ms,
         season: seasons[0],
         seasons: seasons.to_vec(),
         horizon,
         jobs: 1,
         limit: PATIENCE,
         budget: PATIENCE,
-        series: series.iter().map(|&s| Shown::new(panel.start_ms(s), panel.values(s))).collect(),
+        series,
         grown: None,
     };
     let failed = |reason: String| BenchError::Program { program: format!("peer {name}"), reason };
     match answer(&environment()?, &work).map_err(failed)? {
-        Answer::Ran(ran) if ran.rows.len() == series.len() => Ok(ran),
+        Answer::Ran(ran) if ran.rows.len() == count => Ok(ran),
         _ => Err(failed(format!("it does not end within {PATIENCE} CPU-seconds"))),
     }
 }

@@ -36,12 +36,16 @@ pub struct Shown {
     pub start_ms: i64,
     /// One value a step, `None` where unobserved.
     pub values: Vec<Option<f64>>,
+    /// The model to fit, for a contender that is told which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Value>,
 }
 
 impl Shown {
     /// Of a slice with NaN where unobserved.
     pub fn new(start_ms: i64, values: &[f64]) -> Self {
-        Self { start_ms, values: values.iter().map(|value| value.is_finite().then_some(*value)).collect() }
+        let values = values.iter().map(|value| value.is_finite().then_some(*value)).collect();
+        Self { start_ms, values, model: None }
     }
 
     /// The values, NaN where unobserved.
@@ -111,6 +115,11 @@ pub enum Said {
         /// As the contender put it.
         error: String,
     },
+}
+
+/// A list of numbers as JSON has it; `None` for anything else.
+pub(crate) fn numbers(value: &Value) -> Option<Vec<f64>> {
+    value.as_array()?.iter().map(Value::as_f64).collect()
 }
 
 impl Ran {

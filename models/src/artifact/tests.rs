@@ -3,8 +3,8 @@ use foreshadow_kernels::{CesForm, EtsForm, ThetaForm};
 use super::*;
 use crate::check::panel_of;
 use crate::classical::{
-    Arima, AutoEts, Card, Ces, Drift, Ets, Growth, Known, LowRankRidge, Mstl, Naive, Prophet, ProphetConfig, Regressor,
-    SeasonalMedian, SeasonalNaive, Theta, Track,
+    Arima, AutoEts, Card, Ces, Dhr, Drift, Ets, Growth, Known, LowRankRidge, Mstl, Naive, Prophet, ProphetConfig,
+    Regressor, SeasonalMedian, SeasonalNaive, Theta, Track,
 };
 use crate::{Auto, Horizon, Model, Quantiles};
 
@@ -20,6 +20,7 @@ fn models() -> Vec<Box<dyn Model>> {
         Box::new(Arima::fixed(1, 1, 1)),
         Box::new(Arima::seasonal([1, 0, 0], [0, 1, 1], 4)),
         Box::new(Mstl::new(&[4, 7])),
+        Box::new(Dhr::new(&[4, 7])),
         Box::new(LowRankRidge { season: 4 }),
         Box::new(Card::new(4, 7)),
         Box::new(Prophet),

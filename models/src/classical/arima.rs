@@ -9,8 +9,9 @@ use foreshadow_kernels::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaSeries, Arm
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use self::ahead::Learned;
-use self::prepare::{Prepared, prepare};
+pub(super) use self::ahead::Learned;
+pub(super) use self::differences::needed;
+pub(super) use self::prepare::{Prepared, Ready, prepare};
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
@@ -33,6 +34,8 @@ const REACH: f64 = 40.0;
 const NEAR: f64 = 2.0;
 /// How near the unit circle a root of a chosen model may come, in modulus.
 const ROOT_MARGIN: f64 = 0.0001;
+/// Nats that a fit may still promise and be used: what is ranked promises no less.
+const SETTLED: f64 = 1e-2;
 
 /// An ARIMA model, its order given or to be chosen for each series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,12 +125,8 @@ impl Arima {
         let prepared: Vec<_> = (0..count).into_par_iter().map(|s| prepare(self, window.values(s))).collect();
         let ready: Vec<usize> = (0..count).filter(|&s| matches!(&prepared[s], Ok(Prepared::Ready(_)))).collect();
         let series: Vec<ArimaSeries<'_>> = ready.iter().filter_map(|&s| prepared[s].as_ref().ok()?.series()).collect();
-        let margin = if self.fixed.is_some() { 0.0 } else { ROOT_MARGIN };
-        let screened = arima_screen(&series, &self.orders(), margin, usize::MAX);
-        let fits: Vec<Option<ArimaFit>> =
-            series.par_iter().zip(screened).map(|(series, candidates)| self.choose(series, candidates)).collect();
         let mut of_ready = vec![None; count];
-        ready.into_iter().zip(fits).for_each(|(s, fit)| of_ready[s] = fit);
+        ready.into_iter().zip(self.best(&series)).for_each(|(s, fit)| of_ready[s] = fit);
         let (status, learned) = prepared
             .into_iter()
             .zip(of_ready)
@@ -142,6 +141,19 @@ impl Arima {
             })
             .unzip();
         FittedArima { status, learned }
+    }
+
+    /// The best model of each series, all screened as one batch; `None` where no fit may be used.
+    pub(super) fn best(&self, series: &[ArimaSeries<'_>]) -> Vec<Option<ArimaFit>> {
+        let margin = if self.fixed.is_some() { 0.0 } else { ROOT_MARGIN };
+        let screened = arima_screen(series, &self.orders(), margin, usize::MAX);
+        series.par_iter().zip(screened).map(|(series, candidates)| self.choose(series, candidates)).collect()
+    }
+
+    /// A chosen model fitted anew to a series much like the one that it was chosen for; `None` where that fit may not be
+    /// used.
+    pub(super) fn again(series: &ArimaSeries<'_>, chosen: &ArimaFit) -> Option<ArimaFit> {
+        Some(arima_fit(series, &chosen.clone().into_candidate(), ArimaEffort::Full)).filter(is_usable)
     }
 
     /// The orders that compete.
@@ -200,16 +212,25 @@ impl Arima {
                 best = Some(fit);
             }
         }
-        let usable = |fit: &ArimaFit| fit.converged && fit.clear_of_unit_circle(ROOT_MARGIN);
         let Some(best) = best else {
             // Where every top lies on the circle's edge the series is so: what is settled there still is stationary.
             return near.iter().map(|near| arima_fit(series, near, ArimaEffort::Full)).find(|fit| fit.converged);
         };
         let polished = arima_fit(series, &best.clone().into_candidate(), ArimaEffort::Full);
+        if is_usable(&polished) {
+            return Some(polished);
+        }
         // What was ranked saw gaps filled, so it may not stand in for a fit that did not.
         let whole = series.values.iter().all(|value| !value.is_nan());
-        if usable(&polished) { Some(polished) } else { whole.then_some(best) }
+        let others = || near.iter().map(|near| arima_fit(series, near, ArimaEffort::Full)).find(is_usable);
+        if whole { Some(best) } else { others() }
     }
+}
+
+/// Whether a fit is settled, its roots clear of the unit circle.
+fn is_usable(fit: &ArimaFit) -> bool {
+    let settled = fit.promised < SETTLED && fit.likelihood.log_likelihood().is_finite();
+    (fit.converged || settled) && fit.clear_of_unit_circle(ROOT_MARGIN)
 }
 
 impl Model for Arima {

@@ -8,8 +8,8 @@ use crate::artifact::MOST_STEPS;
 
 /// A series' parameters, and where a forecast starts from, in the series' unit about its centre.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Learned {
-    pub(super) parameters: ArimaParameters,
+pub(in crate::classical) struct Learned {
+    pub(in crate::classical) parameters: ArimaParameters,
     centre: f64,
     /// Expected state of the ARMA process: its first element is the next step's mean.
     state: Vec<f64>,
@@ -22,7 +22,7 @@ pub(super) struct Learned {
 
 impl Learned {
     /// What a fit of a standardised series says.
-    pub(super) fn new(series: &ArimaSeries<'_>, fit: &ArimaFit, centre: f64, scale: f64) -> Self {
+    pub(in crate::classical) fn new(series: &ArimaSeries<'_>, fit: &ArimaFit, centre: f64, scale: f64) -> Self {
         let likelihood = &fit.likelihood;
         let observed = likelihood.observed as f64;
         let unknowns = fit.order.coefficients() + usize::from(fit.constant.is_some());
@@ -48,7 +48,7 @@ impl Learned {
     }
 
     /// A series that is `mean` at every step once differenced.
-    pub(super) fn straight(series: &ArimaSeries<'_>, mean: f64, centre: f64, scale: f64) -> Self {
+    pub(in crate::classical) fn straight(series: &ArimaSeries<'_>, mean: f64, centre: f64, scale: f64) -> Self {
         let lost = series.lost_steps();
         Self {
             parameters: ArimaParameters {
@@ -70,20 +70,20 @@ impl Learned {
     }
 
     /// A series that never moved.
-    pub(super) fn constant(value: f64) -> Self {
+    pub(in crate::classical) fn constant(value: f64) -> Self {
         let one = [0.0];
         let series = ArimaSeries { values: &one, differences: 0, seasonal_differences: 0, season: 1 };
         Self::straight(&series, 0.0, value, 1.0)
     }
 
-    pub(super) fn is_finite(&self) -> bool {
+    pub(in crate::classical) fn is_finite(&self) -> bool {
         let parameters = &self.parameters;
         let all = self.state.iter().chain(&self.tail).chain(&parameters.coefficients).chain(&parameters.constant);
         all.chain([&parameters.spread]).all(|v| v.is_finite())
     }
 
     /// Whether it may have been learned.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::classical) fn is_whole(&self) -> bool {
         let ArimaParameters { order, coefficients, .. } = &self.parameters;
         let ArmaOrder { ar, seasonal_ar, ma, seasonal_ma, season } = *order;
         let allowed = ar.max(ma) <= MOST && seasonal_ar.max(seasonal_ma) <= MOST_SEASONAL;
@@ -97,7 +97,7 @@ impl Learned {
     ///
     /// Source: Box, Jenkins and Reinsel, *Time Series Analysis*, 4th ed., 5.1 and 5.2: the variance of step `h` is
     /// that of the noise times the sum of the first `h` squared weights of the model multiplied out.
-    pub(super) fn ahead(&self, steps: usize) -> (Vec<f64>, Vec<f64>) {
+    pub(in crate::classical) fn ahead(&self, steps: usize) -> (Vec<f64>, Vec<f64>) {
         let parameters = &self.parameters;
         let (phi, theta) = parameters.order.multiplied_out(&parameters.coefficients);
         let shift = parameters.constant.unwrap_or(0.0);

@@ -15,7 +15,7 @@ const STRONG: f64 = 0.64;
 /// Source: Hyndman and Khandakar, Automatic time series forecasting, Journal of Statistical Software 27(3), 2008, with
 /// the seasonal strength of Wang, Smith and Hyndman, Data Mining and Knowledge Discovery 13, 2006, in place of the
 /// test there.
-pub(super) fn needed(values: &[f64], season: usize) -> (usize, usize) {
+pub(in crate::classical) fn needed(values: &[f64], season: usize) -> (usize, usize) {
     let mut values = fill_gaps(values);
     let seasonal = usize::from(season > 1 && values.len() > 2 * season && seasonal_strength(&values, season) > STRONG);
     if seasonal > 0 {

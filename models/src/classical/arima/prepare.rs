@@ -12,7 +12,7 @@ use crate::transform::fill_gaps;
 const LARGEST_FILTER: usize = 1_000_000_000;
 
 /// A series that can be forecast.
-pub(super) enum Prepared {
+pub(in crate::classical) enum Prepared {
     /// It never moved from this value.
     Constant(f64),
     /// It never moves once differenced, so nothing is left to estimate.
@@ -22,17 +22,17 @@ pub(super) enum Prepared {
 }
 
 /// A standardised series and its differences.
-pub(super) struct Ready {
-    pub(super) values: Vec<f64>,
-    pub(super) centre: f64,
-    pub(super) scale: f64,
+pub(in crate::classical) struct Ready {
+    pub(in crate::classical) values: Vec<f64>,
+    pub(in crate::classical) centre: f64,
+    pub(in crate::classical) scale: f64,
     differences: usize,
     seasonal_differences: usize,
     season: usize,
 }
 
 impl Prepared {
-    pub(super) fn series(&self) -> Option<ArimaSeries<'_>> {
+    pub(in crate::classical) fn series(&self) -> Option<ArimaSeries<'_>> {
         match self {
             Self::Ready(ready) => Some(ready.series()),
             _ => None,
@@ -41,7 +41,7 @@ impl Prepared {
 }
 
 impl Ready {
-    pub(super) fn series(&self) -> ArimaSeries<'_> {
+    pub(in crate::classical) fn series(&self) -> ArimaSeries<'_> {
         ArimaSeries {
             values: &self.values,
             differences: self.differences,
@@ -51,13 +51,13 @@ impl Ready {
     }
 
     /// What a fit says, back in the series' unit.
-    pub(super) fn learned(&self, fit: &ArimaFit) -> Learned {
+    pub(in crate::classical) fn learned(&self, fit: &ArimaFit) -> Learned {
         Learned::new(&self.series(), fit, self.centre, self.scale)
     }
 }
 
 /// Standardises a series by what it is once differenced.
-pub(super) fn prepare(model: &Arima, values: &[f64]) -> Result<Prepared, FitStatus> {
+pub(in crate::classical) fn prepare(model: &Arima, values: &[f64]) -> Result<Prepared, FitStatus> {
     let seen = || values.iter().filter(|v| !v.is_nan());
     let observed = seen().count();
     if observed == 0 {
