@@ -22,6 +22,8 @@ const SMOKE_SERIES: usize = 300;
 const SEASON: usize = 24;
 const SEASONS: [usize; 2] = [24, 168];
 const RUNS: usize = 3;
+/// Of what takes tens of seconds.
+const FEW_RUNS: usize = 1;
 /// Rise of AICc over the CPU's that still counts as none: twice a thousandth of a nat.
 const ROOM_AICC: f64 = 2e-3;
 /// Places that a search of one form looks at, about; a place is the recursion and its adjoint, 25 multiplications a
@@ -114,7 +116,7 @@ impl Bench<'_> {
         let x = design.to_device(self.device, &layouts, &layout_of).map_err(refused)?;
         let problem = prior.to_device(self.device, x.order(), &grams, &layout_of).map_err(refused)?;
         let fit = || shrunk_regression(&x, &problem, &self.y);
-        let fit = self.timed("prophet", PROPHET_FLOP, PROPHET_BYTES, figures, fit)?;
+        let fit = self.timed("prophet", (PROPHET_FLOP, PROPHET_BYTES), RUNS, figures, fit)?;
         let (found, scale) = (fit.fit.to_host().map_err(refused)?, fit.scale.to_host().map_err(refused)?);
         let capped = found.converged.iter().filter(|converged| !**converged).count();
         figures.add("cuda.prophet_not_converged", capped as f64, "series");
@@ -142,7 +144,7 @@ impl Bench<'_> {
 
     fn autoets(&self, originals: &[Vec<f64>], figures: &mut Figures) -> Result<(), BenchError> {
         let forms = EtsForm::admissible(SEASON);
-        let chosen = self.timed("autoets", ETS_FLOP, ETS_BYTES, figures, || auto_ets(&self.y, &forms))?;
+        let chosen = self.timed("autoets", (ETS_FLOP, ETS_BYTES), FEW_RUNS, figures, || auto_ets(&self.y, &forms))?;
         let start = Instant::now();
         let chosen = chosen.to_host().map_err(refused)?.chosen;
         figures.add("cuda.autoets_download_seconds", start.elapsed().as_secs_f64(), "s");
@@ -164,7 +166,7 @@ impl Bench<'_> {
 
     /// The decomposition and, as the family's fit has it, exponential smoothing of what has no season.
     fn mstl(&self, figures: &mut Figures) -> Result<(), BenchError> {
-        self.timed("decompose", MSTL_FLOP, MSTL_BYTES, figures, || decompose(&self.y, &SEASONS))?;
+        self.timed("decompose", (MSTL_FLOP, MSTL_BYTES), RUNS, figures, || decompose(&self.y, &SEASONS))?;
         let forms: Vec<EtsForm> = EtsForm::admissible(1).into_iter().filter(|form| !form.is_relative()).collect();
         let fit = || {
             let parts = decompose(&self.y, &SEASONS)?;
@@ -172,7 +174,7 @@ impl Bench<'_> {
             let forecaster = auto_ets(&trend, &forms)?;
             Ok((parts.seasons, forecaster))
         };
-        let (_, forecaster) = self.timed("mstl", MSTL_FLOP, MSTL_BYTES, figures, fit)?;
+        let (_, forecaster) = self.timed("mstl", (MSTL_FLOP, MSTL_BYTES), RUNS, figures, fit)?;
         let without = forecaster.to_host().map_err(refused)?.chosen.iter().filter(|end| end.is_none()).count();
         figures.add("cuda.mstl_unusable_series", without as f64, "series");
         Ok(())
@@ -182,8 +184,8 @@ impl Bench<'_> {
     fn timed<T>(
         &self,
         name: &str,
-        flop: f64,
-        bytes: f64,
+        (flop, bytes): (f64, f64),
+        runs: usize,
         figures: &mut Figures,
         work: impl Fn() -> Result<T, KernelError>,
     ) -> Result<T, BenchError> {
@@ -196,7 +198,7 @@ impl Bench<'_> {
         let (mut found, first) = once().map_err(refused)?;
         let mut seconds = Vec::new();
         if self.ceilings.is_some() {
-            for _ in 0..RUNS {
+            for _ in 0..runs {
                 // Its memory makes room for the next one's.
                 drop(found);
                 let spent;
@@ -205,7 +207,7 @@ impl Bench<'_> {
             }
             seconds.sort_by(f64::total_cmp);
         }
-        let median = seconds.get(RUNS / 2).copied().unwrap_or(first);
+        let median = seconds.get(runs / 2).copied().unwrap_or(first);
         figures.add(&format!("cuda.{name}_1m_seconds"), median * SERIES as f64 / self.series as f64, "s");
         figures.add(&format!("cuda.{name}_first_seconds"), first, "s");
         if let Some(ceilings) = self.ceilings {

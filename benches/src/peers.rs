@@ -59,10 +59,11 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
         None => Workload::m4(context)?,
     };
     table::figures(&workload, &cells, smoke, figures);
-    growth::figures(&workload, &cells, smoke, figures);
+    // Growth comes last: it takes as long as it is given.
     if context.input.is_none() {
         telemetry::figures(context, &cells, figures)?;
     }
+    growth::figures(&workload, &cells, smoke, figures);
     if let Some(reason) = cells.unfinished() {
         figures.skip("peers", &reason);
     }

@@ -47,12 +47,6 @@ const NOWHERE: f32 = 1e37;
 const SHARED_BYTES: usize = 32 * 1024;
 const CUBE: u32 = 128;
 
-/// What a form costs by AICc, and whether a search may be given up for it.
-struct Cost {
-    parameters: usize,
-    limited: u32,
-}
-
 /// Memory that every search uses in turn.
 struct Scratch {
     ring: Handle,
@@ -278,7 +272,6 @@ struct Rounds<'a, R: Runtime> {
     form: EtsForm,
     scratch: &'a Scratch,
     search: &'a Search<R>,
-    best: &'a Best<R>,
 }
 
 impl<R: Runtime> Rounds<'_, R> {
@@ -287,10 +280,10 @@ impl<R: Runtime> Rounds<'_, R> {
         (cubecl::calculate_cube_count_elemwise(self.panel.y.gpu().client(), self.panel.y.series(), dim), dim)
     }
 
-    fn run<F: Float + CubeElement>(&self, cost: &Cost, places: u32) {
+    fn run<F: Float + CubeElement>(&self, places: u32) {
         for _ in 0..places {
             pass::launch::<R, F>(self);
-            descend::launch::<R, F>(self, cost);
+            descend::launch::<R, F>(self);
         }
     }
 }
@@ -345,10 +338,7 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
         let y = self.panel.y;
         let ends = Ends::new::<F>(y, form);
         let beginnings = beginnings(form);
-        let cost = Cost { parameters: form.unknowns() + 1, limited: 0 };
-        let free = Cost { limited: 0, ..cost };
-        let rounds =
-            Rounds { panel: &self.panel, form, scratch: &self.scratch, search: &self.search, best: &self.best };
+        let rounds = Rounds { panel: &self.panel, form, scratch: &self.scratch, search: &self.search };
         // The end of each kin, the simplest last; what the valleys that those miss begin from is the first's season.
         let kin: Vec<&Ends<R>> = self.ends.iter().rev().filter(|near| is_kin(form, near.form)).collect();
         let from_kin = kin.iter().map(|&near| (beginnings[0], Some(near)));
@@ -356,13 +346,13 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
         let others = beginnings[1..].iter().map(|&other| (other, kin.first().copied()));
         for (tried, (beginning, near)) in from_kin.chain(alone).chain(others).enumerate() {
             launch_begin::<R, F>(&self.panel, &self.search, form, beginning, near);
-            rounds.run::<F>(&free, TRIED);
+            rounds.run::<F>(TRIED);
             launch_keep::<R, F>(&self.panel, &self.search, &ends, tried == 0);
         }
         launch_begin::<R, F>(&self.panel, &self.search, form, beginnings[0], Some(&ends));
-        rounds.run::<F>(&cost, MAX_EVALUATIONS);
+        rounds.run::<F>(MAX_EVALUATIONS);
         launch_keep::<R, F>(&self.panel, &self.search, &ends, true);
-        launch_choose::<R, F>(&self.panel, &ends, &self.best, &cost, index);
+        launch_choose::<R, F>(&self.panel, &ends, &self.best, index);
         self.ends.push(ends);
     }
 }

@@ -7,14 +7,12 @@
 
 use cubecl::prelude::*;
 
-use super::prepare::{LOGS, OBSERVED, OFFSET};
+use super::prepare::{OBSERVED, OFFSET};
 use super::{BEGINS, CONVERGED, DONE, FLOOR, MEMORY, NOWHERE, Rounds, SEARCHES, SLOPE, START};
 use crate::gpu::{array, is_number};
 
 /// Gain in log-likelihood under which a step is not worth its evaluation.
 const SETTLED: f32 = 1e-6;
-/// Times the gain that its next step promises that a descent is trusted to gain in all.
-const HOPE: f32 = 30.0;
 /// Places that a search may look at.
 pub(super) const MAX_EVALUATIONS: u32 = 300;
 /// Rows of [`super::Search::state`]: share of the direction on trial, the scale that the memory tells, and the worth
@@ -29,8 +27,8 @@ pub(super) const EVALUATIONS: u32 = 1;
 pub(super) const ENDED: u32 = 2;
 pub(super) const COUNT_ROWS: usize = 3;
 
-pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>, cost: &super::Cost) {
-    let Rounds { panel, form, search, best, scratch } = rounds;
+pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>) {
+    let Rounds { panel, form, search, scratch } = rounds;
     let held = scratch.held(*form);
     let (gpu, series) = (panel.y.gpu(), panel.y.series());
     let (cubes, dim) = gpu.one_unit_per(series);
@@ -42,7 +40,6 @@ pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>,
             dim,
             panel.units(),
             array(&scratch.slopes, held.slopes * series),
-            best.aicc(),
             search.phase(),
             search.counts(),
             search.state(),
@@ -59,8 +56,6 @@ pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>,
             series as u32,
             panel.y.steps() as u32,
             (START as usize + form.season) as u32,
-            cost.parameters as u32,
-            cost.limited,
             form.is_relative(),
             form.trend == crate::Trend::Damped,
         );
@@ -159,7 +154,6 @@ fn is_free<F: Float>(point: F, by: F, i: u32) -> bool {
 fn descend<F: Float>(
     units: &Array<F>,
     slopes: &Array<f32>,
-    best: &Array<F>,
     phases: &mut Array<u32>,
     counts: &mut Array<u32>,
     state: &mut Array<F>,
@@ -176,8 +170,6 @@ fn descend<F: Float>(
     series: u32,
     steps: u32,
     length: u32,
-    parameters: u32,
-    limited: u32,
     #[comptime] relative: bool,
     #[comptime] damped: bool,
 ) {
@@ -397,18 +389,6 @@ fn descend<F: Float>(
             if !goes_on {
                 phase = CONVERGED + 0u32;
                 if !is_number::<F>(promised) {
-                    phase = DONE + 0u32;
-                }
-            }
-            if limited == 1u32 && phase == SEARCHES {
-                let k = F::cast_from(parameters);
-                let left = observed - k - one;
-                let more = F::new(2.0f32) * k + F::new(2.0f32) * k * (k + one) / left;
-                let mut limit = F::new(0.5f32) * (best[s as usize] - more);
-                if relative {
-                    limit -= units[(LOGS * series + s) as usize];
-                }
-                if worth - F::new(HOPE) * promised > limit {
                     phase = DONE + 0u32;
                 }
             }

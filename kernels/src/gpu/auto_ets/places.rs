@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use super::descend::{AT_VALUE, ENDED, EVALUATIONS, PAIRS};
 use super::prepare::{CENTRE, INVERSE_SCALE, LEAST, LOGS, OBSERVED, OFFSET, SETTLED_AT};
-use super::{BEGINS, Best, Cost, DONE, Ends, NO_FORM, NOWHERE, Panel, SLOPE, START, Search};
+use super::{BEGINS, Best, DONE, Ends, NO_FORM, NOWHERE, Panel, SLOPE, START, Search};
 use crate::gpu::is_number;
 use crate::{EtsForm, Trend};
 
@@ -264,7 +264,6 @@ pub(super) fn launch_choose<R: Runtime, F: Float + CubeElement>(
     panel: &Panel<'_, R>,
     ends: &Ends<R>,
     best: &Best<R>,
-    cost: &Cost,
     index: usize,
 ) {
     let (gpu, series) = (panel.y.gpu(), panel.y.series());
@@ -284,7 +283,7 @@ pub(super) fn launch_choose<R: Runtime, F: Float + CubeElement>(
             best.point(),
             series as u32,
             ends.form.season as u32,
-            cost.parameters as u32,
+            (ends.form.unknowns() + 1) as u32,
             index as u32,
             index == 0,
             ends.form.is_relative(),
