@@ -4,6 +4,7 @@
 //! `crate::cpu` eliminates the normal coefficients anew for each ridge. Here they are turned to the vectors of a
 //! [`crate::shrink::spectrum::Spectrum`], once a Gram and on the host, so that no unit holds a matrix of its own but the
 //! active signs' factor.
+#![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 #![allow(clippy::too_many_lines)] // a unit's sums stay in registers: a helper would send them through memory
 
 use cubecl::prelude::*;

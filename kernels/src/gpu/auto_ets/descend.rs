@@ -3,6 +3,7 @@
 //!
 //! Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., algorithm 7.4, with the weights that lie on a bound
 //! and would leave the box held there.
+#![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 #![allow(clippy::too_many_lines)] // as in the pass
 
 use cubecl::prelude::*;

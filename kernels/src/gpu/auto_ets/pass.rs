@@ -1,4 +1,5 @@
 //! One place of every series that still searches: its worth and its slope, by the recursion and its adjoint.
+#![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 #![allow(clippy::too_many_lines)] // a unit's state stays in registers: a helper would send it through memory
 
 use cubecl::prelude::*;

@@ -1,4 +1,5 @@
 //! Where searches begin, and what is kept of their ends.
+#![allow(clippy::too_many_lines)] // as in the pass
 
 use cubecl::prelude::*;
 

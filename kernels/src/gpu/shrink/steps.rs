@@ -1,4 +1,5 @@
 //! What one series does in one step of its shrunk fit, as parts of the kernel.
+#![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 
 use cubecl::prelude::*;
 

@@ -184,7 +184,7 @@ fn a_start_that_is_not_zero_is_gone_on_from() {
     let order = fleet.order();
     let first = fleet.on_cpu();
     // From far away for every other series: other signs, and coefficients that must return to zero.
-    let far = |at: usize| if at / order % 2 == 0 { first.x[at] } else { 0.3 - first.x[at] };
+    let far = |at: usize| if (at / order).is_multiple_of(2) { first.x[at] } else { 0.3 - first.x[at] };
     let fleet = fleet.about(&(0..40 * order).map(far).collect::<Vec<_>>());
     let expected = fleet.on_cpu();
     for device in check::in_both_precisions() {
