@@ -68,7 +68,9 @@ fn on(device: &Device, context: &Context, figures: &mut Figures) -> Result<(), B
     let smoke = context.scale == Scale::Smoke;
     let originals: Vec<Vec<f64>> = m4_training(context)?.into_iter().map(|(_, _, values)| last(&values)).collect();
     let series = if smoke { SMOKE_SERIES } else { SERIES };
-    let ceilings = if smoke { None } else { device.ceilings().map_err(refused)? };
+    let began = Instant::now();
+    let now = || began.elapsed().as_secs_f64();
+    let ceilings = if smoke { None } else { device.ceilings(&now).map_err(refused)? };
     if let Some(GpuCeilings { triad_gbps, f32_gflops, f64_gflops }) = ceilings {
         figures.add("cuda.triad_gbps", triad_gbps, "GB/s");
         figures.add("cuda.f32_gflops", f32_gflops, "GFLOP/s");

@@ -109,15 +109,16 @@ impl Device {
         }
     }
 
-    /// Measures what a GPU can do at most: a second, and three gigabytes of its memory. `None` of the CPU.
+    /// Measures what a GPU can do at most, by a clock of seconds since whenever: a second, and three gigabytes of its
+    /// memory. `None` of the CPU.
     ///
     /// # Errors
     /// [`KernelError::Device`] when it refuses the work.
-    pub fn ceilings(&self) -> Result<Option<GpuCeilings>, KernelError> {
+    pub fn ceilings(&self, now: &dyn Fn() -> f64) -> Result<Option<GpuCeilings>, KernelError> {
         match self {
             Self::Cpu => Ok(None),
-            Self::Wgpu(gpu) => gpu.ceilings().map(Some),
-            Self::Cuda(gpu) => gpu.ceilings().map(Some),
+            Self::Wgpu(gpu) => gpu.ceilings(now).map(Some),
+            Self::Cuda(gpu) => gpu.ceilings(now).map(Some),
         }
     }
 

@@ -1,7 +1,5 @@
 //! What a GPU can do at most, for figures to be held against.
 
-use std::time::Instant;
-
 use cubecl::prelude::*;
 
 use super::{Gpu, array};
@@ -26,13 +24,13 @@ const TURNS: u32 = 1_024;
 const RUNS: usize = 5;
 
 impl<R: Runtime> Gpu<R> {
-    /// Measures the limits: three gigabytes of memory, and a second.
+    /// Measures the limits, by a clock of seconds since whenever: three gigabytes of memory, and a second.
     ///
     /// # Errors
     /// [`KernelError::Device`] when the device refuses the work.
-    pub fn ceilings(&self) -> Result<GpuCeilings, KernelError> {
+    pub fn ceilings(&self, now: &dyn Fn() -> f64) -> Result<GpuCeilings, KernelError> {
         let memory = [0; 3].map(|_| self.empty::<f32>(ELEMENTS));
-        let triad_seconds = self.median(|| {
+        let triad_seconds = self.median(now, || {
             let (cubes, dim) = self.one_unit_per(ELEMENTS);
             let [a, b, c] = memory.each_ref().map(|own| array(own, ELEMENTS));
             // SAFETY: all three have as many elements; units past the last stop.
@@ -41,14 +39,14 @@ impl<R: Runtime> Gpu<R> {
         let flop = 2.0 * f64::from(TURNS) * (CHAINS * UNITS) as f64;
         Ok(GpuCeilings {
             triad_gbps: (3 * size_of::<f32>() * ELEMENTS) as f64 / triad_seconds / 1e9,
-            f32_gflops: flop / self.chains::<f32>()? / 1e9,
-            f64_gflops: if self.has_f64 { flop / self.chains::<f64>()? / 1e9 } else { 0.0 },
+            f32_gflops: flop / self.chains::<f32>(now)? / 1e9,
+            f64_gflops: if self.has_f64 { flop / self.chains::<f64>(now)? / 1e9 } else { 0.0 },
         })
     }
 
-    fn chains<F: Float + CubeElement>(&self) -> Result<f64, KernelError> {
+    fn chains<F: Float + CubeElement>(&self, now: &dyn Fn() -> f64) -> Result<f64, KernelError> {
         let out = self.empty::<F>(UNITS);
-        self.median(|| {
+        self.median(now, || {
             let (cubes, dim) = self.one_unit_per(UNITS);
             // SAFETY: one element a unit; units past the last stop.
             unsafe { multiply_add::launch_unchecked::<F, R>(&self.client, cubes, dim, array(&out, UNITS), TURNS, 0.75) }
@@ -56,15 +54,15 @@ impl<R: Runtime> Gpu<R> {
     }
 
     /// Median seconds of a launch, the first one left out.
-    fn median(&self, launch: impl Fn()) -> Result<f64, KernelError> {
+    fn median(&self, now: &dyn Fn() -> f64, launch: impl Fn()) -> Result<f64, KernelError> {
         launch();
         self.wait()?;
         let mut seconds = Vec::with_capacity(RUNS);
         for _ in 0..RUNS {
-            let start = Instant::now();
+            let start = now();
             launch();
             self.wait()?;
-            seconds.push(start.elapsed().as_secs_f64());
+            seconds.push(now() - start);
         }
         seconds.sort_by(f64::total_cmp);
         Ok(seconds[RUNS / 2])
