@@ -80,13 +80,17 @@ fn on(device: &Device, context: &Context, figures: &mut Figures) -> Result<(), B
     let start = Instant::now();
     let y = lanes.to_device(device).map_err(refused)?;
     device.wait().map_err(refused)?;
-    let megabytes = (STEPS * series * size_of::<f32>()) as f64 / 1e6;
-    figures.add("cuda.transfer_seconds", start.elapsed().as_secs_f64(), "s");
-    figures.add("cuda.transfer_gbps", megabytes / 1e3 / start.elapsed().as_secs_f64(), "GB/s");
-    let bench = Bench { device, y, series, ceilings };
-    bench.prophet(&originals, figures)?;
+    if ceilings.is_some() {
+        let (seconds, bytes) = (start.elapsed().as_secs_f64(), STEPS * series * size_of::<f32>());
+        figures.add("cuda.transfer_seconds", seconds, "s");
+        figures.add("cuda.transfer_gbps", bytes as f64 / 1e9 / seconds, "GB/s");
+    }
+    let mut own = Panel::new(3_600_000);
+    originals.iter().enumerate().for_each(|(s, values)| own.push(s.to_string(), 0, values));
+    let bench = Bench { device, y, series, originals: own, ceilings };
+    bench.prophet(figures)?;
     bench.mstl(figures)?;
-    bench.autoets(&originals, figures)
+    bench.autoets(figures)
 }
 
 /// A panel on a device.
@@ -94,12 +98,15 @@ struct Bench<'a> {
     device: &'a Device,
     y: Matrix,
     series: usize,
+    /// The series that begin it, unchanged.
+    originals: Panel,
+    /// `None` in a smoke run, which times nothing.
     ceilings: Option<GpuCeilings>,
 }
 
 impl Bench<'_> {
     /// Prophet's own defaults for four weeks of hours: a line that bends at 25 places, a week and a day.
-    fn prophet(&self, originals: &[Vec<f64>], figures: &mut Figures) -> Result<(), BenchError> {
+    fn prophet(&self, figures: &mut Figures) -> Result<(), BenchError> {
         let waves: Vec<f64> = WAVES.iter().flat_map(|&(m, count)| (1..=count).map(move |k| m / k as f64)).collect();
         let wave = |t: usize, column: usize| {
             let (sine, cosine) = (TAU * (t as f64 / waves[column / 2]).fract()).sin_cos();
@@ -122,11 +129,10 @@ impl Bench<'_> {
         let (found, scale) = (fit.fit.to_host().map_err(refused)?, fit.scale.to_host().map_err(refused)?);
         let capped = found.converged.iter().filter(|converged| !**converged).count();
         figures.add("cuda.prophet_not_converged", capped as f64, "series");
-        let mut own = Panel::new(3_600_000);
-        originals.iter().enumerate().for_each(|(s, values)| own.push(s.to_string(), 0, values));
-        let on_cpu = prophet::learn(&own);
+        let own = &self.originals;
+        let on_cpu = prophet::learn(own);
         let (order, columns) = (x.order(), design.columns());
-        let no_worse = (0..originals.len()).filter(|&s| {
+        let no_worse = (0..own.series_count()).filter(|&s| {
             let of = &found.x[s * order..][..order];
             let parameters = Parameters {
                 m: of[0],
@@ -137,26 +143,31 @@ impl Bench<'_> {
                 y_scale: scale.row(s)[0],
                 changepoints: changepoints.clone(),
             };
-            let cpu = on_cpu.parameters(s).map_or(f64::INFINITY, |cpu| prophet::objective(&cpu, &own, s));
-            prophet::is_no_worse(prophet::objective(&parameters, &own, s), cpu)
+            let cpu = on_cpu.parameters(s).map_or(f64::INFINITY, |cpu| prophet::objective(&cpu, own, s));
+            prophet::is_no_worse(prophet::objective(&parameters, own, s), cpu)
         });
-        figures.add("cuda.prophet_objective_not_worse", 100.0 * no_worse.count() as f64 / originals.len() as f64, "%");
+        figures.add(
+            "cuda.prophet_objective_not_worse",
+            100.0 * no_worse.count() as f64 / own.series_count() as f64,
+            "%",
+        );
         Ok(())
     }
 
-    fn autoets(&self, originals: &[Vec<f64>], figures: &mut Figures) -> Result<(), BenchError> {
+    fn autoets(&self, figures: &mut Figures) -> Result<(), BenchError> {
         let forms = EtsForm::admissible(SEASON);
         let chosen = self.timed("autoets", (ETS_FLOP, ETS_BYTES), FEW_RUNS, figures, || auto_ets(&self.y, &forms))?;
         let start = Instant::now();
         let chosen = chosen.to_host().map_err(refused)?.chosen;
-        figures.add("cuda.autoets_download_seconds", start.elapsed().as_secs_f64(), "s");
+        if self.ceilings.is_some() {
+            figures.add("cuda.autoets_download_seconds", start.elapsed().as_secs_f64(), "s");
+        }
         let without = chosen.iter().filter(|end| end.is_none()).count();
         figures.add("cuda.autoets_unusable_series", without as f64, "series");
-        let mut own = Panel::new(3_600_000);
-        originals.iter().enumerate().for_each(|(s, values)| own.push(s.to_string(), 0, values));
+        let own = &self.originals;
         let on_cpu = AutoEts { season: SEASON }.learn(&own.window());
         let gain = |s: usize| Some(on_cpu.aicc(s)? - chosen[s].as_ref()?.aicc);
-        let gains: Vec<f64> = (0..originals.len()).map(|s| gain(s).unwrap_or(f64::NEG_INFINITY)).collect();
+        let gains: Vec<f64> = (0..own.series_count()).map(|s| gain(s).unwrap_or(f64::NEG_INFINITY)).collect();
         let good = gains.iter().filter(|gain| **gain >= -ROOM_AICC).count();
         figures.add("cuda.autoets_parity_percent", 100.0 * good as f64 / gains.len() as f64, "%");
         let mut sorted = gains;
@@ -198,30 +209,23 @@ impl Bench<'_> {
             Ok((found, start.elapsed().as_secs_f64()))
         };
         let (mut found, first) = once().map_err(refused)?;
+        let Some(ceilings) = self.ceilings else { return Ok(found) };
         let mut seconds = Vec::new();
-        if self.ceilings.is_some() {
-            for _ in 0..runs {
-                // Its memory makes room for the next one's.
-                drop(found);
-                let spent;
-                (found, spent) = once().map_err(refused)?;
-                seconds.push(spent);
-            }
-            seconds.sort_by(f64::total_cmp);
+        for _ in 0..runs {
+            // Its memory makes room for the next one's.
+            drop(found);
+            let spent;
+            (found, spent) = once().map_err(refused)?;
+            seconds.push(spent);
         }
-        // What another device takes in a smoke run is no figure of this area.
-        if !matches!(self.device, Device::Cuda(_)) {
-            return Ok(found);
-        }
-        let median = seconds.get(runs / 2).copied().unwrap_or(first);
-        figures.add(&format!("cuda.{name}_1m_seconds"), median * SERIES as f64 / self.series as f64, "s");
+        seconds.sort_by(f64::total_cmp);
+        let median = seconds[runs / 2];
+        let gflops = flop * self.series as f64 / median / 1e9;
+        let gbps = bytes * self.series as f64 / median / 1e9;
+        figures.add(&format!("cuda.{name}_1m_seconds"), median, "s");
         figures.add(&format!("cuda.{name}_first_seconds"), first, "s");
-        if let Some(ceilings) = self.ceilings {
-            let gflops = flop * self.series as f64 / median / 1e9;
-            let gbps = bytes * self.series as f64 / median / 1e9;
-            figures.add(&format!("cuda.{name}_f32_share_percent"), 100.0 * gflops / ceilings.f32_gflops, "%");
-            figures.add(&format!("cuda.{name}_triad_share_percent"), 100.0 * gbps / ceilings.triad_gbps, "%");
-        }
+        figures.add(&format!("cuda.{name}_f32_share_percent"), 100.0 * gflops / ceilings.f32_gflops, "%");
+        figures.add(&format!("cuda.{name}_triad_share_percent"), 100.0 * gbps / ceilings.triad_gbps, "%");
         Ok(found)
     }
 }

@@ -34,7 +34,7 @@ impl EtsChoices {
 /// The likeliest form of each series of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EtsChoice {
-    /// `None` where no form fits the series, or no search settled.
+    /// `None` where no form fits the series.
     pub chosen: Vec<Option<EtsEnd>>,
     /// Mean and standard deviation of each series: the unit of what was chosen.
     pub units: Vec<(f64, f64)>,
