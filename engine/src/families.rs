@@ -4,15 +4,15 @@ mod regressors;
 
 use foreshadow_kernels::Trend;
 use foreshadow_models::classical::{
-    Arima, AutoEts, Card, Ces, CustomProphet, Delta, Dhr, Drift, Ets, LowRankRidge, Mstl, Naive, Rho, SeasonalMedian,
-    SeasonalNaive, Theta,
+    Arima, AutoEts, Card, Ces, CustomProphet, Delta, Dhr, Drift, Ets, LowRankRidge, Mstl, Naive, Rho, SeasonalAr,
+    SeasonalMedian, SeasonalNaive, Theta,
 };
 use foreshadow_models::{AsRead, Auto, Horizon, Model};
 
 pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
 
 /// Names that may stand in `forecast.models`, for messages.
-pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, smedian, ridge, theta, ces, \
+pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, snaive_ar, smedian, ridge, theta, ces, \
 card, rho, delta, mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
 ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho and delta have a day and a week, or others as \
 in mstl24_168";
@@ -58,6 +58,7 @@ fn named(name: &str, season: usize, prophet: &CustomProphet) -> Option<Box<dyn M
         ("drift", []) => Box::new(Drift),
         ("prophet", []) => Box::new(prophet.clone()),
         ("snaive", given) => Box::new(SeasonalNaive { season: up_to(any, given)? }),
+        ("snaive_ar", given) => Box::new(SeasonalAr { season: up_to(any, given)? }),
         ("smedian", given) => Box::new(SeasonalMedian { season: up_to(any, given)? }),
         ("ridge", given) => Box::new(LowRankRidge { season: up_to(any, given)? }),
         ("theta", given) => Box::new(Theta::dot(up_to(any, given)?)),
@@ -136,6 +137,7 @@ mod tests {
             ("snaive", "snaive24"),
             ("snaive7", "snaive7"),
             ("ridge168", "ridge168"),
+            ("snaive_ar", "snaive_ar24"),
             ("smedian", "smedian24"),
             ("theta", "theta_dotm24"),
             ("theta1", "theta_dotm"),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::auto::KeptAuto;
 use crate::classical::{
     FittedArima, FittedAutoEts, FittedCard, FittedCes, FittedDhr, FittedEts, FittedMstl, FittedNaive, FittedRidge,
-    FittedSeasonalMedian, FittedTheta, KeptProphet,
+    FittedSeasonalAr, FittedSeasonalMedian, FittedTheta, KeptProphet,
 };
 use crate::{FitStatus, Fitted, FittedAuto};
 
@@ -71,6 +71,7 @@ pub(crate) enum Kept<'a> {
     Prophet(KeptProphet),
     Auto(KeptAuto),
     Dhr(Cow<'a, FittedDhr>),
+    SeasonalAr(Cow<'a, FittedSeasonalAr>),
 }
 
 /// What was read of a family and may not fit together.
@@ -177,6 +178,7 @@ fn fitted(kept: Kept<'static>) -> Option<Box<dyn Fitted>> {
         Kept::Prophet(own) => own.is_whole().then(|| Box::new(own.restore()) as Box<dyn Fitted>),
         Kept::Auto(own) => Some(Box::new(own.restore()?)),
         Kept::Dhr(own) => whole(own),
+        Kept::SeasonalAr(own) => whole(own),
     }
 }
 

@@ -9,6 +9,7 @@ mod mstl;
 mod naive;
 mod prophet;
 mod ridge;
+mod seasonal_ar;
 mod seasonal_median;
 mod theta;
 
@@ -27,6 +28,8 @@ pub use prophet::{
 };
 pub(crate) use ridge::FittedRidge;
 pub use ridge::LowRankRidge;
+pub(crate) use seasonal_ar::FittedSeasonalAr;
+pub use seasonal_ar::SeasonalAr;
 pub(crate) use seasonal_median::FittedSeasonalMedian;
 pub use seasonal_median::SeasonalMedian;
 pub use theta::{FittedTheta, Theta, ThetaParameters, ThetaSeason};

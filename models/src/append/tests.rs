@@ -3,7 +3,7 @@ use foreshadow_kernels::{EtsForm, Trend};
 use super::*;
 use crate::check::panel_of;
 use crate::classical::{
-    Arima, AutoEts, Card, Ces, Delta, Drift, Ets, EtsParameters, LowRankRidge, Mstl, Naive, Prophet, Rho,
+    Arima, AutoEts, Card, Ces, Delta, Drift, Ets, EtsParameters, LowRankRidge, Mstl, Naive, Prophet, Rho, SeasonalAr,
     SeasonalMedian, SeasonalNaive, Theta,
 };
 use crate::{Auto, Fitted, Horizon, Model, Quantiles};
@@ -197,6 +197,7 @@ fn families() -> Vec<Box<dyn Model>> {
         Box::new(Ces::auto(4)),
         Box::new(Mstl::new(&[4])),
         Box::new(SeasonalMedian { season: 4 }),
+        Box::new(SeasonalAr { season: 4 }),
         Box::new(LowRankRidge { season: 4 }),
         Box::new(Delta::new(4, 1)),
         Box::new(Rho::new(4, 1)),

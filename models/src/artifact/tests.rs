@@ -4,7 +4,7 @@ use super::*;
 use crate::check::panel_of;
 use crate::classical::{
     Arima, AutoEts, Card, Ces, Dhr, Drift, Ets, Growth, Known, LowRankRidge, Mstl, Naive, Prophet, ProphetConfig,
-    Regressor, SeasonalMedian, SeasonalNaive, Theta, Track,
+    Regressor, SeasonalAr, SeasonalMedian, SeasonalNaive, Theta, Track,
 };
 use crate::{Auto, Horizon, Model, Quantiles};
 
@@ -14,6 +14,7 @@ fn models() -> Vec<Box<dyn Model>> {
         Box::new(Drift),
         Box::new(SeasonalNaive { season: 4 }),
         Box::new(SeasonalMedian { season: 4 }),
+        Box::new(SeasonalAr { season: 4 }),
         Box::new(AutoEts { season: 4 }),
         Box::new(Ces::new(CesForm::None, 1)),
         Box::new(Ces::auto(4)),

@@ -6,7 +6,7 @@ use foreshadow_kernels::Trend;
 use rayon::prelude::*;
 
 use crate::classical::{
-    Card, CustomProphet, Drift, Ets, LowRankRidge, Mstl, Naive, SeasonalMedian, SeasonalNaive, Theta,
+    Card, CustomProphet, Drift, Ets, LowRankRidge, Mstl, Naive, SeasonalAr, SeasonalMedian, SeasonalNaive, Theta,
 };
 use crate::season::{calendar, detect};
 use crate::{Model, Window};
@@ -20,8 +20,6 @@ const MIN_PERIODS: usize = 6;
 /// The longest season that exponential smoothing takes part with, and the periods it is shown.
 const MAX_SMOOTHED: usize = 288;
 const SMOOTHED_PERIODS: usize = 8;
-/// Steps from which a series gets fewer folds: its fits are dear and its errors steady.
-pub(super) const LONG: usize = 2_500;
 /// Steps that smoothing is shown at least, and without a season: older ones weigh nothing.
 const LEVEL_LOOKBACK: usize = 1_000;
 
@@ -33,6 +31,7 @@ const BUDGET_NS: usize = 60_000_000;
 /// on every machine.
 mod cost {
     pub(super) const MEDIAN: usize = 30;
+    pub(super) const CARRIED: usize = 30;
     pub(super) const LEVEL: usize = 130;
     pub(super) const DAMPED_LEVEL: usize = 420;
     pub(super) const THETA: usize = 100;
@@ -136,6 +135,9 @@ pub(super) fn candidates(seasons: &[Seasons], prophet: &CustomProphet) -> Vec<Ca
     let mut pool = vec![Candidate::floor(Naive, all.clone()), Candidate::floor(Drift, all.clone())];
     for (season, members) in grouped(seasons, |own| own.tried.clone()) {
         pool.push(Candidate::floor(SeasonalNaive { season }, members));
+    }
+    for (season, members) in grouped(seasons, |own| own.tried.clone()) {
+        pool.push(Candidate::learned(SeasonalAr { season }, members, usize::MAX, cost::CARRIED));
     }
     for (season, members) in grouped(seasons, |own| own.folded.clone()) {
         let lookback = SeasonalMedian::MOST_CYCLES * season;
