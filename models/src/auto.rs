@@ -208,12 +208,7 @@ impl Auto {
     }
 
     fn folds(&self, length: usize, seasons: &Seasons) -> Folds {
-        // Long series at a fine step have a dear fit and steady errors.
-        let limits = match length {
-            ..pool::LONG => FoldLimits { picking: 6, calibrating: 8 },
-            _ => FoldLimits { picking: 3, calibrating: 6 },
-        };
-        Folds::new(length, self.horizon, seasons.main(), limits)
+        Folds::new(length, self.horizon, seasons.main(), FoldLimits { picking: 6, calibrating: 8 })
     }
 }
 

@@ -16,7 +16,13 @@ pub fn horizon_loss(mean: &[f64], actual: &[f64]) -> Option<f64> {
 }
 
 /// Folds that must judge a candidate, where there are as many.
-pub const MIN_FOLDS: usize = 2;
+const MIN_FOLDS: usize = 2;
+
+/// How many of so many folds must judge a candidate: half of them, since it is compared with others that were judged on
+/// all.
+pub fn least_folds(folds: usize) -> usize {
+    folds.div_ceil(2).max(MIN_FOLDS)
+}
 
 /// The loss of one candidate over a series' folds, newest first: its mean over the folds with an actual value
 /// (`Ok(None)` says nothing).
@@ -94,6 +100,11 @@ mod tests {
         assert_eq!(joint_loss(&[Ok(Some(0.5))], &naive, MIN_FOLDS), Some(0.5), "unless there is no other");
         let perfect = [Ok(Some(0.0)); 3];
         assert_eq!(joint_loss(&[Ok(Some(0.5)), Ok(Some(0.5)), Err(())], &perfect, MIN_FOLDS), Some(0.5));
+    }
+
+    #[test]
+    fn half_of_the_folds_must_judge() {
+        assert_eq!([1, 2, 3, 4, 5, 6].map(least_folds), [2, 2, 2, 2, 3, 3]);
     }
 
     #[test]

@@ -6,17 +6,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::run::{FoldMean, NAIVE};
-use crate::select::{MIN_FOLDS, champion, horizon_loss, joint_loss};
+use crate::select::{champion, horizon_loss, joint_loss, least_folds};
 
 /// Families of an equal-weight blend, and at most of a weighted one.
 const EQUAL: usize = 3;
 const WEIGHTED: usize = 9;
 /// A part's weight falls with this power of its loss.
-const POWER: i32 = 4;
-/// What share of the weighted blend's loss an equal-weight one must come to: the folds are few, and the better of two
-/// by a hair is a matter of chance.
-const CLEARLY_BETTER: f64 = 0.9;
-
+const POWER: i32 = 3;
 /// The kinds of blend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
@@ -24,16 +20,19 @@ pub(crate) enum Kind {
     Equal,
     /// The median of the best nine, weighted by inverse loss: one that errs wildly moves it little.
     Weighted,
+    /// Their mean, weighted alike.
+    Mean,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 2] = [Self::Equal, Self::Weighted];
+    pub(crate) const ALL: [Self; 3] = [Self::Equal, Self::Weighted, Self::Mean];
 
     /// Its name in tables and reasons.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Equal => "ensemble_top3",
             Self::Weighted => "ensemble_weighted",
+            Self::Mean => "ensemble_mean",
         }
     }
 }
@@ -60,14 +59,14 @@ impl Blend {
         known.sort_by(|a, b| a.1.total_cmp(&b.1)); // stable: of equals the simpler first
         known.truncate(match kind {
             Kind::Equal => EQUAL,
-            Kind::Weighted => WEIGHTED,
+            Kind::Weighted | Kind::Mean => WEIGHTED,
         });
         let least = known.first().filter(|_| known.len() > 1)?.1;
         let weight = |loss: f64| match kind {
             Kind::Equal => 1.0,
             // One that never erred would take everything: so it does.
-            Kind::Weighted if least == 0.0 => f64::from(u8::from(loss == 0.0)),
-            Kind::Weighted => (least / loss).powi(POWER),
+            _ if least == 0.0 => f64::from(u8::from(loss == 0.0)),
+            Kind::Weighted | Kind::Mean => (least / loss).powi(POWER),
         };
         let total: f64 = known.iter().map(|(_, loss)| weight(*loss)).sum();
         Some(Self { kind: Some(kind), parts: known.iter().map(|(c, loss)| (*c, weight(*loss) / total)).collect() })
@@ -99,7 +98,7 @@ impl Blend {
             at_step.extend(said.iter().map(|(own, weight)| (own[step], *weight)));
             match self.kind {
                 Some(Kind::Weighted) => weighted_median(&mut at_step),
-                Some(Kind::Equal) | None => at_step.iter().map(|(f, weight)| weight / total * f).sum(),
+                Some(Kind::Equal | Kind::Mean) | None => at_step.iter().map(|(f, weight)| weight / total * f).sum(),
             }
         });
         Some(blended.collect())
@@ -123,6 +122,8 @@ pub(super) struct Rounds<'a> {
     /// `[fold][candidate]`.
     pub(super) means: Vec<Vec<Option<&'a FoldMean>>>,
     pub(super) actuals: Vec<&'a [f64]>,
+    /// See [`Folds::share_values`](super::folds::Folds::share_values).
+    pub(super) shared: bool,
 }
 
 impl Rounds<'_> {
@@ -138,13 +139,14 @@ impl Rounds<'_> {
     /// The joint loss of each candidate, and what each kind of blend came to.
     pub(super) fn judge(&self, candidates: usize) -> Losses {
         let folds: Vec<_> = (0..self.means.len()).map(|fold| self.losses(fold)).collect();
+        let least = least_folds(folds.len());
         let joint = |without: Option<usize>, candidate: usize| {
             let of = |candidate: usize| -> Vec<_> {
                 let kept = folds.iter().enumerate().filter(|(fold, _)| Some(*fold) != without);
                 kept.map(|(_, losses)| losses[candidate]).collect()
             };
             // Leaving a fold out must not leave out a candidate that only the newest folds could judge.
-            joint_loss(&of(candidate), &of(NAIVE), MIN_FOLDS - usize::from(without.is_some()))
+            joint_loss(&of(candidate), &of(NAIVE), least - usize::from(without.is_some()))
         };
         let singles: Vec<Option<f64>> = (0..candidates).map(|candidate| joint(None, candidate)).collect();
         let others: Vec<Vec<Option<f64>>> =
@@ -157,10 +159,10 @@ impl Rounds<'_> {
         let naive: Vec<_> = folds.iter().map(|losses| losses[NAIVE]).collect();
         let judge = |of: &dyn Fn(usize) -> Option<Blend>| {
             let losses: Vec<_> = (0..folds.len()).map(|fold| said(fold, of(fold))).collect();
-            joint_loss(&losses, &naive, MIN_FOLDS)
+            joint_loss(&losses, &naive, least)
         };
         let blends = Kind::ALL.map(|kind| judge(&|fold| Blend::of(kind, &others[fold])));
-        Losses { singles, blends }
+        Losses { singles, blends, shared: self.shared }
     }
 }
 
@@ -173,18 +175,17 @@ pub(super) struct Losses {
     /// Of each candidate.
     pub(super) singles: Vec<Option<f64>>,
     /// Of each of [`Kind::ALL`].
-    pub(super) blends: [Option<f64>; 2],
+    pub(super) blends: [Option<f64>; 3],
+    /// Whether the folds share values.
+    pub(super) shared: bool,
 }
 
 impl Losses {
-    /// The weighted blend unless the equal one is clearly better; one candidate alone where nothing can be
-    /// blended or the best never erred, `floor` where there is none.
+    /// The weighted median, and the weighted mean where the folds share values: they are hardly more than one observation
+    /// then, which tells no wild part from the only one that is right. One candidate alone where nothing can be blended or
+    /// the best never erred, `floor` where there is none.
     pub(super) fn choose(&self, floor: usize) -> Blend {
-        let [equal, weighted] = self.blends;
-        let kind = match equal.zip(weighted) {
-            Some((equal, weighted)) if equal < CLEARLY_BETTER * weighted => Kind::Equal,
-            _ => Kind::Weighted,
-        };
+        let kind = if self.shared { Kind::Mean } else { Kind::Weighted };
         let best = champion(&self.singles);
         let exact = best.filter(|best| self.singles[*best] == Some(0.0)).map(Blend::single);
         let blend = exact.or_else(|| Blend::of(kind, &self.singles));
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!(equal.parts, [(2, 1.0 / 3.0), (0, 1.0 / 3.0), (3, 1.0 / 3.0)]);
         let weighted = Blend::of(Kind::Weighted, &losses).unwrap();
         assert_eq!(weighted.parts.iter().map(|(c, _)| *c).collect::<Vec<_>>(), [2, 0, 3, 4]);
-        assert!((weighted.parts[0].1 / weighted.parts[1].1 - 16.0).abs() < 1e-12);
+        assert!((weighted.parts[0].1 / weighted.parts[1].1 - 8.0).abs() < 1e-12);
         assert!((weighted.parts.iter().map(|(_, w)| w).sum::<f64>() - 1.0).abs() < 1e-12);
         assert_eq!(Blend::of(Kind::Weighted, &[Some(0.0), Some(3.0)]).unwrap().parts, [(0, 1.0), (1, 0.0)]);
         assert_eq!(Blend::of(Kind::Equal, &[Some(1.0), None]), None, "one is no blend");
@@ -229,24 +230,37 @@ mod tests {
     }
 
     #[test]
-    fn an_equal_blend_must_be_clearly_better_on_folds_that_had_no_part_in_it() {
+    fn a_blend_is_judged_by_folds_that_had_no_part_in_it() {
         // Two that err to either side are exact together; with one fold there are no others to choose by.
         let (low, high): (FoldMean, FoldMean) = (Some(vec![1.0, 1.0]), Some(vec![3.0, 3.0]));
         let actual = [2.0, 2.0];
-        let rounds =
-            |folds: usize| Rounds { means: vec![vec![Some(&low), Some(&high)]; folds], actuals: vec![&actual; folds] };
+        let rounds = |folds: usize| Rounds {
+            means: vec![vec![Some(&low), Some(&high)]; folds],
+            actuals: vec![&actual; folds],
+            shared: false,
+        };
         let judged = rounds(2).judge(2);
-        assert_eq!((judged.singles.as_slice(), judged.blends), (&[Some(1.0), Some(1.0)][..], [Some(0.0), Some(1.0)]));
-        assert_eq!(judged.choose(0).kind, Some(Kind::Equal));
-        assert_eq!(Losses { blends: [Some(0.95), Some(1.0)], ..judged }.choose(0).kind, Some(Kind::Weighted));
-        let once = rounds(1).judge(2);
-        assert_eq!((once.blends, once.choose(0).kind), ([None, None], Some(Kind::Weighted)));
+        let expected = [Some(0.0), Some(1.0), Some(0.0)];
+        assert_eq!((judged.singles.as_slice(), judged.blends), (&[Some(1.0), Some(1.0)][..], expected));
+        assert_eq!(rounds(1).judge(2).blends, [None; 3]);
+    }
+
+    #[test]
+    fn folds_that_share_values_ask_for_a_mean() {
+        let losses = Losses { singles: vec![Some(1.0), Some(2.0)], blends: [None; 3], shared: true };
+        let mean = losses.choose(0);
+        assert_eq!((mean.kind, mean.leader()), (Some(Kind::Mean), 0));
+        let said = [[3.0], [12.0]];
+        assert_eq!(mean.mean(|c| Some(&said[c])), Some(vec![(8.0 * 3.0 + 12.0) / 9.0]), "2³ to one");
+        let median = Losses { shared: false, ..losses }.choose(0);
+        assert_eq!((median.kind, median.mean(|c| Some(&said[c]))), (Some(Kind::Weighted), Some(vec![3.0])));
     }
 
     #[test]
     fn one_that_never_erred_serves_alone() {
-        let losses = Losses { singles: vec![Some(2.0), Some(0.0), None], blends: [None, Some(0.0)] };
+        let losses =
+            Losses { singles: vec![Some(2.0), Some(0.0), None], blends: [None, Some(0.0), None], shared: false };
         assert_eq!(losses.choose(0), Blend::single(1));
-        assert_eq!(Losses { singles: vec![None, None], blends: [None, None] }.choose(0), Blend::single(0));
+        assert_eq!(Losses { singles: vec![None, None], blends: [None; 3], shared: false }.choose(0), Blend::single(0));
     }
 }

@@ -41,6 +41,11 @@ impl Folds {
         Self::every(stride, length.saturating_sub(stride), LEAST_SHOWN, limits)
     }
 
+    /// Whether a value serves two of the picking folds.
+    pub(super) fn share_values(&self, horizon: Horizon) -> bool {
+        self.picking.windows(2).any(|pair| pair[0] - pair[1] < horizon.steps())
+    }
+
     fn every(stride: usize, newest: usize, least: usize, limits: FoldLimits) -> Self {
         let mut folds = Self::default();
         let mut end = newest;
@@ -78,5 +83,6 @@ mod tests {
         // Not two days, a day ahead: no whole horizon after two seasons.
         let folds = Folds::new(45, Horizon::new(24).unwrap(), 24, limits);
         assert_eq!(folds, Folds { picking: vec![39, 27, 15], calibrating: vec![33, 21, 9] });
+        assert!(folds.share_values(Horizon::new(24).unwrap()) && !folds.share_values(Horizon::new(12).unwrap()));
     }
 }

@@ -83,7 +83,11 @@ impl Run<'_> {
             let kept = if *error > promised { folds * (promised / error).powi(2) } else { folds };
             Some((kept * promised + horizons * error) / (kept + horizons))
         };
-        Losses { singles: losses.singles.iter().enumerate().map(pool).collect(), blends: losses.blends }
+        Losses {
+            singles: losses.singles.iter().enumerate().map(pool).collect(),
+            blends: losses.blends,
+            shared: losses.shared,
+        }
     }
 
     /// What should serve a series: what it wishes for, where that can, else what its folds recommend.
@@ -127,6 +131,7 @@ impl Run<'_> {
             let rounds = Rounds {
                 means: (0..ends.len()).map(round).collect(),
                 actuals: ends.iter().map(|end| self.actual(s, *end)).collect(),
+                shared: self.folds[s].share_values(self.horizon),
             };
             rounds.judge(self.pool.len())
         };
