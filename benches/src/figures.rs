@@ -66,9 +66,11 @@ impl Figures {
         self.tables.push(table);
     }
 
-    /// Keeps a chart for the page.
+    /// Keeps a chart for the page; one without curves is left out.
     pub fn chart(&mut self, chart: Chart) {
-        self.charts.push(chart);
+        if !chart.curves.is_empty() {
+            self.charts.push(chart);
+        }
     }
 
     /// The tables, in the order taken.

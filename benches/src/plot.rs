@@ -37,7 +37,7 @@ pub fn page(figures: &Figures) -> String {
                 (PreEscaped(Plot::offline_js_sources()))
             }
             body {
-                (PreEscaped(goals(figures).to_inline_html(Some("goals"))))
+                @if let Some(goals) = goals(figures) { (PreEscaped(goals.to_inline_html(Some("goals")))) }
                 @for (index, chart) in figures.charts().iter().enumerate() {
                     (PreEscaped(drawn(chart).to_inline_html(Some(&format!("chart{index}")))))
                 }
@@ -60,7 +60,12 @@ fn table(table: &Table) -> Markup {
             thead { tr { @for column in &table.columns { th { (column) } } } }
             tbody { @for row in &table.rows { tr { @for cell in row { td { (cell) } } } } }
         }
-        ul { @for note in &table.notes { li { (note) } } }
+        @if !table.notes.is_empty() {
+            details {
+                summary { (table.notes.len()) " notes: what was left out, and why" }
+                ul { @for note in &table.notes { li { (note) } } }
+            }
+        }
     }
 }
 
@@ -76,14 +81,18 @@ fn drawn(chart: &Chart) -> Plot {
     plot
 }
 
-/// How many times better than its goal each figure is, on a logarithmic axis; one is the goal itself.
-fn goals(figures: &Figures) -> Plot {
+/// How many times better than its goal each figure is, on a logarithmic axis; one is the goal itself. `None` where no figure
+/// with a goal was taken.
+fn goals(figures: &Figures) -> Option<Plot> {
     let met = |(name, at_least, goal): &(&str, bool, f64)| {
         let value = figures.get(name)?;
         let times = if *at_least { value / goal } else { goal / value };
         Some((format!("{name}: {value:.4} (goal {} {goal})", if *at_least { "≥" } else { "≤" }), times))
     };
     let (names, times): (Vec<String>, Vec<f64>) = GOALS.iter().rev().filter_map(met).unzip();
+    if names.is_empty() {
+        return None;
+    }
     let colours: Vec<&str> = times.iter().map(|times| if *times >= 1.0 { "#2563eb" } else { "#dc2626" }).collect();
     let bars = Bar::new(times, names).orientation(Orientation::Horizontal).marker(Marker::new().color_array(colours));
     let goal = Shape::new().shape_type(ShapeType::Line).x0(1).x1(1).y0(0).y1(1).y_ref("paper");
@@ -96,7 +105,7 @@ fn goals(figures: &Figures) -> Plot {
             .margin(Margin::new().left(420))
             .shapes(vec![goal.line(ShapeLine::new().color("#111827"))]),
     );
-    plot
+    Some(plot)
 }
 
 #[cfg(test)]
@@ -115,12 +124,16 @@ mod tests {
         chart.curve("theta", [(168.0, 0.5), (672.0, 2.0)].into_iter());
         chart.curve("no-such-curve", std::iter::empty());
         figures.chart(chart);
+        figures.chart(Chart::new("Cost of nothing", "steps".into(), "ms"));
         let page = page(&figures);
         for held in
             ["Ours &amp; theirs", "<td>1.250</td>", "<td></td>", "peer: too slow", "Cost by length", "id=\"chart0\""]
         {
             assert!(page.contains(held), "{held}");
         }
+        assert!(
+            page.contains("<summary>1 notes") && !page.contains("Cost of nothing") && !page.contains("id=\"goals\"")
+        );
         assert!(!page.contains("no-such-curve") && !page.contains("<script src="));
     }
 }

@@ -174,8 +174,8 @@ impl Rated {
 /// Some names and how many more there are.
 fn few(names: &[&str]) -> String {
     match names.len() {
-        ..=12 => names.join(", "),
-        more => format!("{} and {} more", names[..12].join(", "), more - 12),
+        ..=3 => names.join(", "),
+        more => format!("{} and {} more", names[..3].join(", "), more - 3),
     }
 }
 
