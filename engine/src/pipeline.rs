@@ -13,7 +13,7 @@ use foreshadow_models::{
 };
 
 use crate::act::{Workload, demand};
-use crate::aggregate::{self, Said, Whole};
+use crate::aggregate::{self, Plan, Said, Whole};
 use crate::clock::DAY_MS;
 use crate::config::{AggregateConfig, Demand};
 use crate::families::{self, Bound, Future, Lack, RegressorError, Regressors};
@@ -162,9 +162,11 @@ pub fn make_issue(
     now_ms: i64,
 ) -> Result<Issue, PipelineError> {
     let (raw, future) = part_future(raw, now_ms.saturating_add(settings.slot_ms));
+    let plan = Plan::of(&settings.aggregates, raw.iter().map(|series| series.name.as_str()));
     let mut read = settings.reading.build(raw, BuildOptions::lookback(settings.lookback_steps));
     let telemetry = read.set.panels.len();
-    let wholes = aggregate::extend(&mut read.set, &settings.aggregates, settings.lookback_steps);
+    read.set.rejected.extend(plan.rejected);
+    let wholes = aggregate::extend(&mut read.set, &plan.wanted, settings.lookback_steps);
     let mut missing: Vec<Missing> = future;
     for (workload, aggregate) in doubled(workloads, &wholes) {
         tracing::warn!(workload, aggregate, "the workload's demand counts an aggregate and its parts; select one");

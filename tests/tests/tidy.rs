@@ -135,7 +135,8 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
 }
 
 /// The engine's modules with those that each may use; a stage knows only what is made on its left.
-const STAGES: [(&str, &[&str]); 21] = [
+const STAGES: [(&str, &[&str]); 22] = [
+    ("batch", &[]),
     ("bytes", &[]),
     ("clock", &[]),
     ("main", &[]),
@@ -163,6 +164,7 @@ const STAGES: [(&str, &[&str]); 21] = [
         &[
             "act",
             "aggregate",
+            "batch",
             "clock",
             "config",
             "explain",

@@ -1,7 +1,9 @@
 //! What is being done, on standard error, when a person looks at it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use foreshadow_models::Panel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A spinner with what is being done; it is gone when dropped and invisible where no terminal is.
@@ -24,6 +26,32 @@ impl Step {
             self.0.set_length(total as u64);
         }
         self.0.set_position(done as u64);
+    }
+}
+
+/// One bar over all series of a fleet, panel by panel.
+pub(super) struct FleetStep {
+    step: Step,
+    series_count: usize,
+    /// Series of the panels that are done with.
+    passed: AtomicUsize,
+}
+
+impl FleetStep {
+    pub(super) fn new(message: impl Into<String>, series_count: usize) -> Self {
+        Self { step: Step::new(message), series_count, passed: AtomicUsize::new(0) }
+    }
+
+    /// How much is done of the panel in hand, of how much.
+    pub(super) fn set(&self, panel: &Panel, done: usize, total: usize) {
+        let own = panel.series_count() * done.min(total) / total.max(1);
+        self.step.set(self.passed.load(Ordering::Relaxed) + own, self.series_count);
+    }
+
+    /// The panel in hand is done with.
+    pub(super) fn pass(&self, panel: &Panel) {
+        let passed = self.passed.fetch_add(panel.series_count(), Ordering::Relaxed) + panel.series_count();
+        self.step.set(passed, self.series_count);
     }
 }
 
