@@ -8,8 +8,8 @@ use foreshadow_models::{BuildOptions, Horizon, Limits, Local, Panel, PanelSet, R
 
 use crate::config::{Config, Zone};
 use crate::telemetry::SeriesKey;
-use rules::{Capacities, Capacity};
 pub use rules::{Bonds, Reading};
+use rules::{Capacities, Capacity};
 
 /// Clocks are known that long past a horizon, for forecasts of local time that reach a little further.
 const MARGIN_MS: i64 = 2 * 86_400_000;

@@ -48,7 +48,9 @@ fn little_and_much(arguments: &[&str]) -> [String; 2] {
 fn batches_say_what_the_whole_fleet_says_to_the_byte() {
     let folder = tempfile::tempdir().unwrap();
     let input = fleet(&folder);
-    for (family, output, paths) in [("auto", "json", "2"), ("auto", "csv", "2"), ("mstl", "csv", "0"), ("snaive", "table", "0")] {
+    for (family, output, paths) in
+        [("auto", "json", "2"), ("auto", "csv", "2"), ("mstl", "csv", "0"), ("snaive", "table", "0")]
+    {
         let asked = ["forecast", "--input", &input, "--models", family, "--output", output, "--paths", paths];
         let [little, much] = little_and_much(&asked);
         assert!(little == much, "{family} {output}");
@@ -72,7 +74,8 @@ fn what_hangs_together_is_not_parted() {
                   [[series]]\nselect = 'typo'\nminimum = 0\n";
     let config = folder.path().join("foreshadow.toml");
     std::fs::write(&config, tables).unwrap();
-    let asked = ["forecast", "--config", config.to_str().unwrap(), "--input", &input, "--models", "snaive", "--output", "json"];
+    let asked =
+        ["forecast", "--config", config.to_str().unwrap(), "--input", &input, "--models", "snaive", "--output", "json"];
     let told = little_and_much(&asked).map(|out| {
         let mut told: Value = serde_json::from_str(&out).unwrap();
         let rows = told["series"].as_array_mut().unwrap();
@@ -80,11 +83,13 @@ fn what_hangs_together_is_not_parted() {
         told
     });
     assert!(told[0] == told[1]);
-    let names: Vec<&str> = told[0]["series"].as_array().unwrap().iter().map(|row| row["series"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        told[0]["series"].as_array().unwrap().iter().map(|row| row["series"].as_str().unwrap()).collect();
     assert_eq!(names.len(), 4 * HOSTS + 4, "three regions and the busiest");
     let rejected: Vec<&Value> = told[0]["rejected"].as_array().unwrap().iter().map(|row| &row["series"]).collect();
     assert_eq!(rejected, ["lost", r#"once{host="h99",region="eu"}"#]);
-    let used = told[0]["series"].as_array().unwrap().iter().find(|row| row["series"] == r#"used{host="h19",region="us"}"#);
+    let used =
+        told[0]["series"].as_array().unwrap().iter().find(|row| row["series"] == r#"used{host="h19",region="us"}"#);
     assert_eq!(used.unwrap()["read_as"]["maximum"], 100.0, "its own cores bound it");
     let run = foreshadow(&[&asked[..], &["--memory", "1MiB"]].concat());
     assert_eq!(run.err.matches("no series matches series[2].select, typo").count(), 1, "{}", run.err);

@@ -105,10 +105,19 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if aggregates.len() < config.aggregates().len() {
         output::tell(&["[[aggregate]] is not looked at beside --splits".into()]);
     }
-    let progress = FleetStep::new(format!("backtest of {} series by {name}", fleet.series_count()), fleet.series_count());
+    let progress =
+        FleetStep::new(format!("backtest of {} series by {name}", fleet.series_count()), fleet.series_count());
     let (for_built, splits) = (regressors.for_built(), splits.as_ref());
-    let task =
-        Task { args, config: &config, name, splits, regressors: &regressors, for_built: &for_built, lookback_steps, progress };
+    let task = Task {
+        args,
+        config: &config,
+        name,
+        splits,
+        regressors: &regressors,
+        for_built: &for_built,
+        lookback_steps,
+        progress,
+    };
     let started = Instant::now();
     let (mut results, mut told) = (Vec::new(), Default::default());
     let lost = fleet.each(|fleet, part| task.work(fleet, part, &mut results, &mut told))?;
@@ -154,7 +163,8 @@ impl Task<'_> {
         for panel in &set.panels {
             let season = args.mase_season.map_or_else(|| panel.steps_in(DAY_MS), |season| season as usize);
             let regressors = if aggregate::is_of(&wholes, panel) { self.for_built } else { self.regressors };
-            let Bound { prophet, lacking } = regressors.bind(config.prophet(), panel, horizon, Future::Repeated, seed)?;
+            let Bound { prophet, lacking } =
+                regressors.bind(config.prophet(), panel, horizon, Future::Repeated, seed)?;
             told[0].tell(regressors::warnings(&lacking));
             let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");
             let origins = match splits {

@@ -102,7 +102,8 @@ impl Fleet {
             parts.push(read + at);
             parts
         };
-        let ties: Vec<Vec<usize>> = parts.into_iter().enumerate().map(whole).chain(bonds.ties.iter().cloned()).collect();
+        let ties: Vec<Vec<usize>> =
+            parts.into_iter().enumerate().map(whole).chain(bonds.ties.iter().cloned()).collect();
         let mut order: Vec<usize> = (0..names.len()).collect();
         order.sort_unstable_by_key(|series| names[*series]);
         let idle = names.len() as u64 * IDLE_BYTES;
@@ -193,7 +194,9 @@ fn places(wanted: &[Wanted], names: &[&str]) -> Vec<Vec<usize>> {
 fn too_large(batch: &Batch, first: &str, budget: u64) -> String {
     let (bytes, budget) = (memory::shown(batch.bytes), memory::shown(budget));
     match batch.series.len() - 1 {
-        0 => format!("{first} takes about {bytes}, more than forecast.memory, {budget}; forecast.lookback_steps bounds it"),
+        0 => format!(
+            "{first} takes about {bytes}, more than forecast.memory, {budget}; forecast.lookback_steps bounds it"
+        ),
         others => format!(
             "{first} and {others} series that [[aggregate]] or [[series]] tie to it take about {bytes} together, more than \
              forecast.memory, {budget}"
@@ -233,7 +236,8 @@ mod tests {
         assert!(fleet.spool.has_overflown());
         let mut names: Vec<String> = Vec::new();
         let lost = fleet.each(|fleet, part| {
-            let own: u64 = part.raw.iter().map(|s| Spool::bytes_of(s.values.len()) + working_bytes(s.values.len())).sum();
+            let own: u64 =
+                part.raw.iter().map(|s| Spool::bytes_of(s.values.len()) + working_bytes(s.values.len())).sum();
             assert!(own + fleet.spool.held_bytes() + SERIES as u64 * IDLE_BYTES <= BUDGET, "{own}");
             assert!(part.raw.iter().all(|series| series.values.len() == SAMPLES));
             names.extend(part.raw.iter().map(|series| series.name.clone()));

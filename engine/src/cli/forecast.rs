@@ -2,9 +2,7 @@
 
 use std::io::Write;
 
-use foreshadow_models::{
-    Auto, BuildOptions, FitStatus, Fitted, FittedAuto, Forecast, Panel, RawSeries,
-};
+use foreshadow_models::{Auto, BuildOptions, FitStatus, Fitted, FittedAuto, Forecast, Panel, RawSeries};
 
 use super::Failure;
 use super::fleet::{Fleet, Panels, Part};
@@ -77,8 +75,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let working = Working { family: name, lookback_steps, horizon, levels: quantiles.levels().len() };
     let mut fleet = Fleet::read(&args.settings, &config, config.aggregates(), |samples| working.bytes(samples))?;
     let mut out = Printer::new(std::io::stdout().lock(), args.output, quantiles.levels(), args.paths.into());
-    let progress = FleetStep::new(format!("forecasting {} series by {name}", fleet.series_count()), fleet.series_count());
-    let task = Task { args, config: &config, name, regressors: &regressors, for_built: &regressors.for_built(), cutoff_ms };
+    let progress =
+        FleetStep::new(format!("forecasting {} series by {name}", fleet.series_count()), fleet.series_count());
+    let task =
+        Task { args, config: &config, name, regressors: &regressors, for_built: &regressors.for_built(), cutoff_ms };
     let lost = fleet.each(|fleet, part| task.work(fleet, part, &progress, &mut out))?;
     out.reject(lost.series);
     out.finish()?;
@@ -121,7 +121,9 @@ impl Task<'_> {
         out.leave(aggregate::reconcile(&wholes, &mut said));
         out.lack(forecasts.iter_mut().flat_map(|made| std::mem::take(&mut made.lacking)).collect());
         let (paths, seed) = (args.paths.into(), config.forecast().seed());
-        let draw = |(panel, made)| Box::new(move |series| PanelForecast::paths(made, panel, series, paths, seed)) as Box<Draw<'_>>;
+        let draw = |(panel, made)| {
+            Box::new(move |series| PanelForecast::paths(made, panel, series, paths, seed)) as Box<Draw<'_>>
+        };
         let draws: Vec<Box<Draw<'_>>> = set.panels.iter().zip(&forecasts).map(draw).collect();
         let mut rows: Vec<Row<'_>> = Vec::with_capacity(set.series_count());
         for (((panel, notes), made), draw) in set.panels.iter().zip(&set.notes).zip(&forecasts).zip(&draws) {

@@ -26,6 +26,7 @@ impl Working<'_> {
         let [shown, each_thread, ahead] = if self.family == "auto" { AUTO } else { OTHERS };
         let steps = samples.min(self.lookback_steps) as u64;
         let said = 8 * (self.levels as u64 + 1);
-        steps * (shown + each_thread * rayon::current_num_threads() as u64) + self.horizon.steps() as u64 * (ahead + said)
+        steps * (shown + each_thread * rayon::current_num_threads() as u64)
+            + self.horizon.steps() as u64 * (ahead + said)
     }
 }

@@ -86,7 +86,7 @@ impl<W: Write> Printer<W> {
                 for ((_, cells), name) in self.table.iter().zip(names) {
                     table.add_row([name].iter().chain(cells));
                 }
-                write!(self.out, "{table}\n\n")?;
+                writeln!(self.out, "{table}")?;
             }
             Format::Json => {
                 let part = |r: &Rejected| json!({"series": r.name, "reason": r.reason});
