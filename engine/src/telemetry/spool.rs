@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use foreshadow_models::RawSeries;
 
-/// What a sample takes in the file: its time and its value, eight bytes each, as they were read.
+/// What a sample takes in the file: its time and its value, eight bytes each, as they were read. What tells where the
+/// samples before lie takes as much.
 const STORED_BYTES: u64 = 16;
 
 /// What a sample takes in memory: a vector that has just grown is a third empty on average.
@@ -25,19 +26,21 @@ pub struct Spool {
     overflow: Option<Overflow>,
 }
 
-/// One series: what was put away of it, the oldest first, and what came since.
+/// One series: what was put away of it last, and what came since.
 #[derive(Debug)]
 struct Spooled {
-    stored: Vec<Chunk>,
+    stored: Chunk,
     samples: usize,
     held: RawSeries,
 }
 
-/// Samples that lie together in the file: their times, then their values.
-#[derive(Clone, Copy, Debug)]
+/// Samples that lie together in the file: where those before them lie, their times, then their values. Of a series that is
+/// told a few samples at a time, memory so holds one place and not all.
+#[derive(Clone, Copy, Debug, Default)]
 struct Chunk {
     at: u64,
-    samples: u32,
+    /// None where nothing was put away.
+    samples: u64,
 }
 
 #[derive(Debug)]
@@ -75,7 +78,7 @@ impl Spool {
     /// Takes note of another series and tells its index.
     pub fn add(&mut self, name: String) -> usize {
         let held = RawSeries { name, ..RawSeries::default() };
-        self.series.push(Spooled { stored: Vec::new(), samples: 0, held });
+        self.series.push(Spooled { stored: Chunk::default(), samples: 0, held });
         self.series.len() - 1
     }
 
@@ -141,17 +144,22 @@ impl Spool {
     /// [`SpoolError`] when the file cannot be read back.
     pub fn read(&self, series: usize) -> Result<RawSeries, SpoolError> {
         let Spooled { stored, samples, held } = &self.series[series];
-        let Some(overflow) = self.overflow.as_ref().filter(|_| !stored.is_empty()) else { return Ok(held.clone()) };
-        let (mut times_ms, mut values) = (Vec::with_capacity(*samples), Vec::with_capacity(*samples));
-        let mut bytes = Vec::new();
-        for chunk in stored {
+        let Some(overflow) = self.overflow.as_ref().filter(|_| stored.samples > 0) else { return Ok(held.clone()) };
+        let (mut times_ms, mut values) = (vec![0; *samples], vec![0.0; *samples]);
+        let mut end = samples - held.times_ms.len();
+        times_ms[end..].copy_from_slice(&held.times_ms);
+        values[end..].copy_from_slice(&held.values);
+        let (mut chunk, mut bytes) = (*stored, Vec::new());
+        while chunk.samples > 0 {
             overflow.read(chunk, &mut bytes)?;
-            let (times, numbers) = bytes.as_chunks::<8>().0.split_at(chunk.samples as usize);
-            times_ms.extend(times.iter().map(|bytes| i64::from_le_bytes(*bytes)));
-            values.extend(numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)));
+            let (before, own) = bytes.as_chunks::<8>().0.split_at(2);
+            let (times, numbers) = own.split_at(chunk.samples as usize);
+            let from = end - times.len();
+            times_ms[from..end].iter_mut().zip(times).for_each(|(slot, bytes)| *slot = i64::from_le_bytes(*bytes));
+            values[from..end].iter_mut().zip(numbers).for_each(|(slot, bytes)| *slot = f64::from_le_bytes(*bytes));
+            chunk = Chunk { at: u64::from_le_bytes(before[0]), samples: u64::from_le_bytes(before[1]) };
+            end = from;
         }
-        times_ms.extend_from_slice(&held.times_ms);
-        values.extend_from_slice(&held.values);
         Ok(RawSeries { name: held.name.clone(), times_ms, values })
     }
 
@@ -160,10 +168,9 @@ impl Spool {
     /// # Errors
     /// As [`Spool::read`].
     pub fn take(&mut self, series: usize) -> Result<RawSeries, SpoolError> {
-        let own = &self.series[series];
-        let whole = if own.stored.is_empty() { None } else { Some(self.read(series)?) };
+        let whole = (self.series[series].stored.samples > 0).then(|| self.read(series)).transpose()?;
         let own = &mut self.series[series];
-        own.stored = Vec::new();
+        (own.stored, own.samples) = (Chunk::default(), 0);
         let held = std::mem::take(&mut own.held);
         self.held -= held.times_ms.len() as u64;
         Ok(whole.unwrap_or(held))
@@ -180,15 +187,14 @@ impl Spool {
         let mut out = BufWriter::with_capacity(1 << 20, &*file);
         for Spooled { stored, held, .. } in self.series.iter_mut().filter(|own| !own.held.times_ms.is_empty()) {
             let (times_ms, values) = (std::mem::take(&mut held.times_ms), std::mem::take(&mut held.values));
-            for time_ms in &times_ms {
-                out.write_all(&time_ms.to_le_bytes()).map_err(failed)?;
+            let before = [stored.at, stored.samples].map(u64::to_le_bytes).into_iter();
+            let own =
+                times_ms.iter().map(|time| time.to_le_bytes()).chain(values.iter().map(|value| value.to_le_bytes()));
+            for bytes in before.chain(own) {
+                out.write_all(&bytes).map_err(failed)?;
             }
-            for value in &values {
-                out.write_all(&value.to_le_bytes()).map_err(failed)?;
-            }
-            let samples = u32::try_from(times_ms.len()).expect("no source tells 2^32 samples at once");
-            stored.push(Chunk { at: *end, samples });
-            *end += u64::from(samples) * STORED_BYTES;
+            *stored = Chunk { at: *end, samples: times_ms.len() as u64 };
+            *end += (1 + stored.samples) * STORED_BYTES;
         }
         out.flush().map_err(failed)?;
         self.held = 0;
@@ -203,8 +209,8 @@ impl Overflow {
         Ok(Self { file: tempfile::tempfile_in(folder).map_err(failed)?, folder: folder.into(), end: 0 })
     }
 
-    fn read(&self, chunk: &Chunk, bytes: &mut Vec<u8>) -> Result<(), SpoolError> {
-        bytes.resize(chunk.samples as usize * STORED_BYTES as usize, 0);
+    fn read(&self, chunk: Chunk, bytes: &mut Vec<u8>) -> Result<(), SpoolError> {
+        bytes.resize((1 + chunk.samples as usize) * STORED_BYTES as usize, 0);
         let failed = |source| SpoolError { folder: self.folder.display().to_string(), source };
         self.file.read_exact_at(bytes, chunk.at).map_err(failed)
     }
