@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use foreshadow_models::metrics::{Accuracy, SeriesScore};
@@ -101,12 +102,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let said = (origins * horizon.steps() * (levels + 1) * size_of::<f64>()) as u64;
     // Splits tell the origins of their rows, and aggregates have none.
     let aggregates = if splits.is_some() { &[] } else { config.aggregates() };
-    let mut fleet = Fleet::read(&args.settings, &config, aggregates, |samples| working.bytes(samples) + said)?;
+    let message = |count| format!("backtest of {count} series by {name}");
+    let bytes = |samples| working.bytes(samples) + said;
+    let mut fleet = Fleet::read(&args.settings, &config, aggregates, bytes, message)?;
     if aggregates.len() < config.aggregates().len() {
         output::tell(&["[[aggregate]] is not looked at beside --splits".into()]);
     }
-    let progress =
-        FleetStep::new(format!("backtest of {} series by {name}", fleet.series_count()), fleet.series_count());
+    let progress = fleet.progress();
     let (for_built, splits) = (regressors.for_built(), splits.as_ref());
     let task = Task {
         args,
@@ -121,7 +123,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let started = Instant::now();
     let (mut results, mut told) = (Vec::new(), Default::default());
     let lost = fleet.each(|fleet, part| task.work(fleet, part, &mut results, &mut told))?;
-    drop((task, told));
+    drop((task, told, fleet)); // the bar goes, and what was only counted is told
     results.extend(lost.series.iter().map(|lost| unscored(&lost.name, "lost")));
     results.sort_by(|a, b| a.name.cmp(&b.name));
     print(&results, started.elapsed().as_secs_f64(), args.output)?;
@@ -139,7 +141,7 @@ struct Task<'a> {
     for_built: &'a Regressors,
     /// Steps kept of each series, its origins among them.
     lookback_steps: usize,
-    progress: FleetStep,
+    progress: Arc<FleetStep>,
 }
 
 impl Task<'_> {
@@ -165,7 +167,7 @@ impl Task<'_> {
             let regressors = if aggregate::is_of(&wholes, panel) { self.for_built } else { self.regressors };
             let Bound { prophet, lacking } =
                 regressors.bind(config.prophet(), panel, horizon, Future::Repeated, seed)?;
-            told[0].tell(regressors::warnings(&lacking));
+            self.progress.aside(|| told[0].tell(regressors::warnings(&lacking)));
             let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");
             let origins = match splits {
                 Some(splits) => Origins::at((0..panel.series_count()).map(|s| train_steps(panel, s, splits)).collect()),
@@ -174,7 +176,8 @@ impl Task<'_> {
             let tested = self.evaluate(panel, origins, &*model)?;
             tests.push(Test { panel, season, model: model.name(), tested });
         }
-        told[1].tell(make_coherent(&wholes, &mut tests));
+        let apart = make_coherent(&wholes, &mut tests);
+        self.progress.aside(|| told[1].tell(apart));
         for test in &tests {
             own.extend((0..test.panel.series_count()).map(|series| result(test, series)));
         }

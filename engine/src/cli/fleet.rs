@@ -1,13 +1,14 @@
 //! A fleet on its way through a command, in batches that fit in memory.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foreshadow_models::{BuildOptions, Horizon, PanelSet, RawSeries, Rejected};
 
 use super::Failure;
 use super::memory;
 use super::output::{self, Warnings};
-use super::progress::Step;
+use super::progress::{FleetStep, Step};
 use super::settings::Settings;
 use crate::aggregate::{self, Plan, Wanted, Whole};
 use crate::batch::{Batch, batches};
@@ -30,7 +31,7 @@ pub(super) struct Fleet {
     /// Their indices in a batch follow those of the series read.
     wanted: Vec<Wanted>,
     batches: Vec<Batch>,
-    series_count: usize,
+    progress: Arc<FleetStep>,
     /// What is told of the fleet as a whole.
     warnings: Vec<String>,
     told: Warnings,
@@ -64,12 +65,13 @@ pub(super) struct Lost {
 
 impl Fleet {
     /// Reads all telemetry of the source, which must be there, and parts it. `working_bytes` tells what a series of so
-    /// many samples takes while it is worked on.
+    /// many samples takes while it is worked on, `message` what is done with how many series.
     pub(super) fn read(
         settings: &Settings,
         config: &Config,
         aggregates: &[AggregateConfig],
         working_bytes: impl Fn(usize) -> u64,
+        message: impl FnOnce(usize) -> String,
     ) -> Result<Self, Failure> {
         let source = settings.source(config)?;
         let budget = memory::budget_bytes(config);
@@ -78,7 +80,7 @@ impl Fleet {
             let _step = Step::new(format!("reading {source}"));
             source.read_into(SystemClock.now_ms(), &mut spool)?;
         }
-        Ok(Self::part(spool, Reading::from(config), aggregates, budget, working_bytes)?)
+        Ok(Self::part(spool, Reading::from(config), aggregates, budget, working_bytes, message)?)
     }
 
     fn part(
@@ -87,6 +89,7 @@ impl Fleet {
         aggregates: &[AggregateConfig],
         budget: u64,
         working_bytes: impl Fn(usize) -> u64,
+        message: impl FnOnce(usize) -> String,
     ) -> Result<Self, SpoolError> {
         let read = spool.series_count();
         let Plan { wanted, rejected } = Plan::of(aggregates, (0..read).map(|series| spool.name(series)));
@@ -110,17 +113,22 @@ impl Fleet {
         let others = if taken.iter().sum::<u64>() + idle > budget { idle + spool.held_bytes() } else { idle };
         let batches = batches(&order, &taken, &ties, budget.saturating_sub(others).max(budget / 4));
         let mut warnings = reading.of_none(&keys);
+        if idle > budget / 2 {
+            let (count, taken, budget) = (names.len(), memory::shown(idle), memory::shown(budget));
+            warnings.push(format!("the names of {count} series alone take about {taken} of forecast.memory, {budget}"));
+        }
         let large = batches.iter().filter(|batch| batch.bytes > budget);
         warnings.extend(large.map(|batch| too_large(batch, names[batch.series[0]], budget)));
         let bounding = bonds.known_to_all().map(|series| spool.read(series)).collect::<Result<Vec<_>, _>>()?;
-        let (known, series_count) = (reading.known(&bonds, &bounding), names.len());
+        let known = reading.known(&bonds, &bounding);
+        let progress = Arc::new(FleetStep::new(message(names.len()), names.len()));
         let told = Warnings::default();
-        Ok(Self { spool, reading, known, wanted, batches, series_count, warnings, told, rejected })
+        Ok(Self { spool, reading, known, wanted, batches, progress, warnings, told, rejected })
     }
 
-    /// Series of all batches, those that are made of others among them.
-    pub(super) fn series_count(&self) -> usize {
-        self.series_count
+    /// The bar over all series, those that are made of others among them.
+    pub(super) fn progress(&self) -> Arc<FleetStep> {
+        self.progress.clone()
     }
 
     /// Works on every batch in its turn, which is that of the series' names but for what hangs together, as aggregates and
@@ -175,8 +183,9 @@ impl Fleet {
         let wholes = aggregate::extend(&mut read.set, &part.wanted, lookback_steps);
         let (mut set, own) = read.finish(&self.reading, horizon);
         set.rejected.splice(0..0, std::mem::take(&mut self.rejected));
-        self.told.tell(output::of_input(&set, SystemClock.now_ms()));
-        self.told.tell(std::mem::take(&mut self.warnings).into_iter().chain(own));
+        let mut warnings = output::of_input(&set, SystemClock.now_ms());
+        warnings.extend(std::mem::take(&mut self.warnings).into_iter().chain(own));
+        self.progress.aside(|| self.told.tell(warnings));
         Panels { set, wholes }
     }
 }
@@ -226,7 +235,7 @@ mod tests {
         for sample in 0..SERIES * SAMPLES {
             spool.push(sample % SERIES, (sample / SERIES) as i64 * 1_000, sample as f64).unwrap();
         }
-        Fleet::part(spool, Reading::default(), &[], budget, working_bytes).unwrap()
+        Fleet::part(spool, Reading::default(), &[], budget, working_bytes, |count| count.to_string()).unwrap()
     }
 
     #[test]

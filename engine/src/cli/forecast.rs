@@ -73,15 +73,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (horizon, quantiles) = (config.forecast().horizon(), config.quantiles());
     let lookback_steps = config.forecast().lookback_steps();
     let working = Working { family: name, lookback_steps, horizon, levels: quantiles.levels().len() };
-    let mut fleet = Fleet::read(&args.settings, &config, config.aggregates(), |samples| working.bytes(samples))?;
+    let message = |count| format!("forecasting {count} series by {name}");
+    let bytes = |samples| working.bytes(samples);
+    let mut fleet = Fleet::read(&args.settings, &config, config.aggregates(), bytes, message)?;
     let mut out = Printer::new(std::io::stdout().lock(), args.output, quantiles.levels(), args.paths.into());
-    let progress =
-        FleetStep::new(format!("forecasting {} series by {name}", fleet.series_count()), fleet.series_count());
+    let progress = fleet.progress();
     let task =
         Task { args, config: &config, name, regressors: &regressors, for_built: &regressors.for_built(), cutoff_ms };
     let lost = fleet.each(|fleet, part| task.work(fleet, part, &progress, &mut out))?;
     out.reject(lost.series);
-    out.finish()?;
+    progress.aside(|| out.finish())?;
     lost.failure.map_or(Ok(()), Err)
 }
 
@@ -118,8 +119,9 @@ impl Task<'_> {
         };
         let mut forecasts: Vec<PanelForecast> = set.panels.iter().map(forecast).collect::<Result<_, Failure>>()?;
         let mut said: Vec<Said<'_>> = set.panels.iter().zip(&mut forecasts).map(PanelForecast::said).collect();
-        out.leave(aggregate::reconcile(&wholes, &mut said));
-        out.lack(forecasts.iter_mut().flat_map(|made| std::mem::take(&mut made.lacking)).collect());
+        let apart = aggregate::reconcile(&wholes, &mut said);
+        let lacking = forecasts.iter_mut().flat_map(|made| std::mem::take(&mut made.lacking)).collect();
+        progress.aside(|| (out.leave(apart), out.lack(lacking)));
         let (paths, seed) = (args.paths.into(), config.forecast().seed());
         let draw = |(panel, made)| {
             Box::new(move |series| PanelForecast::paths(made, panel, series, paths, seed)) as Box<Draw<'_>>
@@ -142,7 +144,7 @@ impl Task<'_> {
             }));
         }
         rows.sort_by_key(|row| row.name);
-        out.rows(&rows)?;
+        progress.aside(|| out.rows(&rows))?;
         out.reject(set.rejected);
         Ok(())
     }

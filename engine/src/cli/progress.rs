@@ -42,6 +42,11 @@ impl FleetStep {
         Self { step: Step::new(message), series_count, passed: AtomicUsize::new(0) }
     }
 
+    /// Prints something else where the bar is drawn.
+    pub(super) fn aside<R>(&self, print: impl FnOnce() -> R) -> R {
+        self.step.0.suspend(print)
+    }
+
     /// How much is done of the panel in hand, of how much.
     pub(super) fn set(&self, panel: &Panel, done: usize, total: usize) {
         let own = panel.series_count() * done.min(total) / total.max(1);
@@ -58,5 +63,27 @@ impl FleetStep {
 impl Drop for Step {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bar_goes_over_the_whole_fleet() {
+        let step = FleetStep::new("forecasting", 10);
+        let panel = |count: usize| {
+            let mut panel = Panel::new(1_000);
+            (0..count).for_each(|series| panel.push(series.to_string(), 0, &[1.0]));
+            panel
+        };
+        let at = || (step.step.0.position(), step.step.0.length());
+        step.set(&panel(4), 3, 6);
+        assert_eq!(at(), (2, Some(10)));
+        step.pass(&panel(4));
+        assert_eq!(at(), (4, Some(10)));
+        step.set(&panel(6), 9, 6); // fewer batches were announced than were needed
+        assert_eq!(at(), (10, Some(10)));
     }
 }
