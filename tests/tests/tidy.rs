@@ -154,7 +154,10 @@ const STAGES: [(&str, &[&str]); 22] = [
     ("store", &["bytes", "issue", "live"]),
     ("aggregate", &["config", "telemetry"]),
     ("act", &["aggregate", "config", "issue", "telemetry"]),
-    ("pipeline", &["act", "aggregate", "clock", "config", "families", "issue", "live", "reading", "telemetry"]),
+    (
+        "pipeline",
+        &["act", "aggregate", "batch", "clock", "config", "families", "issue", "live", "reading", "telemetry"],
+    ),
     (
         "service",
         &["act", "clock", "config", "explain", "issue", "live", "observe", "store", "telemetry", "ui", "worker"],

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use foreshadow_models::RawSeries;
 
 use super::Failure;
+use super::memory;
 use super::progress::Step;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Override, Refusal, SourceConfig};
@@ -151,6 +152,7 @@ pub(super) fn pipeline_settings(config: &Config, regressors: Regressors) -> Pipe
         prophet: config.prophet().clone(),
         regressors,
         refit_after_ms: config.forecast().refit_after_ms(),
+        memory_bytes: memory::budget_bytes(config),
         aggregates: config.aggregates().to_vec(),
         seed: config.forecast().seed(),
     }
