@@ -3,7 +3,7 @@
 mod coherent;
 mod grid;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use foreshadow_models::{Panel, PanelSet, Rejected, SeriesNotes};
 
@@ -42,6 +42,9 @@ pub enum AggregateError {
         /// The step of the first part.
         other_ms: i64,
     },
+    /// All of the parts were rejected.
+    #[error("none of its parts can be read")]
+    NoPart,
     /// The parts were never all observed at once.
     #[error("no step has all of its parts")]
     Never,
@@ -66,19 +69,81 @@ pub fn is_of(wholes: &[Whole], panel: &Panel) -> bool {
     panel.series_count() > 0 && wholes.iter().any(|whole| whole.series == panel.name(0))
 }
 
-/// Identities of the series that an aggregate would make of some, each with its parts' places among them.
+/// A series that is to be made of others, known by their names alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its identity.
+    pub series: String,
+    /// What its parts become.
+    pub function: Function,
+    /// Identities of its parts, sorted: what is made does not hang on the order in which they are read.
+    pub parts: Vec<String>,
+}
+
+/// What the configured aggregates come to on a fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What is to be made, in the order of the configuration.
+    pub wanted: Vec<Wanted>,
+    /// What cannot be made, by name.
+    pub rejected: Vec<Rejected>,
+}
+
+impl Plan {
+    /// Which series of a fleet become one, by the labels in their names. No aggregate is made of another. A label that
+    /// some parts lack is the empty text, as everywhere.
+    pub fn of<'a>(aggregates: &[AggregateConfig], names: impl Iterator<Item = &'a str>) -> Self {
+        let mut plan = Self::default();
+        if aggregates.is_empty() {
+            return plan;
+        }
+        let names: Vec<(&str, Option<SeriesKey>)> = names.map(|name| (name, name.parse().ok())).collect();
+        let taken: HashSet<&str> = names.iter().map(|(name, _)| *name).collect();
+        for config in aggregates {
+            match groups(config, &names) {
+                Err(error) => {
+                    let series = SeriesKey::new([("__name__".into(), config.name().into())]).to_string();
+                    let name = if taken.contains(series.as_str()) { beside(&series) } else { series };
+                    plan.rejected.push(Rejected { name, reason: error.to_string() });
+                }
+                Ok(groups) => {
+                    for (key, mut parts) in groups {
+                        let series = key.to_string();
+                        if taken.contains(series.as_str()) {
+                            let reason = AggregateError::Taken.to_string();
+                            plan.rejected.push(Rejected { name: beside(&series), reason });
+                            continue;
+                        }
+                        parts.sort_unstable();
+                        let parts = parts.into_iter().map(String::from).collect();
+                        plan.wanted.push(Wanted { series, function: config.function(), parts });
+                    }
+                }
+            }
+        }
+        plan
+    }
+}
+
+/// What is refused must not be taken for the series whose name it would have had.
+fn beside(series: &str) -> String {
+    format!("aggregate {series}")
+}
+
+/// Identities of the series that an aggregate would make of some, each with its parts.
 fn groups<'a>(
     config: &AggregateConfig,
-    keys: impl Iterator<Item = &'a SeriesKey>,
-) -> Result<BTreeMap<SeriesKey, Vec<usize>>, AggregateError> {
+    names: &[(&'a str, Option<SeriesKey>)],
+) -> Result<BTreeMap<SeriesKey, Vec<&'a str>>, AggregateError> {
     let selector = || config.select().to_string();
-    let mut groups: BTreeMap<SeriesKey, Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<SeriesKey, Vec<&str>> = BTreeMap::new();
     let mut unseen: Vec<&String> = config.by().iter().collect();
-    for (at, key) in keys.enumerate() {
+    let parts = names.iter().filter_map(|(name, key)| Some((name, key.as_ref()?)));
+    for (name, key) in parts.filter(|(_, key)| config.select().matches(key)) {
         unseen.retain(|label| key.label(label).is_empty());
         let kept = config.by().iter().map(|label| (label.clone(), key.label(label).to_string()));
-        let name = ("__name__".to_string(), config.name().to_string());
-        groups.entry(SeriesKey::new(kept.chain([name]))).or_default().push(at);
+        let own = ("__name__".to_string(), config.name().to_string());
+        groups.entry(SeriesKey::new(kept.chain([own]))).or_default().push(name);
     }
     match unseen.first() {
         _ if groups.is_empty() => Err(AggregateError::NoMatch { selector: selector() }),
@@ -87,87 +152,55 @@ fn groups<'a>(
     }
 }
 
-/// Makes the configured series of those of `set` and adds them to it, a panel a step; what cannot be made is rejected by
-/// name, and the others go on. No aggregate is made of another.
+/// Makes what is wanted of the series of `set` and adds it to them, a panel a step; what cannot be made is rejected by
+/// name, and the others go on. `set` holds all series that could be parts of what is wanted, but for those that were
+/// rejected.
 ///
-/// The parts become one as [`grid::join`] says. A label that some parts lack is the empty text, as everywhere.
-pub fn extend(set: &mut PanelSet, aggregates: &[AggregateConfig], lookback_steps: usize) -> Vec<Whole> {
-    if aggregates.is_empty() {
+/// The parts become one as [`grid::join`] says.
+pub fn extend(set: &mut PanelSet, wanted: &[Wanted], lookback_steps: usize) -> Vec<Whole> {
+    if wanted.is_empty() {
         return Vec::new();
     }
-    let made = Made::of(set, aggregates, lookback_steps);
-    for panel in made.panels.into_values() {
+    let (mut panels, mut wholes, mut rejected) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let series = set.panels.iter().flat_map(|panel| (0..panel.series_count()).map(move |s| (panel, s)));
+    let places: HashMap<&str, (&Panel, usize)> = series.map(|(panel, s)| (panel.name(s), (panel, s))).collect();
+    for wanted in wanted {
+        match made(wanted, &places, lookback_steps) {
+            Err(error) => rejected.push(Rejected { name: wanted.series.clone(), reason: error.to_string() }),
+            Ok((built, whole)) => {
+                let panel = panels.entry(built.step_ms).or_insert_with(|| Panel::new(built.step_ms));
+                panel.push(whole.series.clone(), built.start_ms, &built.values);
+                wholes.push(whole);
+            }
+        }
+    }
+    for panel in panels.into_values() {
         let missing = |s| panel.values(s).iter().filter(|y| y.is_nan()).count();
         let notes = |s| SeriesNotes { missing_steps: missing(s), ..SeriesNotes::default() };
         set.notes.push((0..panel.series_count()).map(notes).collect());
         set.panels.push(panel);
     }
-    set.rejected.extend(made.rejected);
-    made.wholes
+    set.rejected.extend(rejected);
+    wholes
 }
 
-#[derive(Default)]
-struct Made {
-    /// By their step.
-    panels: BTreeMap<i64, Panel>,
-    wholes: Vec<Whole>,
-    rejected: Vec<Rejected>,
-}
-
-impl Made {
-    fn of(set: &PanelSet, aggregates: &[AggregateConfig], lookback_steps: usize) -> Self {
-        let names = set.panels.iter().flat_map(|panel| (0..panel.series_count()).map(|s| panel.name(s)));
-        let taken: HashSet<&str> = names.chain(set.rejected.iter().map(|rejected| rejected.name.as_str())).collect();
-        let mut made = Self::default();
-        for config in aggregates {
-            let parts = matching(config.select(), &set.panels);
-            match groups(config, parts.iter().map(|part| &part.key)) {
-                Err(error) => made.refuse(SeriesKey::new([("__name__".into(), config.name().into())]), &error, &taken),
-                Ok(groups) => {
-                    for (key, places) in groups {
-                        let parts: Vec<Gridded<'_>> = places.into_iter().map(|at| parts[at].clone()).collect();
-                        made.make(key, &parts, config.function(), lookback_steps, &taken);
-                    }
-                }
-            }
-        }
-        made
+fn made(
+    wanted: &Wanted,
+    places: &HashMap<&str, (&Panel, usize)>,
+    lookback_steps: usize,
+) -> Result<(Built, Whole), AggregateError> {
+    let part = |name: &String| places.get(name.as_str()).and_then(|(panel, s)| Gridded::of(panel, *s));
+    let parts: Vec<Gridded<'_>> = wanted.parts.iter().filter_map(part).collect();
+    if parts.is_empty() {
+        return Err(AggregateError::NoPart);
     }
-
-    fn make(
-        &mut self,
-        key: SeriesKey,
-        parts: &[Gridded<'_>],
-        function: Function,
-        lookback_steps: usize,
-        taken: &HashSet<&str>,
-    ) {
-        let series = key.to_string();
-        let built = match other_step(parts) {
-            _ if taken.contains(series.as_str()) => Err(AggregateError::Taken),
-            Some((series, step_ms, other_ms)) => {
-                Err(AggregateError::Steps { series: series.into(), step_ms, other_ms })
-            }
-            None => join(parts, function, lookback_steps).ok_or(AggregateError::Never),
-        };
-        match built {
-            Err(error) => self.refuse(key, &error, taken),
-            Ok(Built { step_ms, start_ms, values, lasting }) => {
-                let panel = self.panels.entry(step_ms).or_insert_with(|| Panel::new(step_ms));
-                panel.push(series.clone(), start_ms, &values);
-                let parts = parts.iter().zip(lasting).filter(|(_, lasting)| *lasting);
-                let parts = parts.map(|(part, _)| part.name.to_string()).collect();
-                self.wholes.push(Whole { series, function, parts });
-            }
-        }
+    if let Some((series, step_ms, other_ms)) = other_step(&parts) {
+        return Err(AggregateError::Steps { series: series.into(), step_ms, other_ms });
     }
-
-    /// What is refused must not be taken for the series whose name it would have had.
-    fn refuse(&mut self, key: SeriesKey, error: &AggregateError, taken: &HashSet<&str>) {
-        let series = key.to_string();
-        let name = if taken.contains(series.as_str()) { format!("aggregate {series}") } else { series };
-        self.rejected.push(Rejected { name, reason: error.to_string() });
-    }
+    let built = join(&parts, wanted.function, lookback_steps).ok_or(AggregateError::Never)?;
+    let lasting = parts.iter().zip(&built.lasting).filter(|(_, lasting)| **lasting);
+    let parts = lasting.map(|(part, _)| part.name.to_string()).collect();
+    Ok((built, Whole { series: wanted.series.clone(), function: wanted.function, parts }))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Forecasting families by the names that settings and flags use, and what moves the series that they forecast.
 
 mod regressors;
+mod working;
 
 use foreshadow_kernels::Trend;
 use foreshadow_models::classical::{
@@ -10,6 +11,7 @@ use foreshadow_models::classical::{
 use foreshadow_models::{AsRead, Auto, Horizon, Model};
 
 pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
+pub use working::Working;
 
 /// Names that may stand in `forecast.models`, for messages.
 pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, snaive_ar, smedian, ridge, theta, ces, \

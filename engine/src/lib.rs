@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod aggregate;
+pub mod batch;
 pub mod bytes;
 pub mod cli;
 pub mod clock;

@@ -5,26 +5,25 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
+use foreshadow_models::classical::CustomProphet;
 use foreshadow_models::live::Track;
 use foreshadow_models::{
-    AsRead, Auto, BacktestError, BuildOptions, FitError, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Horizon,
-    Model, Origins, Panel, PanelSet, PredictError, Quantiles, RawSeries, Window, Wish, backtest,
+    BacktestError, BuildOptions, FitError, Forecast, Horizon, Panel, PanelSet, PredictError, Quantiles, RawSeries,
 };
 
 use crate::act::{Workload, demand};
-use crate::aggregate::{self, Said, Whole};
+use crate::aggregate::{self, Plan, Said, Whole};
 use crate::clock::DAY_MS;
 use crate::config::{AggregateConfig, Demand};
-use crate::families::{self, Bound, Future, Lack, RegressorError, Regressors};
+use crate::families::{self, Bound, Future, RegressorError, Regressors};
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
 use crate::live::Live;
-use crate::live::fits::{Candidate, Place};
 use crate::reading::Reading;
 use crate::telemetry::SeriesKey;
 
-/// Folds that judge a family asked for by name, one horizon apart; `auto` lays out its own.
-const FOLDS: usize = 8;
+mod serving;
+
+pub use serving::follow;
 
 /// Times its usual error from which a champion is fitted anew sooner, and how much sooner.
 const ERRS_MORE: f64 = 1.5;
@@ -54,6 +53,8 @@ pub struct PipelineSettings {
     pub regressors: Regressors,
     /// How long a fit takes new points in before its series is fitted anew; 0 for at every issue.
     pub refit_after_ms: i64,
+    /// What a family may take in memory while it fits: series are fitted in batches that take no more.
+    pub memory_bytes: u64,
     /// Series that are made of others.
     pub aggregates: Vec<AggregateConfig>,
     /// Seed of everything random.
@@ -72,6 +73,7 @@ impl Default for PipelineSettings {
             prophet: CustomProphet::default(),
             regressors: Regressors::default(),
             refit_after_ms: DAY_MS,
+            memory_bytes: u64::MAX,
             aggregates: Vec::new(),
             seed: 1,
         }
@@ -162,9 +164,11 @@ pub fn make_issue(
     now_ms: i64,
 ) -> Result<Issue, PipelineError> {
     let (raw, future) = part_future(raw, now_ms.saturating_add(settings.slot_ms));
+    let plan = Plan::of(&settings.aggregates, raw.iter().map(|series| series.name.as_str()));
     let mut read = settings.reading.build(raw, BuildOptions::lookback(settings.lookback_steps));
     let telemetry = read.set.panels.len();
-    let wholes = aggregate::extend(&mut read.set, &settings.aggregates, settings.lookback_steps);
+    read.set.rejected.extend(plan.rejected);
+    let wholes = aggregate::extend(&mut read.set, &plan.wanted, settings.lookback_steps);
     let mut missing: Vec<Missing> = future;
     for (workload, aggregate) in doubled(workloads, &wholes) {
         tracing::warn!(workload, aggregate, "the workload's demand counts an aggregate and its parts; select one");
@@ -245,7 +249,7 @@ fn forecast(panel: &Panel, settings: &PipelineSettings, live: &mut Live, now_ms:
         if made.as_ref().is_some_and(|made| made.refused.iter().all(Option::is_none)) {
             break;
         }
-        let judged = fit(name, panel, &prophet, settings, live, now_ms)?;
+        let judged = serving::fit(name, panel, &prophet, settings, live, now_ms)?;
         match &mut made {
             None => made = Some(judged.alone(panel, &lacking)),
             Some(made) => made.fill(judged.alone(panel, &lacking)),
@@ -317,168 +321,6 @@ fn make_coherent(wholes: &[Whole], panels: &[Panel], made: &mut [Made]) {
         .collect();
     for apart in aggregate::reconcile(wholes, &mut said) {
         tracing::warn!("{apart}");
-    }
-}
-
-/// Why a family has no forecast of a series.
-fn why(status: &FitStatus, series: &str, lacking: &[Lack]) -> String {
-    let lack = lacking.iter().find(|lack| lack.series == series);
-    match (status, lack) {
-        (FitStatus::Input { .. }, Some(lack)) => format!("{}: {lack}", status.word()),
-        _ => status.word().into(),
-    }
-}
-
-/// What serves each series of a panel.
-struct Judged {
-    status: Vec<FitStatus>,
-    /// The family of each series.
-    models: Vec<String>,
-    /// What held-out folds said of it.
-    held_out: Vec<Option<Accuracy>>,
-    forecast: Forecast,
-}
-
-impl Judged {
-    /// What the family alone makes of the panel.
-    fn alone(self, panel: &Panel, lacking: &[Lack]) -> Made {
-        let Self { status, models, held_out, forecast } = self;
-        let refused = |(series, status): (usize, &FitStatus)| match status.is_usable() {
-            true if forecast.is_finite(series) => None,
-            true => Some("its forecast is not finite".into()),
-            false => Some(why(status, panel.name(series), lacking)),
-        };
-        let refused = status.iter().enumerate().map(refused).collect();
-        Made { forecast, models, held_out, refused }
-    }
-}
-
-fn fit(
-    name: &str,
-    panel: &Panel,
-    prophet: &CustomProphet,
-    settings: &PipelineSettings,
-    live: &mut Live,
-    now_ms: i64,
-) -> Result<Judged, PipelineError> {
-    if name == "auto" {
-        return go_on(panel, prophet, settings, live, now_ms);
-    }
-    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon, prophet);
-    let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
-    let held_out = judge(&*family, panel, settings)?;
-    let fitted = family.fit(&panel.window(), settings.seed)?;
-    let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
-    let models = vec![family.name(); panel.series_count()];
-    Ok(Judged { status: fitted.status().to_vec(), models, held_out, forecast })
-}
-
-/// Judges what earlier issues expected of each series and goes on with the fits that are still good; the others are
-/// picked and fitted anew with that in mind. What is expected now is noted.
-fn go_on(
-    panel: &Panel,
-    prophet: &CustomProphet,
-    settings: &PipelineSettings,
-    live: &mut Live,
-    now_ms: i64,
-) -> Result<Judged, PipelineError> {
-    let (window, mark, count) = (panel.window(), settings.mark(prophet, panel), panel.series_count());
-    let wishes = live.wishes(&window);
-    let limits: Vec<i64> =
-        (0..count).map(|s| settings.refit_after(window.name(s), live.track(window.name(s)))).collect();
-    let stays = |fit: Candidate<'_>| {
-        let wish = wishes[fit.series].champion.as_deref();
-        now_ms.saturating_sub(fit.since_ms) < limits[fit.series] && wish.is_none_or(|wish| wish == fit.champion)
-    };
-    let mut places = live.fits_mut().go_on(&window, mark, &wishes, stays);
-    let stale: Vec<usize> = (0..count).filter(|s| places[*s].is_none()).collect();
-    if !stale.is_empty() {
-        let own: Vec<Wish> = stale.iter().map(|s| wishes[*s].clone()).collect();
-        let window = window.only(&stale);
-        let fitted = pick(&window, prophet, settings, &own)?;
-        let added = live.fits_mut().add(&window, fitted, mark, now_ms);
-        stale.iter().zip(added).for_each(|(s, place)| places[*s] = Some(place));
-    }
-    let mut judged = Judged {
-        status: vec![FitStatus::NoData; count],
-        models: vec![String::new(); count],
-        held_out: vec![None; count],
-        forecast: Forecast::empty(count, settings.horizon, settings.quantiles.clone()),
-    };
-    let mut all_said = vec![None; count];
-    for cohort in live.fits().iter() {
-        let here = |(s, place): (usize, &Option<Place>)| {
-            Some((s, (*place)?.member)).filter(|_| place.is_some_and(|p| p.cohort == cohort.id()))
-        };
-        let here: Vec<(usize, usize)> = places.iter().enumerate().filter_map(here).collect();
-        if here.is_empty() {
-            continue;
-        }
-        let fitted = cohort.fitted();
-        let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
-        let mut said = fitted.said(&cohort.ends_ms(), panel.step_ms(), &forecast)?;
-        for (s, member) in here {
-            let choice = fitted.choice(member);
-            judged.status[s] = fitted.status()[member].clone();
-            judged.models[s] = choice.chosen.champion.clone();
-            judged.held_out[s] = choice.held_out.as_ref().map(accuracy);
-            judged.forecast.copy(s, &forecast, member);
-            all_said[s] = said[member].take();
-        }
-    }
-    live.note(&window, all_said);
-    Ok(judged)
-}
-
-/// Picks and fits with what is known live in mind.
-fn pick(
-    window: &Window<'_>,
-    prophet: &CustomProphet,
-    settings: &PipelineSettings,
-    wishes: &[Wish],
-) -> Result<FittedAuto, PipelineError> {
-    let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
-    Ok(auto.follow(window, settings.seed, wishes, &|_, _| ())?)
-}
-
-/// Judges what earlier issues expected of each series, picks and fits with that in mind, and notes what is expected now.
-/// `prophet` is that of the settings, with the panel's regressors.
-pub fn follow(
-    panel: &Panel,
-    prophet: &CustomProphet,
-    settings: &PipelineSettings,
-    live: &mut Live,
-) -> Result<(FittedAuto, Forecast), PipelineError> {
-    let window = panel.window();
-    let fitted = pick(&window, prophet, settings, &live.wishes(&window))?;
-    let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
-    let ends_ms: Vec<i64> = (0..panel.series_count()).map(|series| window.end_ms(series)).collect();
-    live.note(&window, fitted.said(&ends_ms, panel.step_ms(), &forecast)?);
-    Ok((fitted, forecast))
-}
-
-/// What the last folds say of a family that was asked for by name, beside seasonal naive.
-fn judge(
-    family: &dyn Model,
-    panel: &Panel,
-    settings: &PipelineSettings,
-) -> Result<Vec<Option<Accuracy>>, PipelineError> {
-    let (window, season, horizon) = (panel.window(), panel.steps_in(DAY_MS), settings.horizon);
-    let origins = Origins::rolling(&window, horizon, FOLDS, horizon.steps());
-    let yardstick = AsRead(Box::new(SeasonalNaive { season }));
-    let (models, levels): ([&dyn Model; 2], _) = ([family, &yardstick], Quantiles::standard());
-    let folds = backtest(&window, &models, origins, horizon, &levels, settings.seed, &|_, _| ())?;
-    Ok(folds.held_out(0, 1, season).iter().map(|held_out| held_out.as_ref().map(accuracy)).collect())
-}
-
-/// How a champion did on the folds that had no part in picking it.
-fn accuracy(held_out: &HeldOut) -> Accuracy {
-    Accuracy {
-        mase: held_out.mase,
-        mase_seasonal_naive: held_out.mase_seasonal_naive,
-        coverage95_percent: held_out.coverage95_percent,
-        folds: held_out.folds as u32,
-        shares: Quantiles::standard().levels().iter().copied().zip(held_out.share_below.iter().copied()).collect(),
     }
 }
 

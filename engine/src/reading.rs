@@ -8,8 +8,8 @@ use foreshadow_models::{BuildOptions, Horizon, Limits, Local, Panel, PanelSet, R
 
 use crate::config::{Config, Zone};
 use crate::telemetry::SeriesKey;
-use rules::Capacity;
-pub use rules::Reading;
+pub use rules::{Bonds, Reading};
+use rules::{Capacities, Capacity};
 
 /// Clocks are known that long past a horizon, for forecasts of local time that reach a little further.
 const MARGIN_MS: i64 = 2 * 86_400_000;
@@ -19,10 +19,14 @@ const MARGIN_MS: i64 = 2 * 86_400_000;
 pub struct Read {
     /// The panels, in UTC.
     pub set: PanelSet,
-    capacities: Vec<Capacity>,
-    /// Tables that speak of none of the series read.
-    unmatched: Vec<usize>,
+    capacities: Capacities,
+    /// Whether tables speak of none of the series read.
+    unmatched: bool,
 }
+
+/// What every part of a fleet must know of the whole.
+#[derive(Clone, Debug, Default)]
+pub struct Known(Vec<Capacity>);
 
 impl From<&Config> for Reading {
     fn from(config: &Config) -> Self {
@@ -31,20 +35,45 @@ impl From<&Config> for Reading {
 }
 
 impl Reading {
-    /// Builds panels.
-    pub fn build(&self, raw: Vec<RawSeries>, mut options: BuildOptions) -> Read {
-        let (mut capacities, mut unmatched) = (Vec::new(), Vec::new());
-        if !self.is_silent() {
-            let keys: Vec<Option<SeriesKey>> = raw.iter().map(|series| series.name.parse().ok()).collect();
-            unmatched = self.unmatched(&keys);
-            for (series, key) in raw.iter().zip(&keys) {
-                if self.asked(key.as_ref()).counter == Some(true) {
-                    options.counters.insert(series.name.clone());
-                }
-                capacities.extend(self.recorded(series, key.as_ref()));
+    /// Builds the panels of a whole fleet.
+    pub fn build(&self, raw: Vec<RawSeries>, options: BuildOptions) -> Read {
+        let keys: Vec<Option<SeriesKey>> = self.keys(raw.iter().map(|series| series.name.as_str()));
+        let unmatched = !self.of_none(&keys).is_empty();
+        let (set, own) = self.panels(raw, &keys, options);
+        Read { set, capacities: Capacities::of(own), unmatched }
+    }
+
+    /// Builds the panels of a part of a fleet that has all or none of the series of each of its [`Bonds::ties`].
+    pub fn build_part(&self, raw: Vec<RawSeries>, options: BuildOptions, known: &Known) -> Read {
+        let keys = self.keys(raw.iter().map(|series| series.name.as_str()));
+        let (set, own) = self.panels(raw, &keys, options);
+        Read { set, capacities: Capacities::of_part(own, known.0.clone()), unmatched: false }
+    }
+
+    /// What every part of a fleet must know, from the samples of the series of [`Bonds::known_to_all`].
+    pub fn known(&self, bonds: &Bonds, raw: &[RawSeries]) -> Known {
+        Known(self.bounding_all(bonds, raw))
+    }
+
+    /// Keys of series as far as anything is said of any.
+    pub fn keys<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Option<SeriesKey>> {
+        if self.is_silent() { Vec::new() } else { names.map(|name| name.parse().ok()).collect() }
+    }
+
+    fn panels(
+        &self,
+        raw: Vec<RawSeries>,
+        keys: &[Option<SeriesKey>],
+        mut options: BuildOptions,
+    ) -> (PanelSet, Vec<Capacity>) {
+        let mut capacities = Vec::new();
+        for (series, key) in raw.iter().zip(keys) {
+            if self.asked(key.as_ref()).counter == Some(true) {
+                options.counters.insert(series.name.clone());
             }
+            capacities.extend(self.recorded(series, key.as_ref()));
         }
-        Read { set: PanelSet::build(raw, &options), capacities, unmatched }
+        (PanelSet::build(raw, &options), capacities)
     }
 }
 
@@ -62,7 +91,7 @@ impl Read {
     /// local grid.
     pub fn finish(self, reading: &Reading, horizon: Horizon) -> (PanelSet, Vec<String>) {
         let Self { set, capacities, unmatched } = self;
-        let mut warnings = reading.still_unmatched(&unmatched, &set.panels);
+        let mut warnings = reading.still_unmatched(unmatched, &set.panels);
         let mut done = PanelSet { rejected: set.rejected, ..PanelSet::default() };
         for (panel, notes) in set.panels.into_iter().zip(set.notes) {
             if reading.is_silent() {
@@ -112,7 +141,7 @@ fn by_zone(
     panel: &Panel,
     notes: Vec<SeriesNotes>,
     reading: &Reading,
-    capacities: &[Capacity],
+    capacities: &Capacities,
     rejected: &mut Vec<Rejected>,
     warnings: &mut Vec<String>,
 ) -> Vec<Part<Zone>> {

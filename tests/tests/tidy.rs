@@ -135,7 +135,8 @@ fn network_disk_and_clock_are_met_only_where_they_belong() {
 }
 
 /// The engine's modules with those that each may use; a stage knows only what is made on its left.
-const STAGES: [(&str, &[&str]); 21] = [
+const STAGES: [(&str, &[&str]); 22] = [
+    ("batch", &[]),
     ("bytes", &[]),
     ("clock", &[]),
     ("main", &[]),
@@ -153,7 +154,10 @@ const STAGES: [(&str, &[&str]); 21] = [
     ("store", &["bytes", "issue", "live"]),
     ("aggregate", &["config", "telemetry"]),
     ("act", &["aggregate", "config", "issue", "telemetry"]),
-    ("pipeline", &["act", "aggregate", "clock", "config", "families", "issue", "live", "reading", "telemetry"]),
+    (
+        "pipeline",
+        &["act", "aggregate", "batch", "clock", "config", "families", "issue", "live", "reading", "telemetry"],
+    ),
     (
         "service",
         &["act", "clock", "config", "explain", "issue", "live", "observe", "store", "telemetry", "ui", "worker"],
@@ -163,6 +167,7 @@ const STAGES: [(&str, &[&str]); 21] = [
         &[
             "act",
             "aggregate",
+            "batch",
             "clock",
             "config",
             "explain",

@@ -22,7 +22,16 @@ pub(crate) struct Gridded<'a> {
     pub(crate) values: Cow<'a, [f64]>,
 }
 
-impl Gridded<'_> {
+impl<'a> Gridded<'a> {
+    /// A series of a panel; `None` where it holds nothing or its name is no key. Each sample counts for the step it falls
+    /// in, so that series scraped at different offsets meet.
+    pub(crate) fn of(panel: &'a Panel, s: usize) -> Option<Self> {
+        let key: SeriesKey = panel.name(s).parse().ok()?;
+        let first = panel.start_ms(s).div_euclid(panel.step_ms());
+        let series = Self { key, name: panel.name(s), step_ms: panel.step_ms(), first, values: panel.values(s).into() };
+        Some(series).filter(|series| !series.values.is_empty())
+    }
+
     pub(crate) fn last(&self) -> i64 {
         self.first + self.values.len() as i64 - 1
     }
@@ -32,16 +41,10 @@ impl Gridded<'_> {
     }
 }
 
-/// The series of panels that a selector means, without those that hold nothing. Each sample counts for the step it falls
-/// in, so that series scraped at different offsets meet.
+/// The series of panels that a selector means, without those that hold nothing.
 pub(crate) fn matching<'a>(selector: &Selector, panels: &'a [Panel]) -> Vec<Gridded<'a>> {
     let series = panels.iter().flat_map(|panel| (0..panel.series_count()).map(move |s| (panel, s)));
-    let gridded = |(panel, s): (&'a Panel, usize)| {
-        let key: SeriesKey = panel.name(s).parse().ok().filter(|key| selector.matches(key))?;
-        let first = panel.start_ms(s).div_euclid(panel.step_ms());
-        Some(Gridded { key, name: panel.name(s), step_ms: panel.step_ms(), first, values: panel.values(s).into() })
-    };
-    series.filter_map(gridded).filter(|series| !series.values.is_empty()).collect()
+    series.filter_map(|(panel, s)| Gridded::of(panel, s)).filter(|series| selector.matches(&series.key)).collect()
 }
 
 /// A series whose step is not that of the first, with both.

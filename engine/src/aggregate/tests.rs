@@ -21,6 +21,14 @@ fn raw(name: &str, start_ms: i64, values: &[f64]) -> RawSeries {
     RawSeries { name: name.into(), times_ms, values }
 }
 
+/// All at once what a fleet that is read whole goes through.
+fn extend(set: &mut PanelSet, aggregates: &[AggregateConfig], lookback_steps: usize) -> Vec<Whole> {
+    let named = set.panels.iter().flat_map(|panel| (0..panel.series_count()).map(|s| panel.name(s)));
+    let Plan { wanted, rejected } = Plan::of(aggregates, named);
+    set.rejected.extend(rejected);
+    super::extend(set, &wanted, lookback_steps)
+}
+
 fn set(raw: Vec<RawSeries>) -> PanelSet {
     PanelSet::build(raw, &BuildOptions::lookback(100))
 }
@@ -115,8 +123,8 @@ fn what_cannot_be_made_is_rejected_by_name_and_the_others_go_on() {
         [
             ("none", "no series matches nowhere"),
             ("typo", "no series that matches x has the label zone"),
-            (r#"steps{z="b"}"#, r#"x{z="b"} has a step of 60 ms beside one of 10 ms"#),
             ("aggregate taken", "the telemetry has a series of that name: give the aggregate another"),
+            (r#"steps{z="b"}"#, r#"x{z="b"} has a step of 60 ms beside one of 10 ms"#),
         ]
     );
     assert_eq!(set.series_count(), before + 2, "steps of z=a and fine");

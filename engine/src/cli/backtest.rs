@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use foreshadow_models::metrics::{Accuracy, SeriesScore};
@@ -9,16 +10,16 @@ use foreshadow_models::{Backtest, BuildOptions, FitStatus, Model, Origins, Panel
 use serde::Serialize;
 
 use super::Failure;
-use super::output::{self, Format, number};
-use super::progress::Step;
+use super::fleet::{Fleet, Panels, Part};
+use super::output::{self, Format, Warnings, number};
+use super::progress::FleetStep;
 use super::regressors;
 use super::settings::{Settings, only_model};
 use super::splits::Splits;
 use crate::aggregate::{self, Said, Whole};
-use crate::clock::{Clock, DAY_MS, SystemClock};
+use crate::clock::DAY_MS;
 use crate::config::Config;
-use crate::families::{self, Bound, Future};
-use crate::reading::Reading;
+use crate::families::{self, Bound, Future, Regressors, Working};
 
 const EXAMPLES: &str = "Examples:
   foreshadow backtest --input metrics.parquet --horizon 48
@@ -90,50 +91,109 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
     let name = only_model(&config, "backtest")?;
     let splits = args.splits.as_deref().map(Splits::read).transpose()?;
-    let (mut raw, regressors) = (args.settings.read(&config)?, regressors::read(&config)?);
-    let (horizon_steps, lookback_steps) = (config.forecast().horizon().steps(), config.forecast().lookback_steps());
-    let mut results = Vec::new();
-    let options = match &splits {
-        Some(splits) => part(&mut raw, splits, lookback_steps, horizon_steps, &mut results),
-        None => BuildOptions::lookback(lookback_steps + usize::from(args.origins) * horizon_steps),
+    let regressors = regressors::read(&config)?;
+    let (horizon, levels) = (config.forecast().horizon(), Quantiles::standard().levels().len());
+    let origins = if splits.is_some() { 1 } else { usize::from(args.origins) };
+    let lookback_steps = match &splits {
+        Some(_) => config.forecast().lookback_steps(),
+        None => config.forecast().lookback_steps() + origins * horizon.steps(),
     };
-    let reading = Reading::from(&config);
-    let lookback_steps = options.lookback_steps;
-    let mut read = reading.build(raw, options);
-    let wholes = match &splits {
-        // Their origins are its rows', and aggregates have none.
-        Some(_) => Vec::new(),
-        None => aggregate::extend(&mut read.set, config.aggregates(), lookback_steps),
-    };
-    let (panels, warnings) = read.finish(&reading, config.forecast().horizon());
-    let for_built = regressors.for_built();
-    output::warn(&panels, warnings, SystemClock.now_ms());
-    if splits.is_some() && !config.aggregates().is_empty() {
+    let working = Working { family: name, lookback_steps, horizon, levels };
+    let said = (origins * horizon.steps() * (levels + 1) * size_of::<f64>()) as u64;
+    // Splits tell the origins of their rows, and aggregates have none.
+    let aggregates = if splits.is_some() { &[] } else { config.aggregates() };
+    let message = |count| format!("backtest of {count} series by {name}");
+    let bytes = |samples| working.bytes(samples) + said;
+    let mut fleet = Fleet::read(&args.settings, &config, aggregates, bytes, message)?;
+    if aggregates.len() < config.aggregates().len() {
         output::tell(&["[[aggregate]] is not looked at beside --splits".into()]);
     }
+    let progress = fleet.progress();
+    let (for_built, splits) = (regressors.for_built(), splits.as_ref());
+    let task = Task {
+        args,
+        config: &config,
+        name,
+        splits,
+        regressors: &regressors,
+        for_built: &for_built,
+        lookback_steps,
+        progress,
+    };
     let started = Instant::now();
-    results.extend(panels.rejected.iter().map(|r| unscored(&r.name, "rejected")));
-    let mut tests = Vec::with_capacity(panels.panels.len());
-    for panel in &panels.panels {
-        let season = args.mase_season.map_or_else(|| panel.steps_in(DAY_MS), |season| season as usize);
-        let horizon = config.forecast().horizon();
-        let seed = config.forecast().seed();
-        let regressors = if aggregate::is_of(&wholes, panel) { &for_built } else { &regressors };
-        let Bound { prophet, lacking } = regressors.bind(config.prophet(), panel, horizon, Future::Repeated, seed)?;
-        output::tell(&regressors::warnings(&lacking));
-        let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");
-        let origins = match &splits {
-            Some(splits) => Origins::at((0..panel.series_count()).map(|s| train_steps(panel, s, splits)).collect()),
-            None => Origins::rolling(&panel.window(), horizon, args.origins.into(), horizon_steps),
-        };
-        tests.push(Test { panel, season, model: model.name(), tested: evaluate(panel, origins, &*model, &config)? });
-    }
-    output::tell(&make_coherent(&wholes, &mut tests));
-    for test in &tests {
-        results.extend((0..test.panel.series_count()).map(|series| result(test, series)));
-    }
+    let (mut results, mut told) = (Vec::new(), Default::default());
+    let lost = fleet.each(|fleet, part| task.work(fleet, part, &mut results, &mut told))?;
+    drop((task, told, fleet)); // the bar goes, and what was only counted is told
+    results.extend(lost.series.iter().map(|lost| unscored(&lost.name, "lost")));
     results.sort_by(|a, b| a.name.cmp(&b.name));
-    print(&results, started.elapsed().as_secs_f64(), args.output)
+    print(&results, started.elapsed().as_secs_f64(), args.output)?;
+    lost.failure.map_or(Ok(()), Err)
+}
+
+/// What is done with every batch.
+struct Task<'a> {
+    args: &'a Args,
+    config: &'a Config,
+    name: &'a str,
+    splits: Option<&'a Splits>,
+    regressors: &'a Regressors,
+    /// Those of series that are made of others.
+    for_built: &'a Regressors,
+    /// Steps kept of each series, its origins among them.
+    lookback_steps: usize,
+    progress: Arc<FleetStep>,
+}
+
+impl Task<'_> {
+    fn work(
+        &self,
+        fleet: &mut Fleet,
+        mut part: Part,
+        results: &mut Vec<SeriesResult>,
+        told: &mut [Warnings; 2],
+    ) -> Result<(), Failure> {
+        let Self { args, config, name, splits, .. } = self;
+        let (horizon, seed) = (config.forecast().horizon(), config.forecast().seed());
+        let mut own = Vec::new();
+        let options = match splits {
+            Some(splits) => at_splits(&mut part.raw, splits, self.lookback_steps, horizon.steps(), &mut own),
+            None => BuildOptions::lookback(self.lookback_steps),
+        };
+        let Panels { set, wholes } = fleet.panels(part, options, horizon);
+        own.extend(set.rejected.iter().map(|r| unscored(&r.name, "rejected")));
+        let mut tests = Vec::with_capacity(set.panels.len());
+        for panel in &set.panels {
+            let season = args.mase_season.map_or_else(|| panel.steps_in(DAY_MS), |season| season as usize);
+            let regressors = if aggregate::is_of(&wholes, panel) { self.for_built } else { self.regressors };
+            let Bound { prophet, lacking } =
+                regressors.bind(config.prophet(), panel, horizon, Future::Repeated, seed)?;
+            self.progress.aside(|| told[0].tell(regressors::warnings(&lacking)));
+            let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");
+            let origins = match splits {
+                Some(splits) => Origins::at((0..panel.series_count()).map(|s| train_steps(panel, s, splits)).collect()),
+                None => Origins::rolling(&panel.window(), horizon, args.origins.into(), horizon.steps()),
+            };
+            let tested = self.evaluate(panel, origins, &*model)?;
+            tests.push(Test { panel, season, model: model.name(), tested });
+        }
+        let apart = make_coherent(&wholes, &mut tests);
+        self.progress.aside(|| told[1].tell(apart));
+        for test in &tests {
+            own.extend((0..test.panel.series_count()).map(|series| result(test, series)));
+        }
+        results.extend(own);
+        Ok(())
+    }
+
+    fn evaluate<'p>(&self, panel: &'p Panel, origins: Origins, model: &dyn Model) -> Result<Backtest<'p>, Failure> {
+        // Not the configured quantiles: the measures are of these.
+        let (forecast, quantiles) = (self.config.forecast(), Quantiles::standard());
+        let heard = |done, total| self.progress.set(panel, done, total);
+        let (window, seed) = (panel.window(), forecast.seed());
+        let tested = backtest(&window, &[model], origins, forecast.horizon(), &quantiles, seed, &heard)?;
+        self.progress.pass(panel);
+        Ok(tested)
+    }
 }
 
 fn unscored(name: &str, status: &str) -> SeriesResult {
@@ -143,7 +203,7 @@ fn unscored(name: &str, status: &str) -> SeriesResult {
 
 /// Parts every series at its split, and says what of it a panel is to keep; a series without a split goes to
 /// `results` at once.
-fn part(
+fn at_splits(
     raw: &mut Vec<RawSeries>,
     splits: &Splits,
     lookback_steps: usize,
@@ -164,7 +224,7 @@ fn part(
 }
 
 fn train_steps(panel: &Panel, series: usize, splits: &Splits) -> usize {
-    let split = splits.of(panel.name(series)).expect("`part` kept series with a split only");
+    let split = splits.of(panel.name(series)).expect("`at_splits` kept series with a split only");
     split.train_steps(panel, series)
 }
 
@@ -184,20 +244,6 @@ impl Test<'_> {
             forecast: self.tested.forecast_mut(0, origin),
         }
     }
-}
-
-fn evaluate<'a>(
-    panel: &'a Panel,
-    origins: Origins,
-    model: &dyn Model,
-    config: &Config,
-) -> Result<Backtest<'a>, Failure> {
-    // Not the configured quantiles: the measures are of these.
-    let (forecast, quantiles) = (config.forecast(), Quantiles::standard());
-    let step = Step::new(format!("backtest of {} series by {}", panel.series_count(), model.name()));
-    let heard = |done, total| step.set(done, total);
-    let (window, seed) = (panel.window(), forecast.seed());
-    Ok(backtest(&window, &[model], origins, forecast.horizon(), &quantiles, seed, &heard)?)
 }
 
 /// Makes what was said of aggregates and their parts agree at every origin, as it would have been served. Returns what a

@@ -13,7 +13,7 @@ use super::output::{self, Output};
 use super::progress::Step;
 use super::regressors;
 use super::settings::{Settings, pipeline_settings};
-use crate::aggregate::{self, Whole};
+use crate::aggregate::{self, Plan, Whole};
 use crate::config::Config;
 use crate::explain::{Explanation, Family, Folds, Learned, Part, find};
 use crate::families::{Bound, Future};
@@ -123,8 +123,10 @@ struct One {
 /// The one series that a word means, the configured aggregates being among them.
 fn one(raw: Vec<RawSeries>, config: &Config, wanted: &str, lookback_steps: usize) -> Result<One, Failure> {
     let reading = Reading::from(config);
+    let plan = Plan::of(config.aggregates(), raw.iter().map(|series| series.name.as_str()));
     let mut read = reading.build(raw, BuildOptions::lookback(lookback_steps));
-    let wholes = aggregate::extend(&mut read.set, config.aggregates(), lookback_steps);
+    read.set.rejected.extend(plan.rejected);
+    let wholes = aggregate::extend(&mut read.set, &plan.wanted, lookback_steps);
     let (set, warnings) = read.finish(&reading, config.forecast().horizon());
     let places: Vec<(usize, usize)> = (0..set.panels.len())
         .flat_map(|panel| (0..set.panels[panel].series_count()).map(move |series| (panel, series)))

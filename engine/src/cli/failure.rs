@@ -15,7 +15,7 @@ use crate::families::RegressorError;
 use crate::pipeline::PipelineError;
 use crate::service::{ListenError, ServiceError};
 use crate::store::StoreError;
-use crate::telemetry::SourceError;
+use crate::telemetry::{PrometheusError, SourceError, SpoolError};
 
 /// The exit codes, as --help tells them.
 pub(super) const EXITS: &str = "Exit codes: 0 done · 1 a fault while working · 2 the command line was not understood · \
@@ -64,6 +64,16 @@ impl Failure {
         self.exit
     }
 
+    /// Why, in one line.
+    pub(super) fn reason(&self) -> String {
+        self.report.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
+    /// Whether the output could not be written.
+    pub(super) fn is_output(&self) -> bool {
+        self.report.downcast_ref::<OutputError>().is_some()
+    }
+
     /// Whether the reader of our output went away, as `head` does: no failure of ours.
     pub(super) fn is_closed_pipe(&self) -> bool {
         let output = self.report.downcast_ref::<OutputError>();
@@ -90,8 +100,22 @@ impl From<ConfigError> for Failure {
 
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
-        let exit = if matches!(error, SourceError::Prometheus(_)) { Exit::Server } else { Exit::Input };
+        let exit = source(&error);
         Self::new(exit, error)
+    }
+}
+
+fn source(error: &SourceError) -> Exit {
+    match error {
+        SourceError::Spool(_) | SourceError::Prometheus(PrometheusError::Spool(_)) => Exit::Disk,
+        SourceError::Prometheus(_) => Exit::Server,
+        _ => Exit::Input,
+    }
+}
+
+impl From<SpoolError> for Failure {
+    fn from(error: SpoolError) -> Self {
+        SourceError::from(error).into()
     }
 }
 
@@ -103,8 +127,7 @@ impl From<ServeError> for Failure {
             _ => Exit::Fault,
         };
         let exit = match &error {
-            ServeError::Source(SourceError::Prometheus(_)) => Exit::Server,
-            ServeError::Source(_) => Exit::Input,
+            ServeError::Source(error) => source(error),
             ServeError::NoSource => Exit::Setting,
             ServeError::Regressors(ReadError::Source(_)) => Exit::Input,
             ServeError::Regressors(ReadError::Regressor(error))

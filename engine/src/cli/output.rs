@@ -1,5 +1,6 @@
 //! Answers on standard output: a table for people, JSON or CSV for machines.
 
+use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 
 use foreshadow_models::{Bounds, Panel, PanelSet, SeriesNotes};
@@ -66,9 +67,8 @@ pub(super) fn short_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Strin
     keys.iter().map(short).collect()
 }
 
-/// Tells on standard error what was refused, what was contradictory and what is of the future in the input, and `further`
-/// warnings of how it is read.
-pub(super) fn warn(panels: &PanelSet, further: Vec<String>, now_ms: i64) {
+/// What a person should know of an input: what was refused, what was contradictory and what is of the future in it.
+pub(super) fn of_input(panels: &PanelSet, now_ms: i64) -> Vec<String> {
     let mut warnings: Vec<String> =
         panels.rejected.iter().map(|refused| format!("{} is left out: {}", refused.name, refused.reason)).collect();
     for (panel, notes) in panels.panels.iter().zip(&panels.notes) {
@@ -83,8 +83,7 @@ pub(super) fn warn(panels: &PanelSet, further: Vec<String>, now_ms: i64) {
             format!("{}: {times} times had two values; the last one read was taken", panel.name(series))
         }));
     }
-    warnings.extend(further);
-    tell(&warnings);
+    warnings
 }
 
 /// How a panel's series is read, for machines.
@@ -115,16 +114,32 @@ pub(super) fn read_as_text(panel: &Panel, series: usize, notes: &SeriesNotes) ->
     told.into_iter().map(|line| line + "\n").collect()
 }
 
-/// Prints the first warnings on standard error, and how many more there are.
+/// Prints warnings on standard error.
 pub(super) fn tell(warnings: &[String]) {
-    for warning in warnings.iter().take(WARNINGS) {
-        eprintln!("warning: {warning}");
+    Warnings::default().tell(warnings);
+}
+
+/// Warnings of one kind as they come: the first are printed on standard error, at the end how many more there were.
+#[derive(Debug, Default)]
+pub(super) struct Warnings(usize);
+
+impl Warnings {
+    /// Prints what of these is among the first.
+    pub(super) fn tell(&mut self, warnings: impl IntoIterator<Item = impl Display>) {
+        for warning in warnings {
+            if self.0 < WARNINGS {
+                eprintln!("warning: {warning}");
+            }
+            self.0 += 1;
+        }
     }
-    if warnings.len() > WARNINGS {
-        eprintln!(
-            "warning: and {} more; `foreshadow forecast --output json` lists them all",
-            warnings.len() - WARNINGS
-        );
+}
+
+impl Drop for Warnings {
+    fn drop(&mut self) {
+        if self.0 > WARNINGS {
+            eprintln!("warning: and {} more; `foreshadow forecast --output json` lists them all", self.0 - WARNINGS);
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use foreshadow_models::RawSeries;
 
 use super::Failure;
+use super::memory;
 use super::progress::Step;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, ConfigError, Override, Refusal};
+use crate::config::{Config, ConfigError, Override, Refusal, SourceConfig};
 use crate::families::{self, Regressors};
 use crate::pipeline::PipelineSettings;
 use crate::reading::Reading;
@@ -36,6 +37,9 @@ pub(super) struct Settings {
     /// [[series]] in --config says it of some series, and which are counters or bounded
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
+    /// What series may take in memory, such as 2GiB; larger fleets go batch by batch [default: half of what is free]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
     /// Seed of everything random
     #[arg(long)]
     seed: Option<u32>,
@@ -96,12 +100,16 @@ impl Settings {
         Ok(config)
     }
 
+    /// The source, which must be there.
+    pub(super) fn source<'a>(&self, config: &'a Config) -> Result<&'a SourceConfig, Failure> {
+        let refusal = || Refusal::missing("source", "give --input FILE, or --config FILE with a [source]");
+        let missing = || ConfigError::Invalid { refusal: refusal(), place: "the configuration".into() };
+        Ok(config.source().ok_or_else(missing)?)
+    }
+
     /// Reads all telemetry of the source, which must be there.
     pub(super) fn read(&self, config: &Config) -> Result<Vec<RawSeries>, Failure> {
-        let source = config.source().ok_or_else(|| {
-            let refusal = Refusal::missing("source", "give --input FILE, or --config FILE with a [source]");
-            ConfigError::Invalid { refusal, place: "the configuration".into() }
-        })?;
+        let source = self.source(config)?;
         let _step = Step::new(format!("reading {source}"));
         Ok(source.read(SystemClock.now_ms())?)
     }
@@ -123,6 +131,7 @@ impl Settings {
             ("--models", "forecast.models", list(&self.models)),
             ("--regressors", "forecast.regressors", self.regressors.as_ref().map(path)),
             ("--time-zone", "forecast.time_zone", self.time_zone.clone().map(toml::Value::from)),
+            ("--memory", "forecast.memory", self.memory.clone().map(toml::Value::from)),
             ("--seed", "forecast.seed", self.seed.map(|seed| i64::from(seed).into())),
         ]
         .into_iter()
@@ -143,6 +152,7 @@ pub(super) fn pipeline_settings(config: &Config, regressors: Regressors) -> Pipe
         prophet: config.prophet().clone(),
         regressors,
         refit_after_ms: config.forecast().refit_after_ms(),
+        memory_bytes: memory::budget_bytes(config),
         aggregates: config.aggregates().to_vec(),
         seed: config.forecast().seed(),
     }

@@ -3,6 +3,7 @@
 use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
 
+use bytesize::ByteSize;
 use toml::de::{DeTable, DeValue};
 
 /// Why the configuration cannot be used. Nothing was opened.
@@ -91,6 +92,12 @@ pub(super) fn span_ms(key: &str, text: &str, at_least: &str, at_most: &str) -> R
             format!("a span from \"{at_least}\" to \"{at_most}\" is needed, such as \"90s\" or \"30m\""),
         )
     })
+}
+
+/// An amount of memory such as `512MiB` or `2GiB`, at least 1 MiB.
+pub(super) fn bytes(key: &str, text: &str) -> Result<u64, Refusal> {
+    let parsed = text.parse::<ByteSize>().ok().map(|size| size.as_u64()).filter(|bytes| *bytes >= 1 << 20);
+    parsed.ok_or_else(|| Refusal::new(key, text, "1MiB or more is needed, such as \"512MiB\" or \"2GiB\""))
 }
 
 /// Milliseconds of a span such as `90s`, `1h 30m` or `28d`, a day being 24 hours.

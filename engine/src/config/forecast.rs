@@ -3,7 +3,7 @@
 use foreshadow_models::{Horizon, Quantiles};
 use serde::Deserialize;
 
-use super::error::{Refusal, in_range, span_ms};
+use super::error::{Refusal, bytes, in_range, span_ms};
 use super::zone::Zone;
 
 /// What is forecast and how.
@@ -14,6 +14,7 @@ pub struct ForecastConfig {
     models: Vec<String>,
     quantiles: Quantiles,
     refit_after_ms: i64,
+    memory_bytes: Option<u64>,
     zone: Zone,
     seed: u64,
 }
@@ -28,6 +29,7 @@ pub(super) struct RawForecast {
     /// Checked beside the `[[regressor]]` tables.
     pub(super) regressors: Option<String>,
     refit_after: String,
+    memory: Option<String>,
     time_zone: String,
     seed: u64,
 }
@@ -41,6 +43,7 @@ impl Default for RawForecast {
             quantiles: Quantiles::standard().levels().to_vec(),
             regressors: None,
             refit_after: "1d".into(),
+            memory: None,
             time_zone: Zone::default().name().into(),
             seed: 1,
         }
@@ -64,6 +67,7 @@ impl TryFrom<RawForecast> for ForecastConfig {
             models: raw.models,
             quantiles,
             refit_after_ms: span_ms("refit_after", &raw.refit_after, "0s", "28d")?,
+            memory_bytes: raw.memory.as_deref().map(|text| bytes("memory", text)).transpose()?,
             zone: Zone::named("time_zone", &raw.time_zone)?,
             seed: raw.seed,
         })
@@ -94,6 +98,11 @@ impl ForecastConfig {
     /// How long `serve` goes on with a fit, in milliseconds, before its series is fitted anew.
     pub fn refit_after_ms(&self) -> i64 {
         self.refit_after_ms
+    }
+
+    /// What the series of a command may take in memory; `None` for a share of what is free.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.memory_bytes
     }
 
     /// The clocks that days and weeks follow, those of UTC by default.

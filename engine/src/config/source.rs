@@ -7,7 +7,7 @@ use foreshadow_models::RawSeries;
 use serde::Deserialize;
 
 use super::error::{Refusal, in_range, span_ms};
-use crate::telemetry::{PrometheusSpec, Selector, SourceError, TableSpec, TimeUnit};
+use crate::telemetry::{PrometheusSpec, Selector, SourceError, Spool, TableSpec, TimeUnit};
 
 /// Where telemetry comes from.
 #[derive(Clone, Debug)]
@@ -41,9 +41,19 @@ impl SourceConfig {
     /// # Errors
     /// [`SourceError`] names the file and row, or the server and query.
     pub fn read(&self, now_ms: i64) -> Result<Vec<RawSeries>, SourceError> {
+        let mut spool = Spool::default();
+        self.read_into(now_ms, &mut spool)?;
+        (0..spool.series_count()).map(|series| Ok(spool.take(series)?)).collect()
+    }
+
+    /// The same for a fleet that may be larger than memory.
+    ///
+    /// # Errors
+    /// As [`SourceConfig::read`], and [`SourceError::Spool`] where what overflows finds no place.
+    pub fn read_into(&self, now_ms: i64, spool: &mut Spool) -> Result<(), SourceError> {
         match self {
-            Self::File(table) => table.read(),
-            Self::Prometheus(prometheus) => Ok(prometheus.read(now_ms)?),
+            Self::File(table) => table.read_into(spool),
+            Self::Prometheus(prometheus) => Ok(prometheus.read_into(now_ms, spool)?),
         }
     }
 }

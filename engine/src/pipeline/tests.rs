@@ -137,6 +137,22 @@ fn at(hours: usize) -> i64 {
     hours as i64 * HOUR
 }
 
+#[test]
+fn fits_in_batches_are_those_of_the_whole_fleet_to_the_bit() {
+    for models in [vec!["auto".into()], vec!["snaive".into(), "naive".into()]] {
+        let named = PipelineSettings { models, ..settings() };
+        let little = PipelineSettings { memory_bytes: 1, ..named.clone() };
+        let (mut live, mut other) = (Live::default(), Live::default());
+        for hours in [400, 403] {
+            let issue = make_issue(until(hours), &[], &named, &mut live, at(hours)).unwrap();
+            let parted = make_issue(until(hours), &[], &little, &mut other, at(hours)).unwrap();
+            assert_eq!(issue.shadows(), parted.shadows());
+        }
+        assert!(live.tracks().eq(other.tracks()));
+        assert_eq!(other.fits().iter().len(), 3 * live.fits().iter().len(), "a cohort each");
+    }
+}
+
 /// The cohort that serves each series, by the time of its fit.
 fn since(live: &Live) -> Vec<i64> {
     live.fits().iter().map(|cohort| cohort.ends_ms()[0]).collect()

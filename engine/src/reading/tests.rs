@@ -111,3 +111,27 @@ fn series_of_a_panel_share_clocks_and_the_steps_they_need() {
     assert!(set.panels.iter().zip(&set.notes).all(|(panel, notes)| panel.series_count() == notes.len()));
     assert_eq!(set.panels[0].start_ms(0), start, "times stay those of UTC");
 }
+
+#[test]
+fn a_part_of_a_fleet_is_bounded_as_in_the_whole() {
+    let reading =
+        reading("[[series]]\nselect = 'used'\nmaximum = 'cores'\n[[series]]\nselect = 'mem'\nmaximum = 'limit'\n");
+    let names = ["mem{h='a'}", "used{h='a'}", "limit", "cores{h='b'}", "used{h='b'}", "cores{h='a'}"];
+    let levels = [1.0, 2.0, 30.0, 40.0, 5.0, 60.0];
+    let raw: Vec<RawSeries> = names.iter().zip(levels).map(|(name, level)| hourly(name, &[level; 3])).collect();
+    let bonds = reading.bonds(&reading.keys(names.into_iter()), |_| true);
+    assert_eq!(bonds.ties, [vec![3, 4], vec![5, 1]]);
+    assert_eq!(bonds.known_to_all().collect::<Vec<_>>(), [2]);
+    let known = reading.known(&bonds, &raw[2..3]);
+    let high = |part: &[usize]| {
+        let raw = part.iter().map(|series| raw[*series].clone()).collect();
+        let read = reading.build_part(raw, BuildOptions::default(), &known);
+        let (set, _) = read.finish(&reading, Horizon::new(24).unwrap());
+        assert!(set.rejected.is_empty(), "{:?}", set.rejected);
+        let panel = &set.panels[0];
+        (0..panel.series_count()).map(|series| panel.window().bounds(series).high()).collect::<Vec<f64>>()
+    };
+    assert_eq!(high(&[0]), [30.0], "the only one of its table bounds all");
+    assert_eq!(high(&[4, 3]), [40.0, f64::INFINITY]);
+    assert_eq!(high(&[5, 1]), [f64::INFINITY, 60.0]);
+}

@@ -84,4 +84,8 @@ pub enum SourceError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Prometheus(#[from] super::PrometheusError),
+    /// What was read found no place.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Spool(#[from] super::SpoolError),
 }

@@ -6,10 +6,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use foreshadow_models::RawSeries;
 use reqwest::Url;
 
-use super::SeriesKey;
+use super::{SeriesKey, Spool};
 
 mod answer;
 mod error;
@@ -59,38 +58,34 @@ impl PrometheusSpec {
     /// # Errors
     /// [`PrometheusError`] names the server and the query, and tells a server that is down from one that is
     /// slow, refuses or makes no sense.
-    pub fn read(&self, now_ms: i64) -> Result<Vec<RawSeries>, PrometheusError> {
+    pub fn read_into(&self, now_ms: i64, spool: &mut Spool) -> Result<(), PrometheusError> {
         let server = Server::new(self)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| PrometheusError::Start { source: Box::new(source) })?;
-        let mut all = Vec::new();
-        let mut index = HashMap::new();
-        for query in &self.queries {
-            let series = runtime.block_on(async {
+        let mut gather = Gather { spec: self, query: 0, known: HashMap::new(), spool };
+        for (at, query) in self.queries.iter().enumerate() {
+            gather.query = at;
+            runtime.block_on(async {
                 match self.step_ms {
-                    None => self.raw(&server, query, now_ms).await,
-                    Some(step_ms) => self.resampled(&server, query, now_ms, step_ms).await,
+                    None => self.raw(&server, query, now_ms, &mut gather).await,
+                    Some(step_ms) => self.resampled(&server, query, now_ms, step_ms, &mut gather).await,
                 }
             })?;
-            for series in series {
-                let first = *index.entry(series.name.clone()).or_insert(query);
-                if first == query {
-                    all.push(series);
-                } else if self.step_ms.is_some() {
-                    let queries = [first.clone(), query.clone()];
-                    return Err(PrometheusError::SameSeries { series: series.name, queries });
-                } // of two selectors that mean one raw series, the first has read it
-            }
         }
-        if all.is_empty() {
+        if spool.series_count() == 0 {
             return Err(PrometheusError::Nothing { server: fetch::shown(&self.url), queries: self.queries.join(", ") });
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Raw samples, `selector[range]` by slices of time that grow and shrink with how dense they are.
-    async fn raw(&self, server: &Server<'_>, query: &str, now_ms: i64) -> Result<Vec<RawSeries>, PrometheusError> {
-        let mut gather = Gather::default();
+    async fn raw(
+        &self,
+        server: &Server<'_>,
+        query: &str,
+        now_ms: i64,
+        gather: &mut Gather<'_>,
+    ) -> Result<(), PrometheusError> {
         let mut from_ms = now_ms - self.range_ms;
         let mut slice_ms = FIRST_SLICE_MS;
         while from_ms < now_ms {
@@ -105,7 +100,7 @@ impl PrometheusSpec {
                 Err(error) => return Err(error),
                 Ok(series) => {
                     let samples = series.iter().map(|series| series.values.len() as i64).sum::<i64>().max(1);
-                    gather.take(series);
+                    gather.take(series)?;
                     // At most four times longer at once: a dense spell may follow a sparse one.
                     let wanted = span_ms.saturating_mul(SLICE_SAMPLES) / samples;
                     slice_ms = wanted.clamp(SHORTEST_SLICE_MS, span_ms.saturating_mul(4).max(SHORTEST_SLICE_MS));
@@ -113,7 +108,7 @@ impl PrometheusSpec {
                 }
             }
         }
-        Ok(gather.series)
+        Ok(())
     }
 
     /// An expression at multiples of the step, by slices that stay under the server's limit.
@@ -123,8 +118,8 @@ impl PrometheusSpec {
         query: &str,
         now_ms: i64,
         step_ms: i64,
-    ) -> Result<Vec<RawSeries>, PrometheusError> {
-        let mut gather = Gather::default();
+        gather: &mut Gather<'_>,
+    ) -> Result<(), PrometheusError> {
         let (first, last) = (-(self.range_ms - now_ms).div_euclid(step_ms), now_ms.div_euclid(step_ms));
         let mut from = first;
         while from <= last {
@@ -132,10 +127,10 @@ impl PrometheusSpec {
             let (start, end) = (seconds(from * step_ms), seconds(to * step_ms));
             let step = seconds(step_ms);
             let asked = [("query", query), ("start", &start), ("end", &end), ("step", &step)];
-            gather.take(server.ask("query_range", &asked).await?);
+            gather.take(server.ask("query_range", &asked).await?)?;
             from = to + 1;
         }
-        Ok(gather.series)
+        Ok(())
     }
 }
 
@@ -144,28 +139,46 @@ fn seconds(ms: i64) -> String {
 }
 
 /// Series as their slices come, oldest first.
-#[derive(Default)]
-struct Gather {
-    index: HashMap<String, usize>,
-    series: Vec<RawSeries>,
+struct Gather<'a> {
+    spec: &'a PrometheusSpec,
+    /// The query that is answered.
+    query: usize,
+    known: HashMap<String, Known>,
+    spool: &'a mut Spool,
 }
 
-impl Gather {
-    fn take(&mut self, slice: Vec<Series>) {
+/// A series that was met before.
+struct Known {
+    /// Of the first query that means it.
+    query: usize,
+    series: usize,
+    last_ms: i64,
+}
+
+impl Gather<'_> {
+    fn take(&mut self, slice: Vec<Series>) -> Result<(), PrometheusError> {
         for part in slice {
             let name = SeriesKey::new(part.metric).to_string();
-            let at = *self.index.entry(name).or_insert_with_key(|name| {
-                self.series.push(RawSeries { name: name.clone(), ..RawSeries::default() });
-                self.series.len() - 1
+            let (query, spool) = (self.query, &mut *self.spool);
+            let known = self.known.entry(name).or_insert_with_key(|name| {
+                let series = spool.add(name.clone());
+                Known { query, series, last_ms: i64::MIN }
             });
-            let series = &mut self.series[at];
-            // Before version 3 a range holds both its ends, so two slices may share a sample.
-            let known = series.times_ms.last().copied().unwrap_or(i64::MIN);
-            for (time_ms, value) in part.values.into_iter().filter(|(time_ms, _)| *time_ms > known) {
-                series.times_ms.push(time_ms);
-                series.values.push(value);
+            if known.query != query {
+                if self.spec.step_ms.is_some() {
+                    let queries = [known.query, query].map(|at| self.spec.queries[at].clone());
+                    let series = spool.name(known.series).into();
+                    return Err(PrometheusError::SameSeries { series, queries });
+                }
+                continue; // of two selectors that mean one raw series, the first has read it
             }
+            // Before version 3 a range holds both its ends, so two slices may share a sample.
+            let samples: Vec<(i64, f64)> = part.values.into_iter().filter(|(time, _)| *time > known.last_ms).collect();
+            let times_ms: Vec<i64> = samples.iter().map(|(time_ms, _)| *time_ms).collect();
+            known.last_ms = times_ms.last().copied().unwrap_or(known.last_ms);
+            spool.extend(known.series, &times_ms, samples.into_iter().map(|(_, value)| value))?;
         }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use foreshadow_models::RawSeries;
 
-use super::{SeriesKey, SourceError};
+use super::{SeriesKey, SourceError, Spool};
 
 mod csv;
 mod parquet;
@@ -49,15 +49,25 @@ impl TableSpec {
     /// # Errors
     /// [`SourceError`] names the file, and the row and column where there is one.
     pub fn read(&self) -> Result<Vec<RawSeries>, SourceError> {
+        let mut spool = Spool::default();
+        self.read_into(&mut spool)?;
+        (0..spool.series_count()).map(|series| Ok(spool.take(series)?)).collect()
+    }
+
+    /// The same for a fleet that may be larger than memory.
+    ///
+    /// # Errors
+    /// As [`TableSpec::read`], and [`SourceError::Spool`] where what overflows finds no place.
+    pub fn read_into(&self, spool: &mut Spool) -> Result<(), SourceError> {
         let name = self.path.to_string_lossy().to_lowercase();
-        let series = if name.ends_with(".parquet") {
-            parquet::read(self)?
+        if name.ends_with(".parquet") {
+            parquet::read(self, spool)?;
         } else if name.ends_with(".csv") || name.ends_with(".csv.gz") {
-            csv::read(self)?
+            csv::read(self, spool)?;
         } else {
             return Err(SourceError::Ending { path: shown(&self.path) });
-        };
-        if series.is_empty() { Err(SourceError::Empty { path: shown(&self.path) }) } else { Ok(series) }
+        }
+        if spool.series_count() == 0 { Err(SourceError::Empty { path: shown(&self.path) }) } else { Ok(()) }
     }
 
     /// Where the columns stand among those of the file; `is_label` tells which may name a series.
@@ -93,36 +103,38 @@ struct Columns {
 }
 
 /// Series as their rows come, found again by the spelling of their labels.
-#[derive(Default)]
-struct Gather {
+struct Gather<'a> {
     index: HashMap<Vec<u8>, usize>,
-    series: Vec<RawSeries>,
+    spool: &'a mut Spool,
     /// The labels of the last row and its series: rows of one series mostly stand together.
     last: Option<(Vec<u8>, usize)>,
 }
 
-impl Gather {
+impl<'a> Gather<'a> {
+    fn into(spool: &'a mut Spool) -> Self {
+        Self { index: HashMap::new(), spool, last: None }
+    }
+
     /// The series whose label values are spelled by `joined`; `key` names it when it is new.
-    fn series<E>(&mut self, joined: &[u8], key: impl FnOnce() -> Result<SeriesKey, E>) -> Result<&mut RawSeries, E> {
-        let at = match &self.last {
-            Some((last, at)) if last == joined => *at,
+    fn series<E>(&mut self, joined: &[u8], key: impl FnOnce() -> Result<SeriesKey, E>) -> Result<usize, E> {
+        match &self.last {
+            Some((last, at)) if last == joined => Ok(*at),
             _ => {
                 let at = match self.index.get(joined) {
                     Some(at) => *at,
                     None => {
-                        self.series.push(RawSeries { name: key()?.to_string(), ..RawSeries::default() });
-                        self.index.insert(joined.to_vec(), self.series.len() - 1);
-                        self.series.len() - 1
+                        let at = self.spool.add(key()?.to_string());
+                        self.index.insert(joined.to_vec(), at);
+                        at
                     }
                 };
                 let kept = self.last.get_or_insert_default();
                 kept.0.clear();
                 kept.0.extend_from_slice(joined);
                 kept.1 = at;
-                at
+                Ok(at)
             }
-        };
-        Ok(&mut self.series[at])
+        }
     }
 }
 

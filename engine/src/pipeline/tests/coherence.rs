@@ -90,7 +90,7 @@ fn an_aggregate_that_cannot_be_made_is_missing_and_the_rest_goes_on() {
     assert!(issue.shadow(r#"by_region{region="us"}"#).is_some() && issue.shadows().len() == 4);
     let told: Vec<_> =
         issue.missing().iter().map(|missing| (missing.series.as_str(), missing.reason.as_str())).collect();
-    let steps = r#"rps{host="1",region="eu"} has a step of 3600000 ms beside one of 60000 ms"#;
+    let steps = r#"rps{host="4",region="eu"} has a step of 60000 ms beside one of 3600000 ms"#;
     assert_eq!(told, [(r#"by_region{region="eu"}"#, steps), ("nowhere", "no series matches nope")]);
 }
 

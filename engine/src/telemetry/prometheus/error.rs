@@ -88,4 +88,8 @@ pub enum PrometheusError {
         /// The queries.
         queries: [String; 2],
     },
+    /// What was read found no place.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Spool(#[from] crate::telemetry::SpoolError),
 }

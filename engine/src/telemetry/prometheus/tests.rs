@@ -2,6 +2,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
+use foreshadow_models::RawSeries;
+
 use super::*;
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -40,6 +42,12 @@ fn spec(url: &str) -> PrometheusSpec {
     }
 }
 
+fn read(spec: &PrometheusSpec) -> Result<Vec<RawSeries>, PrometheusError> {
+    let mut spool = Spool::default();
+    spec.read_into(NOW_MS, &mut spool)?;
+    Ok((0..spool.series_count()).map(|series| spool.take(series).unwrap()).collect())
+}
+
 fn matrix(samples: &str) -> (u16, String) {
     let series = format!(r#"{{"metric":{{"__name__":"up","job":"a"}},"values":[{samples}]}}"#);
     (200, format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{series}]}}}}"#))
@@ -48,7 +56,7 @@ fn matrix(samples: &str) -> (u16, String) {
 #[test]
 fn slices_join_without_a_sample_twice() {
     let (spec, asked) = serve(vec![matrix(r#"[1,"1"],[2.5,"NaN"]"#), matrix(r#"[2.5,"NaN"],[3,"+Inf"]"#)]);
-    let series = spec.read(NOW_MS).unwrap();
+    let series = read(&spec).unwrap();
     assert_eq!((series.len(), series[0].name.as_str()), (1, r#"up{job="a"}"#));
     assert_eq!(series[0].times_ms, [1_000, 2_500, 3_000]);
     assert!(series[0].values[1].is_nan() && series[0].values[2] == f64::INFINITY);
@@ -62,19 +70,19 @@ fn slices_join_without_a_sample_twice() {
 fn an_answer_too_large_is_asked_for_in_smaller_slices() {
     let many = (422, r#"{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}"#.into());
     let (spec, asked) = serve(vec![many.clone(), matrix(r#"[1,"1"]"#)]);
-    assert_eq!(spec.read(NOW_MS).unwrap()[0].values, [1.0]);
+    assert_eq!(read(&spec).unwrap()[0].values, [1.0]);
     let asked = asked.lock().unwrap();
     assert!(asked[1].contains("up%5B21600000ms%5D"), "a quarter of a day: {asked:?}");
     assert!(asked[2].contains("up%5B86400000ms%5D"), "and four times longer again: {asked:?}");
     let (spec, _) = serve(vec![many]);
-    assert!(matches!(spec.read(NOW_MS), Err(PrometheusError::TooMuch { .. })));
+    assert!(matches!(read(&spec), Err(PrometheusError::TooMuch { .. })));
 }
 
 #[test]
 fn resampling_stays_under_the_servers_limit() {
     let (mut spec, asked) = serve(vec![matrix(r#"[1,"1"]"#)]);
     (spec.step_ms, spec.range_ms) = (Some(15_000), 2 * FIRST_SLICE_MS);
-    spec.read(NOW_MS).unwrap();
+    read(&spec).unwrap();
     let asked = asked.lock().unwrap();
     // Two days of 15 s are 11,520 steps and the first one; 1,700,000,000 lies 5 s past a multiple.
     assert_eq!(asked.len(), 2);
@@ -86,7 +94,7 @@ fn resampling_stays_under_the_servers_limit() {
 fn a_fault_that_may_pass_is_tried_again() {
     let (mut spec, asked) = serve(vec![(503, "busy".into()), matrix(r#"[1,"1"]"#)]);
     (spec.retries, spec.range_ms) = (1, FIRST_SLICE_MS);
-    spec.read(NOW_MS).unwrap();
+    read(&spec).unwrap();
     assert_eq!(asked.lock().unwrap().len(), 2);
 }
 
@@ -104,7 +112,7 @@ fn each_kind_of_failure_is_told_apart() {
         ((400, r#"{"status":"error","error":"parse error"}"#), "with status 400: parse error"),
     ] {
         let (spec, _) = serve(vec![(status, body.into())]);
-        let error = spec.read(NOW_MS).unwrap_err().to_string();
+        let error = read(&spec).unwrap_err().to_string();
         assert!(error.contains(said) || error.replace('\\', "").contains(&said.replace('\\', "")), "{error}");
     }
 }
@@ -114,12 +122,12 @@ fn a_server_that_is_down_or_slow_is_named() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // accepts by the system's queue, never answers
     let mut slow = spec(&format!("http://user:secret@{}", silent.local_addr().unwrap()));
     slow.timeout = Duration::from_millis(100);
-    let error = slow.read(NOW_MS).unwrap_err();
+    let error = read(&slow).unwrap_err();
     assert!(matches!(error, PrometheusError::Slow { attempts: 1, .. }), "{error}");
     assert!(!error.to_string().contains("secret"), "{error}");
     let address = silent.local_addr().unwrap();
     drop(silent);
-    let error = spec(&format!("http://{address}")).read(NOW_MS).unwrap_err();
+    let error = read(&spec(&format!("http://{address}"))).unwrap_err();
     assert!(matches!(error, PrometheusError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 }

@@ -6,16 +6,15 @@ use std::str;
 
 use csv::{ByteRecord, Reader};
 use flate2::read::MultiGzDecoder;
-use foreshadow_models::RawSeries;
 
 use super::time::{EXPECTED, TimeUnit, parse_time};
 use super::{Columns, Gather, TableSpec, shown};
-use crate::telemetry::{SeriesKey, SourceError};
+use crate::telemetry::{SeriesKey, SourceError, Spool};
 
 /// Rows that settle the unit of the time column.
 const VOTERS: usize = 1_000;
 
-pub(super) fn read(spec: &TableSpec) -> Result<Vec<RawSeries>, SourceError> {
+pub(super) fn read(spec: &TableSpec, spool: &mut Spool) -> Result<(), SourceError> {
     let mut reader = open(spec)?;
     let header = reader.byte_headers().map_err(|source| failed(spec, 0, source))?;
     let present: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_string()).collect();
@@ -27,7 +26,7 @@ pub(super) fn read(spec: &TableSpec) -> Result<Vec<RawSeries>, SourceError> {
         TimeUnit::Auto => voted(open(spec)?, columns.time),
         given => given,
     };
-    gather(spec, &mut reader, &present, &columns, unit)
+    gather(spec, &mut reader, &present, &columns, unit, spool)
 }
 
 fn open(spec: &TableSpec) -> Result<Reader<Box<dyn Read>>, SourceError> {
@@ -54,8 +53,9 @@ fn gather(
     present: &[String],
     columns: &Columns,
     mut unit: TimeUnit,
-) -> Result<Vec<RawSeries>, SourceError> {
-    let mut gather = Gather::default();
+    spool: &mut Spool,
+) -> Result<(), SourceError> {
+    let mut gather = Gather::into(spool);
     let mut record = ByteRecord::new();
     let mut joined = Vec::new();
     for row in 1.. {
@@ -82,10 +82,9 @@ fn gather(
             Ok::<_, SourceError>(SeriesKey::new(labels))
         };
         let series = gather.series(&joined, key)?;
-        series.times_ms.push(time_ms);
-        series.values.push(value);
+        gather.spool.push(series, time_ms, value)?;
     }
-    Ok(gather.series)
+    Ok(())
 }
 
 /// An empty cell is an unobserved value.

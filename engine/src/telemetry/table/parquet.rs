@@ -6,18 +6,17 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBat
 use arrow::compute::{cast, partition};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimeUnit as ArrowUnit};
 use arrow::error::ArrowError;
-use foreshadow_models::RawSeries;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
 use super::time::{EXPECTED, TimeUnit, parse_time};
 use super::{Columns, Gather, TableSpec, shown};
-use crate::telemetry::{SeriesKey, SourceError};
+use crate::telemetry::{SeriesKey, SourceError, Spool};
 
 const BATCH_ROWS: usize = 65_536;
 
-pub(super) fn read(spec: &TableSpec) -> Result<Vec<RawSeries>, SourceError> {
+pub(super) fn read(spec: &TableSpec, spool: &mut Spool) -> Result<(), SourceError> {
     let file = File::open(&spec.path).map_err(|source| SourceError::Read { path: shown(&spec.path), source })?;
     let damaged = |rows, source| SourceError::Parquet { path: shown(&spec.path), rows, source };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|source| damaged(0, source))?;
@@ -28,14 +27,14 @@ pub(super) fn read(spec: &TableSpec) -> Result<Vec<RawSeries>, SourceError> {
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let batches =
         builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|source| damaged(0, source))?;
-    let mut table = Table { spec, present: &present, gather: Gather::default(), unit: spec.time_unit, rows: 0 };
+    let mut table = Table { spec, present: &present, gather: Gather::into(spool), unit: spec.time_unit, rows: 0 };
     for batch in batches {
         let batch = batch.map_err(|source| damaged(table.rows, external(source)))?;
         let places = table.places(&columns, &batch.schema());
         table.take(&places, &batch)?;
         table.rows += batch.num_rows() as u64;
     }
-    Ok(table.gather.series)
+    Ok(())
 }
 
 fn external(source: ArrowError) -> ParquetError {
@@ -68,7 +67,7 @@ fn is_label(kind: &DataType) -> bool {
 struct Table<'a> {
     spec: &'a TableSpec,
     present: &'a [String],
-    gather: Gather,
+    gather: Gather<'a>,
     unit: TimeUnit,
     rows: u64,
 }
@@ -120,9 +119,8 @@ impl Table<'_> {
                 Ok::<_, SourceError>(SeriesKey::new(labels.iter().map(|(name, array)| (name.clone(), label(array)))))
             };
             let series = self.gather.series(&joined, key)?;
-            series.times_ms.extend_from_slice(&times[range.clone()]);
             let value = |at: usize| if values.is_null(at) { f64::NAN } else { values.value(at) };
-            series.values.extend(range.map(value));
+            self.gather.spool.extend(series, &times[range.clone()], range.map(value))?;
         }
         Ok(())
     }

@@ -1,0 +1,106 @@
+//! One series' forecast, as machines are told of it.
+
+use foreshadow_models::{FitStatus, Forecast, Panel, SeriesNotes};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::cli::output;
+use crate::issue::rfc3339;
+
+/// One series' forecast, ready to be printed.
+pub(super) struct Row<'a> {
+    pub(super) panel: &'a Panel,
+    pub(super) name: &'a str,
+    pub(super) model: String,
+    pub(super) status: &'a FitStatus,
+    pub(super) cutoff_ms: i64,
+    pub(super) step_ms: i64,
+    pub(super) last: f64,
+    pub(super) notes: &'a SeriesNotes,
+    pub(super) forecast: &'a Forecast,
+    pub(super) series: usize,
+    /// Draws whole futures of a series of the panel, `[paths, horizon]`: all rows' at once might not fit in memory.
+    pub(super) draw: &'a dyn Fn(usize) -> Vec<Vec<f64>>,
+}
+
+impl Row<'_> {
+    pub(super) fn time(&self, step: usize) -> String {
+        rfc3339(self.cutoff_ms + (step as i64 + 1) * self.step_ms)
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.forecast.horizon().steps()
+    }
+
+    /// Its paths, drawn anew at each call.
+    pub(super) fn paths(&self) -> Vec<Vec<f64>> {
+        (self.draw)(self.series)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let mut quantiles = Map::new();
+        for (index, level) in self.forecast.quantiles().levels().iter().enumerate() {
+            quantiles.insert(level.to_string(), json!(self.forecast.quantile(self.series, index)));
+        }
+        let notes = SeriesNotesJson::from(self.notes);
+        let mut told = json!({
+            "series": self.name, "model": self.model, "status": self.status.word(),
+            "cutoff_ms": self.cutoff_ms, "step_ms": self.step_ms,
+            "mean": self.forecast.mean(self.series), "quantiles": quantiles, "notes": notes,
+            "read_as": output::read_as(self.panel, self.series, self.notes),
+        });
+        let paths = self.paths();
+        if !paths.is_empty() {
+            told["paths"] = json!(paths);
+        }
+        told
+    }
+}
+
+/// What was mended in a series; all zero for a clean one.
+#[derive(Serialize)]
+struct SeriesNotesJson {
+    not_finite: usize,
+    absurd_times: usize,
+    out_of_order: usize,
+    equal_duplicates: usize,
+    conflicting: usize,
+    snapped: usize,
+    missing_steps: usize,
+    beyond_lookback: usize,
+    resets: usize,
+    looks_like_counter: bool,
+    out_of_bounds: usize,
+}
+
+impl From<&SeriesNotes> for SeriesNotesJson {
+    fn from(notes: &SeriesNotes) -> Self {
+        let SeriesNotes {
+            not_finite,
+            absurd_times,
+            out_of_order,
+            equal_duplicates,
+            conflicting,
+            snapped,
+            missing_steps,
+            beyond_lookback,
+            is_rate: _,
+            resets,
+            looks_like_counter,
+            out_of_bounds,
+        } = *notes;
+        Self {
+            not_finite,
+            absurd_times,
+            out_of_order,
+            equal_duplicates,
+            conflicting,
+            snapped,
+            missing_steps,
+            beyond_lookback,
+            resets,
+            looks_like_counter,
+            out_of_bounds,
+        }
+    }
+}
