@@ -48,9 +48,12 @@ impl ArimaSeries<'_> {
 pub struct ArimaCandidate {
     /// Its order.
     pub order: ArmaOrder,
+    /// How far from the unit circle the roots of each polynomial of two or more coefficients are held, in modulus.
+    pub margin: f64,
     /// Whether it has a constant.
     pub constant: bool,
-    /// Akaike's criterion, corrected for small samples, of the exact likelihood at the screen's coefficients.
+    /// Akaike's criterion, corrected for small samples, of the exact likelihood at the screen's coefficients; of the
+    /// screen's sum of squares where that is far from the best.
     pub aicc: f64,
     /// Where an exact search begins: one number a coefficient, free of bounds.
     pub free: Vec<f64>,
@@ -61,12 +64,8 @@ pub struct ArimaCandidate {
 pub enum ArimaEffort {
     /// One look at where it begins, for what it promises.
     Glance,
-    /// Until a step promises under a hundredth of a nat, enough to be compared; given up where the way leads within a
-    /// margin of the unit circle, as [`ArimaFit::clear_of_unit_circle`] has it.
-    Rank {
-        /// How far from the circle a root must stay, in modulus.
-        margin: f64,
-    },
+    /// Until a step promises under a hundredth of a nat, enough to be compared.
+    Rank,
     /// Until a step promises under 2e-5 nats.
     Full,
 }
@@ -76,6 +75,8 @@ pub enum ArimaEffort {
 pub struct ArimaFit {
     /// Its order.
     pub order: ArmaOrder,
+    /// The candidate's.
+    pub margin: f64,
     /// φ, Φ, θ, Θ, one after the other.
     pub coefficients: Vec<f64>,
     /// Where the search ended: one number a coefficient, free of bounds.
@@ -98,12 +99,8 @@ impl ArimaFit {
     /// A candidate that begins where this search ended, its criterion what the likelihood's top promises.
     pub fn into_candidate(self) -> ArimaCandidate {
         let aicc = self.aicc - 2.0 * self.promised;
-        ArimaCandidate { order: self.order, constant: self.constant.is_some(), aicc, free: self.free }
-    }
-
-    /// Whether no polynomial of two or more coefficients has a root within `margin` of the unit circle.
-    pub fn clear_of_unit_circle(&self, margin: f64) -> bool {
-        self.order.is_clear_of_unit_circle(&self.coefficients, margin)
+        let constant = self.constant.is_some();
+        ArimaCandidate { order: self.order, margin: self.margin, constant, aicc, free: self.free }
     }
 }
 
@@ -159,14 +156,14 @@ pub fn aicc(log_likelihood: f64, observed: f64, parameters: usize) -> f64 {
 /// Akaike's corrected criterion.
 ///
 /// Each order's conditional sum of squares is minimised from the better of the orders one coefficient smaller by
-/// damped Gauss-Newton steps, in free numbers that keep every polynomial's roots outside the unit circle. Before a
-/// series' first step its first season is thought repeated, or its mean where it is differenced. Where the sums end, the
-/// exact likelihood is evaluated once; models with a polynomial of two or more coefficients that has a root within
-/// `margin` of the unit circle are left out. A gap is filled for the screen from the seasons about it. The smaller
-/// orders that an order needs are screened too, and are candidates. One order asked for alone is searched from every
-/// smaller one.
+/// damped Gauss-Newton steps, in free numbers that keep every polynomial's roots outside the unit circle, and those of
+/// two or more coefficients further out than by `margin`, here and in every search that begins from what comes out.
+/// Before a series' first step its first season is thought repeated, or its mean where it is differenced. Where sums
+/// within 40 of the best criterion end, the exact likelihood is evaluated once. A gap is filled for the screen from the
+/// seasons about it. The smaller orders that an order needs are screened too, and are candidates. One order asked for
+/// alone is searched from every smaller one.
 ///
-/// Series run eight side by side, one task a group. What comes out for a series depends on it alone.
+/// Series run eight side by side, some groups of eight a task. What comes out for a series depends on it alone.
 /// Source: Hyndman and Khandakar, Automatic time series forecasting, Journal of Statistical Software 27(3), 2008, for
 /// the criterion and the candidates; Box, Jenkins and Reinsel, 4th ed., 7.2, for the sums.
 pub fn arima_screen(
@@ -180,7 +177,8 @@ pub fn arima_screen(
 
 /// Maximises the exact Gaussian likelihood of one series, begun from a candidate of its screen.
 ///
-/// The constant and the variance are profiled out; the rest follows by a damped Gauss-Newton search. A model of up to
+/// The constant and the variance are profiled out; the rest follows by a damped Gauss-Newton search. Roots keep the
+/// candidate's margin: where the likelihood rises up to the unit circle, the search ends at the margin. A model of up to
 /// five coefficients a side without a season is searched by a likelihood that projects on what came before the first
 /// step, which costs a few passes over the series with its gradient; where it ends a filter has to agree. Otherwise
 /// derivatives of the likelihood and of the innovations are central differences of filters that run side by side. Gaps

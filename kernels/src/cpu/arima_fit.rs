@@ -1,7 +1,9 @@
 //! ARIMA by maximum likelihood: the screen over lane groups, the exact search over one series at a time.
 
+mod descent;
 mod exact;
 mod kalman;
+mod ladder;
 mod polynomial;
 mod prepare;
 mod presample;
@@ -17,18 +19,21 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use self::exact::{Innovations, Same, Sums, sums};
+use self::ladder::Ladder;
 use self::presample::Presample;
-use self::screen::Ladder;
 use self::search::{Look, Moves};
+use self::transform::Region;
 use super::arima::HALF;
 use crate::ArmaOrder;
 use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, aicc, log_likelihood};
 
+/// Series that one thread screens together at most.
+const MOST_A_TASK: usize = 64;
 /// Half the span of a central difference: its error is this squared, times a third derivative of at most some
 /// thousands.
 const SPAN: f64 = 3e-5;
-/// Nats by which a filter may differ from the likelihood by what came before the first step.
-const AGREED: f64 = 1e-4;
+/// Nats by which a filter may differ from the likelihood by what came before the first step where that was searched.
+const AGREED: f64 = 1e-3;
 /// The same for a fit that is only ranked.
 const RANKED: f64 = 1e-2;
 /// Cells of covariance that a look at a series with gaps may go through; a longer season is searched with its gaps
@@ -46,8 +51,10 @@ pub(crate) fn arima_screen(
     // Series that are as long as each other once differenced lie side by side: no step of theirs is worked on in vain.
     let mut sorted: Vec<usize> = (0..series.len()).collect();
     sorted.sort_by_key(|&s| series[s].values.len().saturating_sub(series[s].lost_steps()));
+    // Some tasks a thread, of some groups each: a lane that is done early takes another series of its task.
+    let task = series.len().div_ceil(4 * rayon::current_num_threads()).next_multiple_of(HALF).clamp(HALF, MOST_A_TASK);
     let screened: Vec<_> = sorted
-        .par_chunks(HALF)
+        .par_chunks(task)
         .flat_map_iter(|group| {
             let own: Vec<ArimaSeries<'_>> = group.iter().map(|&s| series[s]).collect();
             screen::screen(&own, &ladder, margin, keep)
@@ -61,22 +68,19 @@ pub(crate) fn arima_screen(
 /// See [`crate::arima_fit`].
 pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
     let (order, constant) = (candidate.order, candidate.constant);
+    let region = Region { order, margin: candidate.margin };
     let filled = Data::filled(series, constant);
-    let usable = |free: &[f64]| match effort {
-        ArimaEffort::Rank { margin } => order.is_clear_of_unit_circle(&transform::coefficients(order, free), margin),
-        _ => true,
-    };
-    let (mut end, known) = filled.top(series, order, &candidate.free, effort, usable);
+    let (mut end, known) = filled.top(series, region, &candidate.free, effort);
     // A search that is there to be compared spares the matrices that a gap asks for.
     let in_full = series.values.iter().any(|v| v.is_nan()) && effort == ArimaEffort::Full;
     let size = order.ar_reach().max(order.ma_reach() + 1) + series.lost_steps();
     let searched = in_full && size * size * series.values.len() <= SEARCHED;
     let gaps = Data::with_gaps(series, constant);
     if searched {
-        let near = search::minimise(&end.free, effort, usable, |free, _| gaps.look(order, free));
+        let near = search::minimise(&end.free, None, effort, |free, _| gaps.look(region, free));
         end = search::End { evaluations: end.evaluations + near.evaluations, ..near };
     }
-    let coefficients = transform::coefficients(order, &end.free);
+    let coefficients = region.place(&end.free).coefficients;
     let likelihood = match known {
         Some(known) if !in_full => known,
         _ => if in_full { &gaps } else { &filled }.likelihood(series, order, &coefficients),
@@ -84,6 +88,7 @@ pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, ef
     let parameters = order.coefficients() + 1 + usize::from(constant);
     ArimaFit {
         order,
+        margin: candidate.margin,
         constant: likelihood.constant,
         aicc: aicc(likelihood.log_likelihood(), likelihood.observed as f64, parameters),
         converged: end.converged && likelihood.log_likelihood().is_finite(),
@@ -154,25 +159,21 @@ impl<'a> Data<'a> {
     fn top(
         &self,
         series: &ArimaSeries<'_>,
-        order: ArmaOrder,
+        region: Region,
         start: &[f64],
         effort: ArimaEffort,
-        usable: impl Fn(&[f64]) -> bool + Copy,
     ) -> (search::End, Option<ArimaLikelihood>) {
-        let wide = |start: &[f64]| search::minimise(start, effort, usable, |free, _| self.look(order, free));
+        let order = region.order;
+        let wide = |start: &[f64]| search::minimise(start, None, effort, |free, _| self.look(region, free));
         if self.gaps.is_some() || !Presample::fits(order) {
             return (wide(start), None);
         }
         let mut presample = Presample::new(&self.differenced, self.constant);
-        let end = search::minimise(start, effort, usable, |free, curved| presample.look(order, free, curved));
-        let filtered = self.likelihood(series, order, &transform::coefficients(order, &end.free));
+        let end = search::minimise(start, Some(region), effort, |place, curved| presample.look(order, place, curved));
+        let filtered = self.likelihood(series, order, &region.place(&end.free).coefficients);
         // Roots of a moving average that crowd on the circle make squares of which little is left.
         let apart = (filtered.log_likelihood() + end.value).abs();
-        let enough = match effort {
-            ArimaEffort::Full => apart < AGREED && end.converged,
-            _ => apart < RANKED,
-        };
-        if enough {
+        if apart < if effort == ArimaEffort::Full { AGREED } else { RANKED } {
             return (end, Some(filtered));
         }
         (wide(&end.free), None)
@@ -180,16 +181,16 @@ impl<'a> Data<'a> {
 
     /// The negative log-likelihood at free numbers, its gradient and about its curvature: central differences, many
     /// likelihoods side by side.
-    fn look(&self, order: ArmaOrder, free: &[f64]) -> Look {
+    fn look(&self, region: Region, free: &[f64]) -> Look {
         let (mut look, mut moves) = (Look::default(), Moves::default());
         // The first lane of each round holds the place itself.
         for from in (0..free.len().max(1)).step_by(7) {
             let some = from..(from + 7).min(free.len());
             match some.len() {
-                0..=1 => self.wide::<4>(order, free, some, &mut look, &mut moves),
-                2..=3 => self.wide::<8>(order, free, some, &mut look, &mut moves),
-                4..=5 => self.wide::<12>(order, free, some, &mut look, &mut moves),
-                _ => self.wide::<16>(order, free, some, &mut look, &mut moves),
+                0..=1 => self.wide::<4>(region, free, some, &mut look, &mut moves),
+                2..=3 => self.wide::<8>(region, free, some, &mut look, &mut moves),
+                4..=5 => self.wide::<12>(region, free, some, &mut look, &mut moves),
+                _ => self.wide::<16>(region, free, some, &mut look, &mut moves),
             }
         }
         look.curvature = moves.curvature();
@@ -198,19 +199,19 @@ impl<'a> Data<'a> {
 
     fn wide<const W: usize>(
         &self,
-        order: ArmaOrder,
+        region: Region,
         free: &[f64],
         some: Range<usize>,
         look: &mut Look,
         moves: &mut Moves,
     ) {
-        let count = 2 * some.len() + 1;
+        let (order, count) = (region.order, 2 * some.len() + 1);
         let place = |w: usize| {
             let mut place = free.to_vec();
             if (1..count).contains(&w) {
                 place[some.start + (w - 1) / 2] += if w % 2 == 1 { SPAN } else { -SPAN };
             }
-            transform::coefficients(order, &place)
+            region.place(&place).coefficients
         };
         let own: Vec<Vec<f64>> = (0..W).map(place).collect();
         let rows: Vec<[f64; W]> = (0..order.coefficients()).map(|i| std::array::from_fn(|w| own[w][i])).collect();

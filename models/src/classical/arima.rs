@@ -32,7 +32,9 @@ const STAND_BY: usize = 36;
 /// and by what that look promises.
 const REACH: f64 = 40.0;
 const NEAR: f64 = 2.0;
-/// How near the unit circle a root of a chosen model may come, in modulus.
+/// How near the unit circle a root of a chosen model may come, in modulus. Where the likelihood rises up to the circle,
+/// as it does for a season that hardly changes, the best at the margin is taken: what is left without such models soon
+/// forgets the season.
 const ROOT_MARGIN: f64 = 0.0001;
 /// Nats that a fit may still promise and be used: what is ranked promises no less.
 const SETTLED: f64 = 1e-2;
@@ -207,14 +209,13 @@ impl Arima {
             if best.as_ref().is_some_and(|best| rank >= FINALISTS || candidate.aicc > best.aicc + NEAR) {
                 break;
             }
-            let fit = arima_fit(series, candidate, ArimaEffort::Rank { margin: ROOT_MARGIN });
+            let fit = arima_fit(series, candidate, ArimaEffort::Rank);
             if fit.converged && best.as_ref().is_none_or(|best| fit.aicc < best.aicc) {
                 best = Some(fit);
             }
         }
         let Some(best) = best else {
-            // Where every top lies on the circle's edge the series is so: what is settled there still is stationary.
-            return near.iter().map(|near| arima_fit(series, near, ArimaEffort::Full)).find(|fit| fit.converged);
+            return near.iter().map(|near| arima_fit(series, near, ArimaEffort::Full)).find(is_usable);
         };
         let polished = arima_fit(series, &best.clone().into_candidate(), ArimaEffort::Full);
         if is_usable(&polished) {
@@ -227,10 +228,9 @@ impl Arima {
     }
 }
 
-/// Whether a fit is settled, its roots clear of the unit circle.
+/// Whether a fit is settled.
 fn is_usable(fit: &ArimaFit) -> bool {
-    let settled = fit.promised < SETTLED && fit.likelihood.log_likelihood().is_finite();
-    (fit.converged || settled) && fit.clear_of_unit_circle(ROOT_MARGIN)
+    fit.converged || fit.promised < SETTLED && fit.likelihood.log_likelihood().is_finite()
 }
 
 impl Model for Arima {

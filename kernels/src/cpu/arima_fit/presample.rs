@@ -20,7 +20,6 @@ use self::columns::{LAGS, PAD, correlate, divided, multiply, past_end, total};
 use super::super::fused;
 use super::search::Look;
 use super::stationary::{self, REACH, Stationary};
-use super::transform;
 use crate::ArmaOrder;
 use crate::arima_fit::log_likelihood;
 
@@ -88,14 +87,13 @@ impl Presample {
         Self { steps: values.len(), constant, y, z, ones, e, c, w, h, g, kept: 0 }
     }
 
-    /// The negative log-likelihood at free numbers, its gradient and, where asked for, the curvature of its squares.
-    pub(super) fn look(&mut self, order: ArmaOrder, free: &[f64], curved: bool) -> Look {
-        Arch::new().dispatch(At { presample: self, order, free, curved })
+    /// The negative log-likelihood at coefficients, its gradient by them and, where asked for, its squares' curvature.
+    pub(super) fn look(&mut self, order: ArmaOrder, coefficients: &[f64], curved: bool) -> Look {
+        Arch::new().dispatch(At { presample: self, order, coefficients, curved })
     }
 
     #[inline(always)]
-    fn run<const FMA: bool>(&mut self, order: ArmaOrder, free: &[f64], curved: bool) -> Look {
-        let coefficients = transform::coefficients(order, free);
+    fn run<const FMA: bool>(&mut self, order: ArmaOrder, coefficients: &[f64], curved: bool) -> Look {
         let (ar, ma) = coefficients.split_at(order.ar);
         let fill = |taps: &[f64]| std::array::from_fn(|i| taps.get(i).copied().unwrap_or(0.0));
         let model = Model { phi: fill(ar), theta: fill(ma), reach: order.ar.max(order.ma), order };
@@ -126,11 +124,10 @@ impl Presample {
         let n = self.steps as f64;
         let weight = n / before.squares.max(f64::MIN_POSITIVE);
         let mut gradient = self.slopes::<FMA>(&model, &before, weight);
-        let mut curvature = if curved { self.products::<FMA>(&model, &before, weight) } else { Vec::new() };
+        let curvature = if curved { self.products::<FMA>(&model, &before, weight) } else { Vec::new() };
         let (by_phi, by_theta) = stationary.pull_back::<FMA>(&before.slopes(model.reach, weight));
         let through = by_phi[..order.ar].iter().chain(&by_theta[1..=order.ma]);
         gradient.iter_mut().zip(through).for_each(|(slope, more)| *slope += more);
-        transform::pull_back(order, free, &mut gradient, &mut curvature);
         Look { value: -log_likelihood(n, before.squares, before.logs), gradient, curvature }
     }
 
@@ -295,7 +292,9 @@ impl Presample {
         let (zh, wh) = (correlate::<FMA>(&self.z, &self.h, 0, kept), correlate::<FMA>(&self.w, &self.h, 0, kept));
         let (hz, hw) = (correlate::<FMA>(&self.h, &self.z, 0, kept), correlate::<FMA>(&self.h, &self.w, 0, kept));
         // Whether a derivative is by φ, and its lag.
-        let of = |i: usize| if i < ar { (true, i + 1) } else { (false, i - ar + 1) };
+        let of = |i: usize| {
+            if i < ar { (true, i + 1) } else { (false, i - ar + 1) }
+        };
         let column = |phi: bool| if phi { &self.z } else { &self.w };
         let mut on_before = vec![[0.0; REACH]; count];
         let mut on_ones = vec![0.0; count];
@@ -358,7 +357,7 @@ impl Before {
 struct At<'a> {
     presample: &'a mut Presample,
     order: ArmaOrder,
-    free: &'a [f64],
+    coefficients: &'a [f64],
     curved: bool,
 }
 
@@ -368,9 +367,9 @@ impl WithSimd for At<'_> {
     #[inline(always)]
     fn with_simd<V: Simd>(self, _simd: V) -> Look {
         if V::IS_SCALAR {
-            self.presample.run::<false>(self.order, self.free, self.curved)
+            self.presample.run::<false>(self.order, self.coefficients, self.curved)
         } else {
-            self.presample.run::<true>(self.order, self.free, self.curved)
+            self.presample.run::<true>(self.order, self.coefficients, self.curved)
         }
     }
 }
@@ -416,10 +415,15 @@ fn posterior_root(reach: usize, spread: &stationary::Square, inner: &Square) -> 
 mod tests {
     use super::super::exact::{Same, sums};
     use super::super::solve::spd_solve;
+    use super::super::transform::{Place, Region};
     use super::*;
 
+    fn place(order: ArmaOrder, free: &[f64]) -> Place {
+        Region { order, margin: 0.0 }.place(free)
+    }
+
     fn value(values: &[f64], order: ArmaOrder, free: &[f64], constant: bool) -> f64 {
-        let rows: Vec<[f64; 1]> = transform::coefficients(order, free).iter().map(|c| [*c]).collect();
+        let rows: Vec<[f64; 1]> = place(order, free).coefficients.iter().map(|c| [*c]).collect();
         let sums = sums(&Same(values), order, &rows, constant, None);
         let explained = if constant { sums.cross[0] * sums.cross[0] / sums.ones[0] } else { 0.0 };
         -log_likelihood(values.len() as f64, sums.squares[0] - explained, sums.logs[0])
@@ -442,7 +446,9 @@ mod tests {
                     // A root near the circle reaches past the last step.
                     let mut free: Vec<f64> = all[..ar + ma].to_vec();
                     free.iter_mut().for_each(|v| *v *= if v.abs() > 1.0 { edge } else { 1.0 });
-                    let look = Presample::new(&values[..steps], constant).look(order, &free, true);
+                    let at = place(order, &free);
+                    let mut look = Presample::new(&values[..steps], constant).look(order, &at.coefficients, true);
+                    at.pull_back(&mut look.gradient, &mut []);
                     let expected = value(&values[..steps], order, &free, constant);
                     let what = format!("{steps} {order:?} {constant} {edge}");
                     assert!(
@@ -477,12 +483,13 @@ mod tests {
         for free in [[2.03, -3.0, 0.6, 2.85, -3.0], [2.02, -3.4, 0.5, 2.74, -3.8], [2.03, -4.8, 0.1, 2.0, -2.5]] {
             let order = ArmaOrder { ar: 3, ma: 2, season: 1, ..ArmaOrder::default() };
             for constant in [false, true] {
-                let look = Presample::new(&values, constant).look(order, &free, false);
+                let at = place(order, &free).coefficients;
+                let look = Presample::new(&values, constant).look(order, &at, false);
                 let expected = value(&values, order, &free, constant);
                 // Squares of up to a million times what is left of them keep ten of their sixteen digits.
                 assert!((look.value - expected).abs() < 1e-6, "{free:?}: {} {expected}", look.value);
                 assert!(look.curvature.is_empty());
-                let mut curvature = Presample::new(&values, constant).look(order, &free, true).curvature;
+                let mut curvature = Presample::new(&values, constant).look(order, &at, true).curvature;
                 (0..5).for_each(|i| curvature[6 * i] *= 1.0 + 1e-9);
                 assert!(spd_solve(&mut curvature, &[0.0; 5]).is_some(), "{free:?}: a sum of squares is positive");
             }

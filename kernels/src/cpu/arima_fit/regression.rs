@@ -8,7 +8,7 @@ use pulp::{Arch, Simd, WithSimd};
 use super::super::arima::{HALF, Half};
 use super::super::fused;
 use super::solve::spd_solve;
-use super::transform;
+use super::transform::Region;
 use crate::ArmaOrder;
 
 /// Share of the diagonal that a regression adds to it: two columns may say the same.
@@ -60,9 +60,10 @@ impl Products {
     }
 
     /// Free numbers of one lane's regression; zeros where it has no answer.
-    pub(super) fn start(&self, order: ArmaOrder, lane: usize) -> Vec<f64> {
+    pub(super) fn start(&self, region: Region, lane: usize) -> Vec<f64> {
+        let order = region.order;
         let coefficients = self.regress(order, lane).unwrap_or_else(|| vec![0.0; order.coefficients()]);
-        transform::free_numbers(order, &coefficients)
+        region.free_numbers(&coefficients)
     }
 
     /// The regression of one lane, in the order's coefficients; `None` where it has no answer.

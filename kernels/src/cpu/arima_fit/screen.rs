@@ -1,201 +1,121 @@
-//! Every order's conditional least squares on eight series side by side, and the exact likelihood where it ends.
+//! The orders' conditional least squares on eight series side by side, and the exact likelihood where the best end.
 
 use super::super::arima::{Counted, Filters, HALF, Half};
+use super::descent::Descent;
 use super::exact::{Each, sums};
+use super::ladder::Ladder;
 use super::regression::Products;
-use super::solve::spd_solve;
-use super::transform;
+use super::transform::{Place, Region};
 use crate::ArmaOrder;
 use crate::arima_fit::{ArimaCandidate, ArimaSeries, aicc, log_likelihood};
 
-/// Evaluations of one order's sum of squares at most; a search that ends there is near enough to be ranked.
-const MAX_TRIALS: usize = 16;
-/// Share of the sum of squares that a step must still promise.
-const SETTLED: f64 = 1e-5;
-/// The longest move of a free number in one step.
-const LONGEST: f64 = 1.5;
-/// Free numbers that an exact search begins within: partial autocorrelations of 0.995.
-const INSIDE: f64 = 3.0;
+/// How far the criterion of a sum of squares may be from the best for the exact likelihood to be looked at.
+const COMPETING: f64 = 40.0;
+/// Free numbers that an exact search begins within: partial autocorrelations of 0.9993.
+const INSIDE: f64 = 4.0;
 
-/// The orders to screen, each after those one coefficient smaller that it may start from.
-pub(super) struct Ladder {
-    orders: Vec<ArmaOrder>,
-    /// Index of each smaller order, and where in the coefficients its missing one stands.
-    parents: Vec<Vec<(usize, usize)>>,
-    /// Whether one order alone is asked for, which is then looked for in every valley.
-    thorough: bool,
-}
-
-impl Ladder {
-    /// All orders asked for, and for each a way up from none.
-    pub(super) fn new(asked: &[ArmaOrder]) -> Self {
-        let mut orders: Vec<ArmaOrder> = asked.to_vec();
-        let thorough = asked.len() == 1;
-        let mut next = 0;
-        while next < orders.len() {
-            let mut missing: Vec<ArmaOrder> = smaller(orders[next]).into_iter().map(|(parent, _)| parent).collect();
-            if !thorough && missing.iter().any(|parent| orders.contains(parent)) {
-                missing.clear();
-            } else if !thorough {
-                missing.drain(..missing.len().saturating_sub(1));
-            }
-            missing.retain(|parent| !orders.contains(parent));
-            orders.extend(missing);
-            next += 1;
-        }
-        orders.sort_by_key(|order| (order.coefficients(), *order));
-        orders.dedup();
-        let index = |order: &ArmaOrder| orders.iter().position(|other| other == order);
-        let parents = orders
-            .iter()
-            .map(|order| smaller(*order).iter().filter_map(|(p, at)| Some((index(p)?, *at))).collect())
-            .collect();
-        Self { orders, parents, thorough }
-    }
-}
-
-/// The orders one coefficient smaller, each with the place of the coefficient that it lacks.
-fn smaller(order: ArmaOrder) -> Vec<(ArmaOrder, usize)> {
-    let [ar, seasonal_ar, ma, seasonal_ma] = order.blocks();
-    let ends = [ar, ar + seasonal_ar, ar + seasonal_ar + ma, order.coefficients()];
-    let less = [
-        (ar > 0).then(|| ArmaOrder { ar: ar - 1, ..order }),
-        (seasonal_ar > 0).then(|| ArmaOrder { seasonal_ar: seasonal_ar - 1, ..order }),
-        (ma > 0).then(|| ArmaOrder { ma: ma - 1, ..order }),
-        (seasonal_ma > 0).then(|| ArmaOrder { seasonal_ma: seasonal_ma - 1, ..order }),
-    ];
-    less.into_iter().zip(ends).filter_map(|(order, end)| Some((order?, end - 1))).collect()
-}
-
-/// Eight series, packed.
+/// Series of one task, and eight lanes that their sums are worked on in.
 struct Group {
+    /// Each series behind the steps that are thought of before its first one.
+    packed: Vec<Vec<f64>>,
     filters: Filters,
-    /// Steps that are thought of before the first one.
     before: usize,
-    lengths: [usize; HALF],
-    means: Half,
-    may_have_constant: [bool; HALF],
+    lengths: Vec<usize>,
+    means: Vec<f64>,
+    may_have_constant: Vec<bool>,
     /// Which steps count; `None` where all do.
     counted: Option<Counted>,
+    /// What regressions on the past are made of, eight series each.
+    products: Vec<Products>,
 }
 
 impl Group {
     fn pack(series: &[ArimaSeries<'_>], ladder: &Ladder) -> Self {
-        let lane_of = |lane: usize| lane.min(series.len() - 1);
-        let data: Vec<Vec<f64>> = series.iter().map(ArimaSeries::differenced).collect();
-        let means: Vec<f64> = series
-            .iter()
-            .zip(&data)
-            .map(|(s, w)| if s.may_have_constant() { w.iter().sum::<f64>() / w.len().max(1) as f64 } else { 0.0 })
-            .collect();
-        let longest = data.iter().map(Vec::len).max().unwrap_or(0);
         let reach = |of: fn(ArmaOrder) -> usize| ladder.orders.iter().map(|order| of(*order)).max().unwrap_or(0);
         let (before, pad) = (reach(ArmaOrder::ar_reach), reach(ArmaOrder::longest_lag));
-        let mut filters = Filters::new(pad, before + longest);
-        for lane in 0..HALF {
-            let (own, mean) = (&data[lane_of(lane)], means[lane_of(lane)]);
-            let season = series[lane_of(lane)].season.min(own.len()).max(1);
+        let (mut packed, mut means, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+        for series in series {
+            let mut own = series.differenced();
+            let mean = if series.may_have_constant() { own.iter().sum::<f64>() / own.len().max(1) as f64 } else { 0.0 };
+            own.iter_mut().for_each(|value| *value -= mean);
+            let season = series.season.min(own.len()).max(1);
             // What is differenced is about noise, of which a repeated season would be a wrong memory.
-            let repeats = series[lane_of(lane)].lost_steps() == 0;
-            for (t, row) in filters.y_mut().iter_mut().enumerate() {
-                let step = match t.checked_sub(before) {
-                    Some(step) => step,
-                    None if repeats => (season - (before - t) % season) % season,
-                    None => usize::MAX,
-                };
-                row[lane] = own.get(step).map_or(0.0, |value| value - mean);
-            }
+            let repeats = series.lost_steps() == 0;
+            let earlier = |ago: usize| {
+                if repeats { (season - ago % season) % season } else { usize::MAX }
+            };
+            let thought = (1..=before).rev().map(|ago| own.get(earlier(ago)).copied().unwrap_or(0.0));
+            packed.push(thought.chain(own.iter().copied()).collect());
+            means.push(mean);
+            lengths.push(own.len());
         }
-        let lengths: [usize; HALF] = std::array::from_fn(|lane| data[lane_of(lane)].len());
-        let counted = lengths.iter().any(|len| *len < longest).then(|| {
-            let ends = lengths.map(|len| before + len);
-            let weight = |t: usize, lane: usize| if t < ends[lane] { 1.0 } else { 0.0 };
-            let weights = (0..before + longest).map(|t| std::array::from_fn(|lane| weight(t, lane))).collect();
-            Counted { weights, ends }
-        });
-        Self {
-            filters,
-            before,
-            lengths,
-            means: std::array::from_fn(|lane| means[lane_of(lane)]),
-            may_have_constant: std::array::from_fn(|lane| series[lane_of(lane)].may_have_constant()),
-            counted,
-        }
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let counted = lengths
+            .iter()
+            .any(|len| *len < longest)
+            .then(|| Counted { weights: vec![[0.0; HALF]; before + longest], ends: [before; HALF] });
+        let may_have_constant = series.iter().map(ArimaSeries::may_have_constant).collect();
+        let filters = Filters::new(pad, before + longest);
+        let mut group =
+            Self { packed, filters, before, lengths, means, may_have_constant, counted, products: Vec::new() };
+        group.products = group.regressions(ladder);
+        group
     }
-}
 
-impl Group {
-    /// What regressions on the past are made of.
-    fn products(&self, ladder: &Ladder) -> Products {
+    fn regressions(&mut self, ladder: &Ladder) -> Vec<Products> {
         let reach = ladder.orders.iter().map(|order| order.longest_lag()).max().unwrap_or(0);
         let season = ladder.orders.iter().map(|order| order.season).max().unwrap_or(1);
-        Products::new(&self.filters.y()[self.before..], &self.lengths, reach, season)
+        let all: Vec<usize> = (0..self.lengths.len()).collect();
+        let regress = |some: &[usize]| {
+            let lengths = self.load_all(some);
+            Products::new(&self.filters.y()[self.before..], &lengths, reach, season)
+        };
+        all.chunks(HALF).map(regress).collect()
+    }
+
+    /// Puts a series into a lane.
+    fn load(&mut self, lane: usize, series: usize) {
+        let own = &self.packed[series];
+        let rest = std::iter::repeat(&0.0);
+        self.filters.y_mut().iter_mut().zip(own.iter().chain(rest)).for_each(|(row, value)| row[lane] = *value);
+        if let Some(counted) = &mut self.counted {
+            let counts = |t: usize| if t < own.len() { 1.0 } else { 0.0 };
+            counted.weights.iter_mut().enumerate().for_each(|(t, row)| row[lane] = counts(t));
+            counted.ends[lane] = own.len();
+        }
+    }
+
+    /// Puts up to eight series into the lanes, the last one into those left; their lengths.
+    fn load_all(&mut self, series: &[usize]) -> [usize; HALF] {
+        let of: [usize; HALF] = std::array::from_fn(|lane| series[lane.min(series.len() - 1)]);
+        (0..HALF).for_each(|lane| self.load(lane, of[lane]));
+        of.map(|series| self.lengths[series])
+    }
+
+    /// Akaike's corrected criterion of a sum of squares.
+    fn criterion(&self, series: usize, order: ArmaOrder, sse: f64) -> f64 {
+        let n = self.lengths[series] as f64;
+        aicc(log_likelihood(n, sse, 0.0), n, order.coefficients() + 1)
     }
 }
 
-/// One lane's way down the sum of squares of one order.
-#[derive(Clone)]
-struct Descent {
+/// Where a way down ended.
+struct End {
     free: Vec<f64>,
     sse: f64,
-    gradient: Vec<f64>,
-    products: Vec<f64>,
-    damping: f64,
-    open: bool,
+    /// Akaike's corrected criterion of the sum.
+    criterion: f64,
 }
 
-impl Descent {
-    fn from(free: Vec<f64>) -> Self {
-        Self { free, sse: f64::INFINITY, gradient: Vec::new(), products: Vec::new(), damping: 1e-3, open: true }
-    }
-
-    /// Sets off from the better start.
-    fn begin(&mut self) {
-        (self.damping, self.open) = (1e-3, self.sse.is_finite());
-    }
-
-    /// The next place to look at.
-    fn trial(&self) -> Vec<f64> {
-        if self.gradient.is_empty() || !self.open {
-            return self.free.clone();
-        }
-        let step = self.step();
-        let to = |(free, step): (&f64, &f64)| {
-            (free + step.clamp(-LONGEST, LONGEST)).clamp(-transform::FARTHEST, transform::FARTHEST)
-        };
-        self.free.iter().zip(&step).map(to).collect()
-    }
-
-    fn step(&self) -> Vec<f64> {
-        let count = self.free.len();
-        let mut matrix = self.products.clone();
-        for i in 0..count {
-            matrix[i * count + i] = matrix[i * count + i] * (1.0 + self.damping) + 1e-9 * self.sse;
-        }
-        let downhill: Vec<f64> = self.gradient.iter().map(|g| -g).collect();
-        spd_solve(&mut matrix, &downhill).unwrap_or_else(|| vec![0.0; count])
-    }
-
-    /// Takes what was found at the trial.
-    fn receive(&mut self, order: ArmaOrder, trial: Vec<f64>, sse: f64, mut gradient: Vec<f64>, mut products: Vec<f64>) {
-        if sse < self.sse {
-            let gained = self.sse - sse;
-            transform::pull_back(order, &trial, &mut gradient, &mut products);
-            self.damping = (self.damping * 0.2).max(1e-6);
-            self.open = gained > SETTLED * sse;
-            (self.free, self.sse, self.gradient, self.products) = (trial, sse, gradient, products);
-            if self.open {
-                let promised: f64 = self.gradient.iter().zip(self.step()).map(|(g, s)| -g * s).sum();
-                self.open = promised > SETTLED * sse;
-            }
-        } else {
-            self.damping *= 10.0;
-            self.open = self.damping < 1e2 && sse.is_finite();
-        }
+impl End {
+    fn candidate(&self, region: Region, constant: bool, aicc: f64) -> ArimaCandidate {
+        // Where a number is at its bound nothing moves, downhill or not.
+        let free = self.free.iter().map(|free| free.clamp(-INSIDE, INSIDE)).collect();
+        ArimaCandidate { order: region.order, margin: region.margin, constant, aicc, free }
     }
 }
 
-/// The best models of up to eight series, of those whose roots keep a margin from the unit circle.
+/// The best models of some series, their roots held a margin from the unit circle.
 pub(super) fn screen(
     series: &[ArimaSeries<'_>],
     ladder: &Ladder,
@@ -203,26 +123,30 @@ pub(super) fn screen(
     keep: usize,
 ) -> Vec<Vec<ArimaCandidate>> {
     let mut group = Group::pack(series, ladder);
-    let products = group.products(ladder);
-    let mut ends: Vec<Vec<Descent>> = Vec::with_capacity(ladder.orders.len());
+    let mut ends: Vec<Vec<End>> = Vec::with_capacity(ladder.orders.len());
     for (order, parents) in ladder.orders.iter().zip(&ladder.parents) {
-        let regressed = (0..HALF).map(|lane| products.start(*order, lane)).collect();
-        let mixed = order.ma + order.seasonal_ma > 0 && order.coefficients() > 1;
-        let end = if ladder.thorough && mixed {
-            // Every way in is gone down to its end.
-            let ways = (0..parents.len()).map(|i| (0..HALF).map(|lane| begin(&ends, &parents[i..=i], lane)).collect());
-            let all = ways.chain([regressed]).map(|starts| descend(&mut group, *order, &[starts]));
-            all.reduce(|a, b| a.into_iter().zip(b).map(|(a, b)| if b.sse < a.sse { b } else { a }).collect())
-        } else {
-            let from_smaller = (0..HALF).map(|lane| begin(&ends, parents, lane)).collect();
-            let starts = if mixed { vec![from_smaller, regressed] } else { vec![from_smaller] };
-            Some(descend(&mut group, *order, &starts))
-        };
-        ends.push(end.expect("the regression is a way in"));
+        let region = Region { order: *order, margin };
+        let of = |s: usize| group.ways(region, ladder.thorough, &ends, parents, s).into_iter().map(move |way| (s, way));
+        let ways: Vec<(usize, Descent)> = (0..series.len()).flat_map(of).collect();
+        let mut found: Vec<Option<End>> = series.iter().map(|_| None).collect();
+        for (s, Descent { free, sse, .. }) in descend(&mut group, region, ways) {
+            if found[s].as_ref().is_none_or(|found| sse < found.sse) {
+                found[s] = Some(End { free, sse, criterion: group.criterion(s, *order, sse) });
+            }
+        }
+        ends.push(found.into_iter().map(|end| end.expect("every series has a way to every order")).collect());
     }
+    let best = |s: usize| ends.iter().map(|ends| ends[s].criterion).fold(f64::INFINITY, f64::min);
+    let enough: Vec<f64> = (0..series.len()).map(|s| best(s) + COMPETING).collect();
     let mut found: Vec<Vec<ArimaCandidate>> = vec![Vec::new(); series.len()];
     for (order, ends) in ladder.orders.iter().zip(&ends) {
-        score(&group, *order, ends, margin, &mut found);
+        let region = Region { order: *order, margin };
+        let (near, far): (Vec<_>, Vec<_>) =
+            ends.iter().enumerate().partition(|(s, end)| ladder.thorough || end.criterion <= enough[*s]);
+        near.chunks(HALF).for_each(|some| score(&mut group, region, some, &mut found));
+        for (s, end) in far.into_iter().filter(|(_, end)| end.criterion.is_finite()) {
+            found[s].push(end.candidate(region, group.may_have_constant[s], end.criterion));
+        }
     }
     for candidates in &mut found {
         candidates.sort_by(|a, b| a.aicc.total_cmp(&b.aicc));
@@ -231,75 +155,103 @@ pub(super) fn screen(
     found
 }
 
+impl Group {
+    /// The ways down to one order of one series: from the better of the best smaller order and a regression, or from each
+    /// smaller order and the regression down to their ends.
+    fn ways(
+        &self,
+        region: Region,
+        thorough: bool,
+        ends: &[Vec<End>],
+        parents: &[(usize, usize)],
+        series: usize,
+    ) -> Vec<Descent> {
+        let order = region.order;
+        let regressed = self.products[series / HALF].start(region, series % HALF);
+        if order.ma + order.seasonal_ma == 0 || order.coefficients() < 2 {
+            return vec![Descent::from(vec![begin(ends, parents, series)])];
+        }
+        if thorough {
+            let from_smaller = parents.iter().map(|parent| begin(ends, &[*parent], series));
+            return from_smaller.chain([regressed]).map(|start| Descent::from(vec![start])).collect();
+        }
+        vec![Descent::from(vec![regressed, begin(ends, parents, series)])]
+    }
+}
+
 /// Where the best of the smaller orders ended, with nothing for the new coefficient.
-fn begin(ends: &[Vec<Descent>], parents: &[(usize, usize)], lane: usize) -> Vec<f64> {
-    let best = parents.iter().min_by(|a, b| ends[a.0][lane].sse.total_cmp(&ends[b.0][lane].sse));
+fn begin(ends: &[Vec<End>], parents: &[(usize, usize)], series: usize) -> Vec<f64> {
+    let best = parents.iter().min_by(|a, b| ends[a.0][series].sse.total_cmp(&ends[b.0][series].sse));
     let Some(&(parent, at)) = best else { return Vec::new() };
-    let mut free = ends[parent][lane].free.clone();
+    let mut free = ends[parent][series].free.clone();
     free.insert(at, 0.0);
     free
 }
 
-/// Goes down from the better start of each lane.
-fn descend(group: &mut Group, order: ArmaOrder, starts: &[Vec<Vec<f64>>]) -> Vec<Descent> {
-    let count = order.coefficients();
-    let mut lanes: Vec<Descent> = starts[0].iter().cloned().map(Descent::from).collect();
-    for round in 0..MAX_TRIALS {
-        let trials: Vec<Vec<f64>> = match starts.get(round) {
-            Some(starts) => starts.clone(),
-            None => lanes.iter().map(Descent::trial).collect(),
-        };
-        let rows = rows_of(order, &trials);
-        let moments = group.filters.evaluate(order, &rows, group.before, group.counted.as_ref());
-        for (lane, (descent, trial)) in lanes.iter_mut().zip(trials).enumerate() {
-            // Every start is looked at before a lane may close.
-            if descent.open || round < starts.len() {
-                let gradient = moments.gradient.iter().map(|row| row[lane]).collect();
-                let products = moments.products.iter().map(|row| row[lane]).collect();
-                descent.receive(order, trial, moments.sse[lane], gradient, products);
+/// Goes down every way, each with the series that it is of; a lane whose way has ended takes the next one.
+fn descend(group: &mut Group, region: Region, ways: Vec<(usize, Descent)>) -> Vec<(usize, Descent)> {
+    let count = region.order.coefficients();
+    let mut waiting = ways.into_iter();
+    let mut lanes: [Option<(usize, Descent)>; HALF] = [const { None }; HALF];
+    let mut trials = vec![vec![0.0; count]; HALF];
+    let mut places: Vec<Place> = trials.iter().map(|free| region.place(free)).collect();
+    let mut ended = Vec::new();
+    loop {
+        for lane in 0..HALF {
+            if lanes[lane].is_none() {
+                lanes[lane] = waiting.next();
+                lanes[lane].iter().for_each(|(series, _)| group.load(lane, *series));
+            }
+            if let Some((_, descent)) = &mut lanes[lane] {
+                trials[lane] = descent.trial();
+                places[lane] = region.place(&trials[lane]);
             }
         }
-        if round + 1 < starts.len() {
-            continue;
+        if lanes.iter().all(Option::is_none) {
+            return ended;
         }
-        if round + 1 == starts.len() {
-            lanes.iter_mut().for_each(Descent::begin);
-        }
-        if count == 0 || lanes.iter().all(|descent| !descent.open) {
-            break;
+        let moments = group.filters.evaluate(region.order, &rows_of(&places), group.before, group.counted.as_ref());
+        for lane in 0..HALF {
+            let Some((series, mut descent)) = lanes[lane].take() else {
+                continue;
+            };
+            let gradient = moments.gradient.iter().map(|row| row[lane]).collect();
+            let products = moments.products.iter().map(|row| row[lane]).collect();
+            descent.receive(std::mem::take(&mut trials[lane]), &places[lane], moments.sse[lane], gradient, products);
+            if descent.open {
+                lanes[lane] = Some((series, descent));
+            } else {
+                ended.push((series, descent));
+            }
         }
     }
-    lanes
 }
 
-/// Coefficients at each lane's free numbers, a row a coefficient.
-fn rows_of(order: ArmaOrder, free: &[Vec<f64>]) -> Vec<Half> {
-    let own: Vec<Vec<f64>> = free.iter().map(|free| transform::coefficients(order, free)).collect();
-    (0..order.coefficients()).map(|i| std::array::from_fn(|lane| own[lane][i])).collect()
+/// Coefficients of each lane, a row a coefficient.
+fn rows_of(places: &[Place]) -> Vec<Half> {
+    let of = |lane: usize| &places[lane.min(places.len() - 1)].coefficients;
+    (0..places[0].coefficients.len()).map(|i| std::array::from_fn(|lane| of(lane)[i])).collect()
 }
 
-/// The exact likelihood of each lane's end, with and without a constant.
-fn score(group: &Group, order: ArmaOrder, ends: &[Descent], margin: f64, found: &mut [Vec<ArimaCandidate>]) {
-    let free: Vec<Vec<f64>> = ends.iter().map(|end| end.free.clone()).collect();
-    let source = Each { rows: &group.filters.y()[group.before..], lengths: group.lengths };
-    let ones = group.may_have_constant.contains(&true);
-    let sums = sums(&source, order, &rows_of(order, &free), ones, None);
-    for (lane, candidates) in found.iter_mut().enumerate() {
-        let (n, mean) = (group.lengths[lane] as f64, group.means[lane]);
-        let own = transform::coefficients(order, &free[lane]);
-        if !order.is_clear_of_unit_circle(&own, margin) {
-            continue;
-        }
+/// The exact likelihood where up to eight series ended, with and without a constant.
+fn score(group: &mut Group, region: Region, ends: &[(usize, &End)], found: &mut [Vec<ArimaCandidate>]) {
+    let order = region.order;
+    let places: Vec<Place> = ends.iter().map(|(_, end)| region.place(&end.free)).collect();
+    let of: Vec<usize> = ends.iter().map(|(series, _)| *series).collect();
+    let lengths = group.load_all(&of);
+    let source = Each { rows: &group.filters.y()[group.before..], lengths };
+    let ones = of.iter().any(|&series| group.may_have_constant[series]);
+    let sums = sums(&source, order, &rows_of(&places), ones, None);
+    for (lane, (series, end)) in ends.iter().enumerate() {
+        let (n, mean) = (lengths[lane] as f64, group.means[*series]);
         let mut add = |constant: bool, squares: f64| {
             let parameters = order.coefficients() + 1 + usize::from(constant);
             let aicc = aicc(log_likelihood(n, squares, sums.logs[lane]), n, parameters);
             if aicc.is_finite() {
-                // Where a number is at its bound nothing moves, downhill or not.
-                let free = free[lane].iter().map(|free| free.clamp(-INSIDE, INSIDE)).collect();
-                candidates.push(ArimaCandidate { order, constant, aicc, free });
+                found[*series].push(end.candidate(region, constant, aicc));
             }
         };
-        if group.may_have_constant[lane] {
+        if group.may_have_constant[*series] {
             let (cross, ones) = (sums.cross[lane], sums.ones[lane]);
             add(true, sums.squares[lane] - cross * cross / ones);
             add(false, sums.squares[lane] + mean * (2.0 * cross + mean * ones));

@@ -2,7 +2,7 @@
 //! second derivatives and by what the last step showed.
 
 use super::solve::spd_solve;
-use super::transform::FARTHEST;
+use super::transform::{FARTHEST, Place, Region};
 use crate::arima_fit::ArimaEffort;
 
 const MAX_ROUNDS: usize = 60;
@@ -71,22 +71,26 @@ pub(super) struct End {
     pub(super) evaluations: usize,
 }
 
-/// Minimises the negative log-likelihood from a start, as long as the places on the way may be used. A look is told
-/// whether its curvature is asked for; without one, the last is mended by the gradients of step after step.
+/// Minimises the negative log-likelihood from a start. A look is told whether its curvature is asked for; without one,
+/// the last is mended by the gradients of step after step. A look is at the coefficients of a region and its derivatives
+/// are by them, or at the free numbers where no region is given.
+///
+/// By coefficients what a curvature says holds for longer: in free numbers a valley near the unit circle is bent.
 pub(super) fn minimise(
     start: &[f64],
+    region: Option<Region>,
     effort: ArimaEffort,
-    usable: impl Fn(&[f64]) -> bool,
     mut look: impl FnMut(&[f64], bool) -> Look,
 ) -> End {
     let mut free = start.to_vec();
-    let mut at = look(&free, true);
+    let mut chart = Chart::new(region, &free);
+    let mut at = look(&chart.values, true);
     let mut bent = std::mem::take(&mut at.curvature);
     let (mut taken, mut mended) = (0, false);
     let mut damping = 1e-3;
     let (most, settled) = match effort {
         ArimaEffort::Glance => (1, 0.0),
-        ArimaEffort::Rank { .. } => (MAX_ROUNDS, 1e-2),
+        ArimaEffort::Rank => (MAX_ROUNDS, 1e-2),
         ArimaEffort::Full => (MAX_ROUNDS, 2e-5),
     };
     let mut evaluations = 1;
@@ -94,17 +98,19 @@ pub(super) fn minimise(
         if !at.value.is_finite() || free.is_empty() {
             return End { converged: at.value.is_finite(), value: at.value, free, promised: 0.0, evaluations };
         }
-        let unheld = direction(&bent, &at.gradient, &free, FREE);
-        let promised = -0.5 * dot(&unheld, &at.gradient);
+        let (slopes, curvature) = chart.by_free(&at.gradient, &bent);
+        let unheld = direction(&curvature, &slopes, &free, FREE);
+        let promised = -0.5 * dot(&unheld, &slopes);
         let stuck = damping > STUCK;
-        if promised.is_nan() || promised < settled || stuck || evaluations >= most || !usable(&free) {
+        if promised.is_nan() || promised < settled || stuck || evaluations >= most {
             let converged = promised < if stuck { NEAR } else { settled };
-            return End { converged: converged && usable(&free), value: at.value, free, promised, evaluations };
+            return End { converged, value: at.value, free, promised, evaluations };
         }
-        let step = direction(&bent, &at.gradient, &free, damping);
-        let held = -0.5 * dot(&step, &at.gradient);
-        let trial: Vec<f64> = free.iter().zip(&step).map(|(free, step)| free + step).collect();
-        let mut there = look(&trial, taken < FRESH);
+        let step = direction(&curvature, &slopes, &free, damping);
+        let held = -0.5 * dot(&step, &slopes);
+        let trial = chart.ahead(&free, &step);
+        let ahead = Chart::new(region, &trial);
+        let mut there = look(&ahead.values, taken < FRESH);
         evaluations += 1;
         if there.value < at.value - 1e-4 * held {
             let gained = at.value - there.value;
@@ -114,17 +120,49 @@ pub(super) fn minimise(
             if !carried {
                 bent = std::mem::take(&mut there.curvature);
             }
-            mend(&mut bent, &step, &at.gradient, &there.gradient, carried);
+            let moved: Vec<f64> = ahead.values.iter().zip(&chart.values).map(|(to, from)| to - from).collect();
+            mend(&mut bent, &moved, &at.gradient, &there.gradient, carried);
             mended = true;
-            (free, at) = (trial, there);
+            (free, chart, at) = (trial, ahead, there);
         } else {
             damping = (10.0 * damping).max(1e-2);
             if mended && damping > ASTRAY {
-                at = look(&free, true);
+                at = look(&chart.values, true);
                 evaluations += 1;
                 bent = std::mem::take(&mut at.curvature);
                 (damping, mended) = (1e-2, false);
             }
+        }
+    }
+}
+
+/// What a look is at, and its derivatives by.
+struct Chart {
+    values: Vec<f64>,
+    place: Option<Place>,
+}
+
+impl Chart {
+    fn new(region: Option<Region>, free: &[f64]) -> Self {
+        let place = region.map(|region| region.place(free));
+        Self { values: place.as_ref().map_or(free, |place| &place.coefficients).to_vec(), place }
+    }
+
+    /// Derivatives by the free numbers.
+    fn by_free(&self, gradient: &[f64], bent: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let (mut slopes, mut curvature) = (gradient.to_vec(), bent.to_vec());
+        if let Some(place) = &self.place {
+            place.pull_back(&mut slopes, &mut curvature);
+        }
+        (slopes, curvature)
+    }
+
+    /// The free numbers that a step leads to.
+    fn ahead(&self, free: &[f64], step: &[f64]) -> Vec<f64> {
+        let trial = free.iter().zip(step).map(|(free, step)| free + step).collect();
+        match &self.place {
+            Some(place) => place.ahead(step, trial),
+            None => trial,
         }
     }
 }
@@ -206,7 +244,7 @@ mod tests {
             let (away, stiff) = (free[0] - 0.7, 50.0);
             Look { value: 500.0 * away * away, gradient: vec![1e3 * away], curvature: vec![1e3 * stiff] }
         };
-        let end = minimise(&[0.0], ArimaEffort::Full, |_| true, look);
+        let end = minimise(&[0.0], None, ArimaEffort::Full, look);
         assert!(end.converged && end.evaluations < 10, "{} {}", end.evaluations, end.promised);
         assert!((end.free[0] - 0.7).abs() < 1e-3, "{:?}", end.free);
     }

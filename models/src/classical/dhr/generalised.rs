@@ -185,6 +185,7 @@ mod tests {
         let likelihood = ArimaLikelihood { observed: 0, squares: 0.0, logs: 0.0, constant: None, state, tail };
         ArimaFit {
             order,
+            margin: 0.0,
             coefficients: [ar, ma].concat(),
             free: Vec::new(),
             constant: None,
