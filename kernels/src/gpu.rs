@@ -28,6 +28,7 @@ pub(crate) mod seasonal;
 pub(crate) mod shrink;
 pub(crate) mod solve;
 pub(crate) mod theta;
+pub(crate) mod theta_fit;
 pub(crate) mod transfer;
 
 pub use buffer::Buffer;
