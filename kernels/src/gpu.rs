@@ -16,6 +16,7 @@ pub(crate) mod autocorrelation;
 mod buffer;
 mod ceilings;
 pub(crate) mod ces;
+pub(crate) mod ces_fit;
 pub(crate) mod decompose;
 pub(crate) mod ets;
 mod probe;

@@ -215,11 +215,10 @@ fn functions(text: &str) -> BTreeSet<String> {
 
 /// Whole searches, which the CPU alone does so far: they have a reference but no GPU twin, as the README's limits
 /// say.
-const CPU_ALONE: [&str; 5] = [
+const CPU_ALONE: [&str; 4] = [
     "arima_fit::arima_fit",
     "arima_fit::arima_likelihood",
     "arima_fit::arima_screen",
-    "ces_fit::ces_fit",
     "ets_fit::ets_fit",
 ];
 
