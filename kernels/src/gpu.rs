@@ -11,6 +11,7 @@ use cubecl::server::ServerError;
 use crate::KernelError;
 
 pub(crate) mod arima;
+pub(crate) mod arima_fit;
 pub(crate) mod auto_ets;
 pub(crate) mod autocorrelation;
 mod buffer;
