@@ -2,6 +2,7 @@
 //!
 //! The search is the CPU's: a few places, then damped Gauss-Newton steps from the best of them. A series whose ways
 //! down have all ended rests while the launches go on.
+#![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 #![allow(clippy::too_many_lines)] // a unit's numbers stay in registers: a helper would send them through memory
 
 use cubecl::prelude::*;

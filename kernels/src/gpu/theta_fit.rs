@@ -2,6 +2,7 @@
 //!
 //! The search is the CPU's: a grid over the weight, then parabolas in each of its valleys, from the highest weight
 //! down. A series that has settled rests while the launches go on.
+#![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 #![allow(clippy::too_many_lines)] // a unit's places stay in registers: a helper would send them through memory
 
 use cubecl::prelude::*;

@@ -1,4 +1,5 @@
 //! The series of a group, when they begin and whether they have gaps, and themselves differenced.
+#![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;
