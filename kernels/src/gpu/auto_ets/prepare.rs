@@ -102,13 +102,14 @@ fn measure<F: Float>(
                 sum += value;
                 observed += F::new(1.0f32);
                 least = F::min(least, value);
-                if first[s as usize] == 0u32 {
-                    first[s as usize] = t + 1;
-                }
+                // Without a season both arrays are one, so the slots come first.
                 let own = (slot * series + s) as usize;
                 if firsts[own] == 0u32 {
                     firsts[own] = t + 1;
                     settled = t + 1;
+                }
+                if first[s as usize] == 0u32 {
+                    first[s as usize] = t + 1;
                 }
             }
             slot += 1u32;
