@@ -20,6 +20,7 @@ pub(crate) mod ces;
 pub(crate) mod ces_fit;
 pub(crate) mod decompose;
 pub(crate) mod ets;
+pub(crate) mod ets_fit;
 mod probe;
 pub(crate) mod products;
 pub(crate) mod quantile;
