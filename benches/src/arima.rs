@@ -1,6 +1,6 @@
 //! Automatic ARIMA without a season and with one of 24: series a second, and likelihood against statsforecast.
 
-use foreshadow_kernels::{ArimaSeries, ArmaOrder, arima_likelihood};
+use foreshadow_kernels::{ArmaOrder, Batch, Differencing, Rows, arima_likelihood};
 use foreshadow_models::classical::{Arima, ArimaParameters, FittedArima};
 use foreshadow_models::{FitStatus, Fitted, Panel};
 use serde_json::Value;
@@ -149,8 +149,7 @@ fn peer_parameters(fit: &Value, season: usize) -> Option<ArimaParameters> {
 
 /// The exact log-likelihood of a series at given parameters: both fits' one judge.
 pub(crate) fn log_likelihood(values: &[f64], parameters: &ArimaParameters) -> f64 {
-    let series = ArimaSeries {
-        values,
+    let differencing = Differencing {
         differences: parameters.differences,
         seasonal_differences: parameters.seasonal_differences,
         season: parameters.order.season,
@@ -163,8 +162,9 @@ pub(crate) fn log_likelihood(values: &[f64], parameters: &ArimaParameters) -> f6
         _ => 0.0,
     };
     let rest: Vec<f64> = values.iter().enumerate().map(|(t, value)| value - explained(t)).collect();
-    let series = ArimaSeries { values: &rest, ..series };
-    arima_likelihood(&series, parameters.order, &parameters.coefficients, false).log_likelihood()
+    let rest = Batch::Cpu(Rows::new(1, rest.len(), rest).expect("one row"));
+    let found = arima_likelihood(&rest, differencing, parameters.order, &parameters.coefficients, false);
+    found.expect("a model has its coefficients, and host memory refuses nothing")[0].log_likelihood()
 }
 
 /// Akaike's criterion, corrected for small samples, of one likelihood for both.

@@ -1,6 +1,7 @@
 //! ARIMA by maximum likelihood: many orders screened at once, the best of them fitted exactly.
 
-use crate::{ArmaOrder, cpu};
+use crate::error::expect_len;
+use crate::{ArmaOrder, Batch, KernelError, cpu, gpu};
 
 /// The most coefficients that one polynomial may have.
 pub const MAX_BLOCK: usize = 12;
@@ -40,6 +41,35 @@ impl ArimaSeries<'_> {
             before.iter().enumerate().for_each(|(i, c)| product[i + lag] -= c);
         }
         product[1..].iter().map(|c| -c).collect()
+    }
+
+    /// What the series would be at a step if every difference were one.
+    pub(crate) fn constant_column(&self, step: f64) -> f64 {
+        match (self.differences, self.seasonal_differences) {
+            (0, 0) => 1.0,
+            (1, 0) => step,
+            (0, 1) => step / self.season as f64,
+            _ => 0.0,
+        }
+    }
+}
+
+/// How the series of a batch are made stationary.
+#[derive(Clone, Copy, Debug)]
+pub struct Differencing {
+    /// Differences at a lag of one step.
+    pub differences: usize,
+    /// Differences at a lag of one season.
+    pub seasonal_differences: usize,
+    /// Steps in a season; 1 for none.
+    pub season: usize,
+}
+
+impl Differencing {
+    /// A series of the batch.
+    pub fn of(self, values: &[f64]) -> ArimaSeries<'_> {
+        let Self { differences, seasonal_differences, season } = self;
+        ArimaSeries { values, differences, seasonal_differences, season }
     }
 }
 
@@ -188,20 +218,43 @@ pub fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: A
     cpu::arima_fit::arima_fit(series, candidate, effort)
 }
 
-/// The exact Gaussian likelihood of one series, its noise's variance and constant at their best.
+/// The exact Gaussian likelihood of every series at coefficients of its own, its noise's variance and constant at their
+/// best.
 ///
 /// A series without gaps is differenced and takes time proportional to the order; one with gaps runs through a Kalman
 /// filter whose undifferenced start is diffuse. Both agree with AS 154 as R's `arima` uses it.
 ///
+/// - `y`: `[series, steps]`, standardised; NaN where unobserved. A series begins with its first observed step.
+/// - `coefficients`: [`ArmaOrder::coefficients`] a series, series by series: φ, Φ, θ, Θ.
+/// - `constant`: whether a constant is searched for, where [`ArimaSeries::may_have_constant`] allows one.
+///
+/// On a GPU the stationary start is a sum by doubling, a unit a cell of each series' covariance; a series without gaps
+/// then has a unit of its own, those with gaps a unit a cell and three launches a step. As many series as a quarter of
+/// the device's largest piece of memory has room for are worked on together; of them comes down who has gaps, then what
+/// was found. A GPU without `f64` finds the sums to about a thousandth, and has no room for a diffuse start: there
+/// `squares` of a differenced series with gaps is NaN.
+///
 /// Source: Gardner, Harvey and Phillips, AS 154, Applied Statistics 29(3), 1980; Durbin and Koopman, *Time Series
 /// Analysis by State Space Methods*, 2nd ed., chapters 4 and 5.
+///
+/// # Errors
+/// [`KernelError::Shape`] unless every series has its coefficients, or for a season of no steps;
+/// [`KernelError::Device`] when the device refuses the work.
 pub fn arima_likelihood(
-    series: &ArimaSeries<'_>,
+    y: &Batch,
+    differencing: Differencing,
     order: ArmaOrder,
     coefficients: &[f64],
     constant: bool,
-) -> ArimaLikelihood {
-    cpu::arima_fit::arima_likelihood(series, order, coefficients, constant)
+) -> Result<Vec<ArimaLikelihood>, KernelError> {
+    expect_len("coefficients", coefficients.len(), y.count() * order.coefficients())?;
+    expect_len("season", order.season, order.season.max(1))?;
+    expect_len("season of the differences", differencing.season, differencing.season.max(1))?;
+    match y {
+        Batch::Cpu(y) => Ok(cpu::arima_fit::arima_likelihood(y, differencing, order, coefficients, constant)),
+        Batch::Wgpu(y) => gpu::arima_fit::arima_likelihood(y, differencing, order, coefficients, constant),
+        Batch::Cuda(y) => gpu::arima_fit::arima_likelihood(y, differencing, order, coefficients, constant),
+    }
 }
 
 #[cfg(test)]

@@ -11,13 +11,16 @@ use cubecl::server::ServerError;
 use crate::KernelError;
 
 pub(crate) mod arima;
+pub(crate) mod arima_fit;
 pub(crate) mod auto_ets;
 pub(crate) mod autocorrelation;
 mod buffer;
 mod ceilings;
 pub(crate) mod ces;
+pub(crate) mod ces_fit;
 pub(crate) mod decompose;
 pub(crate) mod ets;
+pub(crate) mod ets_fit;
 mod probe;
 pub(crate) mod products;
 pub(crate) mod quantile;
@@ -28,6 +31,7 @@ pub(crate) mod seasonal;
 pub(crate) mod shrink;
 pub(crate) mod solve;
 pub(crate) mod theta;
+pub(crate) mod theta_fit;
 pub(crate) mod transfer;
 
 pub use buffer::Buffer;

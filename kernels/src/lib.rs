@@ -36,8 +36,8 @@ mod theta_fit;
 
 pub use arima::{ArmaGradient, ArmaOrder, arma_gradient};
 pub use arima_fit::{
-    ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, MAX_BLOCK, aicc, arima_fit, arima_likelihood,
-    arima_screen,
+    ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, Differencing, MAX_BLOCK, aicc, arima_fit,
+    arima_likelihood, arima_screen,
 };
 pub use auto_ets::{EtsChoice, EtsChoices, EtsEnd, auto_ets};
 pub use autocorrelation::autocorrelations;

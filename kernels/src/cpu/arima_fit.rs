@@ -24,8 +24,10 @@ use self::presample::Presample;
 use self::search::{Look, Moves};
 use self::transform::Region;
 use super::arima::HALF;
-use crate::ArmaOrder;
-use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, aicc, log_likelihood};
+use crate::arima_fit::{
+    ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, Differencing, aicc, log_likelihood,
+};
+use crate::{ArmaOrder, Rows};
 
 /// Series that one thread screens together at most.
 const MOST_A_TASK: usize = 64;
@@ -102,15 +104,22 @@ pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, ef
 
 /// See [`crate::arima_likelihood`].
 pub(crate) fn arima_likelihood(
-    series: &ArimaSeries<'_>,
+    y: &Rows,
+    differencing: Differencing,
     order: ArmaOrder,
     coefficients: &[f64],
     constant: bool,
-) -> ArimaLikelihood {
-    let constant = constant && series.may_have_constant();
-    let gaps = series.values.iter().any(|v| v.is_nan());
-    let data = if gaps { Data::with_gaps(series, constant) } else { Data::filled(series, constant) };
-    data.likelihood(series, order, coefficients)
+) -> Vec<ArimaLikelihood> {
+    let one = |s: usize| {
+        let row = y.row(s);
+        let first = row.iter().position(|v| !v.is_nan()).unwrap_or(row.len());
+        let series = differencing.of(&row[first..]);
+        let constant = constant && series.may_have_constant();
+        let gaps = series.values.iter().any(|v| v.is_nan());
+        let data = if gaps { Data::with_gaps(&series, constant) } else { Data::filled(&series, constant) };
+        data.likelihood(&series, order, &coefficients[s * order.coefficients()..][..order.coefficients()])
+    };
+    (0..y.count()).into_par_iter().map(one).collect()
 }
 
 /// What a likelihood is taken of: the differenced series about its mean, or one with gaps as it is.
@@ -145,7 +154,7 @@ impl<'a> Data<'a> {
         let state = (0..width).map(|i| mean(0, i) - shift * mean(1, i)).collect();
         let lost = series.lost_steps();
         let tail = if self.gaps.is_some() {
-            let column = |i: usize| kalman::constant_column(series, series.values.len() as f64 - 1.0 - i as f64);
+            let column = |i: usize| series.constant_column(series.values.len() as f64 - 1.0 - i as f64);
             let of = |i: usize| mean(0, width + i) - shift * (mean(1, width + i) - column(i));
             (0..lost).map(of).collect()
         } else {

@@ -6,8 +6,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use self::search::{Search, places};
+use self::search::Search;
 use super::ces::{Passes, Weights};
+use crate::ces_fit::places;
 use crate::{CesFit, CesForm, LANES, Rows};
 
 /// Series of one task: a lane whose search has ended takes the next of them, so that few lanes wait for the longest.

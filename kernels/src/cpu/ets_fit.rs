@@ -38,14 +38,7 @@ pub(crate) fn ets_fit(y: &Lanes, offset: &[f64], form: EtsForm, hints: &[EtsHint
     } else {
         fit_in_lanes(y, offset, form, hints)
     };
-    let mut fit = EtsFit {
-        smoothing: Vec::with_capacity(y.series()),
-        start: Vec::with_capacity(y.series() * form.start_len()),
-        sse: Vec::with_capacity(y.series()),
-        deviance: Vec::with_capacity(y.series()),
-        converged: Vec::with_capacity(y.series()),
-        evaluations: Vec::with_capacity(y.series()),
-    };
+    let mut fit = EtsFit::with_room(y.series(), form);
     for outcome in outcomes {
         fit.smoothing.push(outcome.smoothing);
         fit.start.extend(outcome.start);

@@ -4,9 +4,10 @@ mod search;
 
 use rayon::prelude::*;
 
-use self::search::{GRID, Search};
+use self::search::Search;
 use super::theta::Passes;
 use crate::theta::Best;
+use crate::theta_fit::{GRID, grid};
 use crate::{LANES, Lanes, ThetaFit, ThetaForm};
 
 /// See [`crate::theta_fit`].
@@ -33,7 +34,7 @@ fn fit_group(y: &[[f32; LANES]], form: ThetaForm) -> Group {
     let passes = Passes::new(y, form);
     let mut searches: [Search; LANES] = std::array::from_fn(|lane| Search::new(passes.observed[lane]));
     for index in 0..GRID {
-        let sums = passes.sums(&[search::grid(index); LANES]);
+        let sums = passes.sums(&[grid(index); LANES]);
         for lane in 0..LANES {
             searches[lane].offer(index, sums.lane(lane).best(form).sse);
         }

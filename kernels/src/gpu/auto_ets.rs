@@ -7,13 +7,16 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 
 use super::{Buffer, array};
-use crate::auto_ets::EtsChoice;
+use crate::auto_ets::{EtsChoice, EtsEnd};
 use crate::{EtsForm, KernelError, Trend};
 
 mod descend;
+mod one;
 mod pass;
 mod places;
 mod prepare;
+
+pub(super) use one::fit_one;
 
 use descend::{COUNT_ROWS, MAX_EVALUATIONS, STATE_ROWS};
 use places::{Beginning, launch_begin, launch_choose, launch_keep};
@@ -297,13 +300,19 @@ pub struct EtsChosen<R: Runtime> {
 
 /// See [`crate::auto_ets()`].
 pub(crate) fn auto_ets<R: Runtime>(y: &Buffer<R>, forms: &[EtsForm]) -> Result<EtsChosen<R>, KernelError> {
+    expect_walkable(y)?;
+    let chosen =
+        if y.gpu().has_f64() { Ladder::<R, f64>::choose(y, forms) } else { Ladder::<R, f32>::choose(y, forms) };
+    y.gpu().accepted("the ETS search")?;
+    Ok(chosen)
+}
+
+fn expect_walkable<R: Runtime>(y: &Buffer<R>) -> Result<(), KernelError> {
     if y.steps() > MOST_STEPS {
         let reason = format!("{} steps are more than the {MOST_STEPS} that one unit may walk", y.steps());
         return Err(KernelError::Device { device: y.gpu().kind(), operation: "the ETS search", reason });
     }
-    let chosen = if y.gpu().has_f64() { Ladder::<R, f64>::climb(y, forms) } else { Ladder::<R, f32>::climb(y, forms) };
-    y.gpu().accepted("the ETS search")?;
-    Ok(chosen)
+    Ok(())
 }
 
 /// The forms searched so far, in floats of one kind.
@@ -317,10 +326,12 @@ struct Ladder<'a, R: Runtime, F> {
 }
 
 impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
-    fn climb(y: &'a Buffer<R>, forms: &[EtsForm]) -> EtsChosen<R> {
+    /// Searches forms one after the other, each from its beginnings and those that are looked at besides.
+    fn climb(panel: Panel<'a, R>, forms: &[EtsForm], besides: fn(EtsForm) -> Vec<Beginning>) -> Self {
         let season = forms.iter().map(|form| form.season).max().unwrap_or(1);
+        let y = panel.y;
         let mut ladder = Self {
-            panel: Panel::new::<F>(y, season),
+            panel,
             scratch: Scratch::new::<R, F>(y, season),
             search: Search::new::<F>(y, season),
             best: Best::new::<F>(y, season),
@@ -328,13 +339,20 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
             floats: std::marker::PhantomData,
         };
         for (index, &form) in forms.iter().enumerate() {
-            ladder.step(form, index);
+            ladder.step(form, index, &besides(form));
         }
+        ladder
+    }
+
+    /// The likeliest form of each series in any unit.
+    fn choose(y: &'a Buffer<R>, forms: &[EtsForm]) -> EtsChosen<R> {
+        let season = forms.iter().map(|form| form.season).max().unwrap_or(1);
+        let ladder = Self::climb(Panel::new::<F>(y, season, None), forms, |_| Vec::new());
         EtsChosen { best: ladder.best, units: ladder.panel.unit_rows().clone(), forms: forms.to_vec() }
     }
 
     /// Searches one form from everywhere that is promising, and chooses it where it is likeliest.
-    fn step(&mut self, form: EtsForm, index: usize) {
+    fn step(&mut self, form: EtsForm, index: usize, besides: &[Beginning]) {
         let y = self.panel.y;
         let ends = Ends::new::<F>(y, form);
         let beginnings = beginnings(form);
@@ -343,7 +361,7 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
         let kin: Vec<&Ends<R>> = self.ends.iter().rev().filter(|near| is_kin(form, near.form)).collect();
         let from_kin = kin.iter().map(|&near| (beginnings[0], Some(near)));
         let alone = kin.is_empty().then_some((beginnings[0], None));
-        let others = beginnings[1..].iter().map(|&other| (other, kin.first().copied()));
+        let others = beginnings[1..].iter().chain(besides).map(|&other| (other, kin.first().copied()));
         for (tried, (beginning, near)) in from_kin.chain(alone).chain(others).enumerate() {
             launch_begin::<R, F>(&self.panel, &self.search, form, beginning, near);
             rounds.run::<F>(TRIED);
@@ -399,13 +417,9 @@ impl<R: Runtime> EtsChosen<R> {
         let choices = (0..series).map(|s| {
             let form = *self.forms.get(form[s] as usize)?;
             let of = |row: u32| point[row as usize * series + s];
-            Some(crate::auto_ets::EtsEnd::of_place(
-                form,
-                (aicc[s], settled[s] == 1),
-                [of(0), of(1), of(2), of(3)],
-                of(SLOPE),
-                |slot| of(START + slot as u32),
-            ))
+            Some(EtsEnd::of_place(form, (aicc[s], settled[s] == 1), [of(0), of(1), of(2), of(3)], of(SLOPE), |slot| {
+                of(START + slot as u32)
+            }))
         });
         let unit = |s: usize| (units[s], 1.0 / units[series + s]);
         Ok(EtsChoice { chosen: choices.collect(), units: (0..series).map(unit).collect() })

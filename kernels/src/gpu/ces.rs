@@ -5,13 +5,15 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 
 use super::{CHUNK, RowBuffer, array, is_nan};
-use crate::ces::SECOND;
 use crate::{CES_TRIANGLE, CES_WEIGHTS, CesForm, CesSquares, KernelError};
 
 /// Rows of a pair and its derivatives: `a`, `b`, four of each.
 const PAIR: usize = 2 + 2 * CES_WEIGHTS;
 /// Rows of the sums: squares, slope and curvature.
 const SUMS: usize = 1 + CES_WEIGHTS + CES_TRIANGLE;
+
+/// The row of the squares, slope and curvature after it.
+pub(super) const SQUARES: u32 = PAIR as u32;
 
 pub(crate) fn ces_squares<R: Runtime>(
     y: &RowBuffer<R>,
@@ -20,66 +22,33 @@ pub(crate) fn ces_squares<R: Runtime>(
     weights: &[[f64; CES_WEIGHTS]],
     start: &[f64],
 ) -> Result<CesSquares, KernelError> {
-    if y.gpu().has_f64() {
-        squares::<R, f64>(y, form, season, weights, start, |value| value)
-    } else {
-        squares::<R, f32>(y, form, season, weights, start, |value| value as f32)
-    }
-}
-
-/// What the launches of one evaluation share; every row has one value a series.
-struct Passes {
-    weights: Handle,
-    /// The level's pair, then the sums.
-    state: Handle,
-    /// A pair for each place of the season, place by place.
-    ring: Handle,
-    places: usize,
-}
-
-fn squares<R: Runtime, F: Float + CubeElement + Into<f64>>(
-    y: &RowBuffer<R>,
-    form: CesForm,
-    season: usize,
-    weights: &[[f64; CES_WEIGHTS]],
-    start: &[f64],
-    narrow: impl Fn(f64) -> F,
-) -> Result<CesSquares, KernelError> {
-    let (gpu, series, steps) = (y.gpu(), y.count(), y.width());
-    let (len, first) = (form.start_len(season), usize::from(form.has_level()));
-    let places = len - first;
-    let zero = narrow(0.0);
-    let own: Vec<F> = (0..CES_WEIGHTS).flat_map(|k| weights.iter().map(move |own| own[k])).map(&narrow).collect();
-    let mut state = vec![zero; (PAIR + SUMS) * series];
-    let mut ring = vec![zero; PAIR * places.max(1) * series];
-    for s in 0..series {
-        if form.has_level() {
-            state[s] = narrow(start[s * len]);
-            state[series + s] = narrow(SECOND * start[s * len]);
-        }
-        for place in 0..places {
-            let a = start[s * len + first + place];
-            ring[PAIR * place * series + s] = narrow(a);
-            let b = if form == CesForm::Partial { 0.0 } else { SECOND * a };
-            ring[(PAIR * place + 1) * series + s] = narrow(b);
-        }
-    }
-    let (weights, state, ring) = (gpu.upload(&own), gpu.upload(&state), gpu.upload(&ring));
-    let passes = Passes { weights, state, ring, places: places.max(1) };
-    let chunks = || (0..steps).step_by(CHUNK);
-    chunks().for_each(|first| launch::<R, F>(y, form, &passes, first, Task::Over));
-    launch_rest::<R, F>(y, form, &passes);
-    chunks().rev().for_each(|first| launch::<R, F>(y, form, &passes, first, Task::Back));
-    launch_rest::<R, F>(y, form, &passes);
-    chunks().for_each(|first| launch::<R, F>(y, form, &passes, first, Task::Count));
-    let ends: Vec<F> = gpu.download(&passes.state, "complex exponential smoothing")?;
-    let ends: Vec<f64> = ends.into_iter().map(Into::into).collect();
+    let (gpu, series) = (y.gpu(), y.count());
+    let own = (0..CES_WEIGHTS).flat_map(|k| weights.iter().map(move |own| own[k]));
+    let passes = Passes::new(y, form, season, gpu.upload_floats(own), start);
+    passes.run();
+    let ends = gpu.download_floats(&passes.state, "complex exponential smoothing")?;
     let of = |row: usize, s: usize| ends[(PAIR + row) * series + s];
     Ok(CesSquares {
         sse: (0..series).map(|s| of(0, s)).collect(),
         slope: (0..series).map(|s| std::array::from_fn(|k| of(1 + k, s))).collect(),
         curvature: (0..series).map(|s| std::array::from_fn(|at| of(1 + CES_WEIGHTS + at, s))).collect(),
     })
+}
+
+/// What passes over a batch share on its device, in the floats that it has; every row has one value a series.
+pub(super) struct Passes<'a, R: Runtime> {
+    y: &'a RowBuffer<R>,
+    form: CesForm,
+    weights: Handle,
+    start: Handle,
+    start_len: usize,
+    /// 0 where a series rests while others are passed over.
+    walks: Handle,
+    /// The level's pair, then the sums.
+    state: Handle,
+    /// A pair for each place of the season, place by place.
+    ring: Handle,
+    places: usize,
 }
 
 /// What a launch does with its steps.
@@ -93,62 +62,179 @@ enum Task {
     Count,
 }
 
-/// Whether the places of the season are pairs.
-fn is_paired(form: CesForm) -> bool {
-    matches!(form, CesForm::Simple | CesForm::Full)
-}
+impl<'a, R: Runtime> Passes<'a, R> {
+    /// Passes with four rows of weights, from [`CesForm::start_len`] values a series.
+    pub(super) fn new(y: &'a RowBuffer<R>, form: CesForm, season: usize, weights: Handle, start: &[f64]) -> Self {
+        let (gpu, series, start_len) = (y.gpu(), y.count(), form.start_len(season));
+        let places = (start_len - usize::from(form.has_level())).max(1);
+        let rows = (0..start_len).flat_map(|i| (0..series).map(move |s| s * start_len + i));
+        Self {
+            y,
+            form,
+            weights,
+            start: gpu.upload_floats(rows.map(|at| start[at])),
+            start_len,
+            walks: gpu.upload(&vec![1_u32; series]),
+            state: gpu.empty_floats((PAIR + SUMS) * series),
+            ring: gpu.empty_floats(PAIR * places * series),
+            places,
+        }
+    }
 
-fn launch<R: Runtime, F: Float + CubeElement>(
-    y: &RowBuffer<R>,
-    form: CesForm,
-    passes: &Passes,
-    first: usize,
-    task: Task,
-) {
-    let (gpu, series) = (y.gpu(), y.count());
-    let Some((cubes, dim)) = gpu.one_unit_per_any(series) else { return };
-    let last = (first + CHUNK).min(y.width());
-    // SAFETY: `y` holds `width * series` elements, `weights` four rows, `state` `PAIR + SUMS` rows and `ring` `PAIR`
-    // rows a place, each row one value a series; units past the last series stop, and steps end before `last`.
-    unsafe {
-        go_over::launch_unchecked::<F, R>(
-            gpu.client(),
-            cubes,
-            dim,
-            y.arg(),
-            array(&passes.weights, CES_WEIGHTS * series),
-            array(&passes.state, (PAIR + SUMS) * series),
-            array(&passes.ring, PAIR * passes.places * series),
-            series as u32,
-            first as u32,
-            last as u32,
-            passes.places as u32,
-            form.has_level(),
-            is_paired(form),
-            form == CesForm::Partial,
-            task == Task::Back,
-            task == Task::Count,
-        );
+    /// Forward, back and forward again over every series that walks, each with its weights.
+    pub(super) fn run(&self) {
+        if self.y.gpu().has_f64() { self.run_in::<f64>() } else { self.run_in::<f32>() }
+    }
+
+    fn run_in<F: Float + CubeElement>(&self) {
+        let chunks = || (0..self.y.width()).step_by(CHUNK);
+        self.launch_begin::<F>();
+        chunks().for_each(|first| self.launch::<F>(first, Task::Over));
+        self.launch_rest::<F>();
+        chunks().rev().for_each(|first| self.launch::<F>(first, Task::Back));
+        self.launch_rest::<F>();
+        chunks().for_each(|first| self.launch::<F>(first, Task::Count));
+    }
+
+    fn rows(&self, handle: &Handle, rows: usize) -> ArrayArg<R> {
+        array(handle, rows * self.y.count())
+    }
+
+    pub(super) fn weights(&self) -> ArrayArg<R> {
+        self.rows(&self.weights, CES_WEIGHTS)
+    }
+
+    pub(super) fn walks(&self) -> ArrayArg<R> {
+        self.rows(&self.walks, 1)
+    }
+
+    pub(super) fn state(&self) -> ArrayArg<R> {
+        self.rows(&self.state, PAIR + SUMS)
+    }
+
+    fn ring(&self) -> ArrayArg<R> {
+        self.rows(&self.ring, PAIR * self.places)
+    }
+
+    /// Whether the places of the season are pairs.
+    fn is_paired(&self) -> bool {
+        matches!(self.form, CesForm::Simple | CesForm::Full)
+    }
+
+    fn launch<F: Float + CubeElement>(&self, first: usize, task: Task) {
+        let (gpu, series) = (self.y.gpu(), self.y.count());
+        let Some((cubes, dim)) = gpu.one_unit_per_any(series) else { return };
+        let last = (first + CHUNK).min(self.y.width());
+        // SAFETY: `y` holds `width * series` elements, `weights` four rows, `state` `PAIR + SUMS` rows and `ring` `PAIR`
+        // rows a place, each row one value a series; units past the last series stop, and steps end before `last`.
+        unsafe {
+            go_over::launch_unchecked::<F, R>(
+                gpu.client(),
+                cubes,
+                dim,
+                self.y.arg(),
+                self.weights(),
+                self.walks(),
+                self.state(),
+                self.ring(),
+                series as u32,
+                first as u32,
+                last as u32,
+                self.places as u32,
+                self.form.has_level(),
+                self.is_paired(),
+                self.form == CesForm::Partial,
+                task == Task::Back,
+                task == Task::Count,
+            );
+        }
+    }
+
+    fn launch_rest<F: Float + CubeElement>(&self) {
+        let (gpu, series) = (self.y.gpu(), self.y.count());
+        let Some((cubes, dim)) = gpu.one_unit_per_any(series) else { return };
+        // SAFETY: as in `launch`; places end before `places`.
+        unsafe {
+            rest::launch_unchecked::<F, R>(
+                gpu.client(),
+                cubes,
+                dim,
+                self.weights(),
+                self.walks(),
+                self.state(),
+                self.ring(),
+                series as u32,
+                self.places as u32,
+                self.form.has_level(),
+                self.is_paired(),
+            );
+        }
+    }
+
+    fn launch_begin<F: Float + CubeElement>(&self) {
+        let (gpu, series) = (self.y.gpu(), self.y.count());
+        let Some((cubes, dim)) = gpu.one_unit_per_any(series) else { return };
+        // SAFETY: as in `launch`; `start` has a row for the level, where there is one, and one a place.
+        unsafe {
+            begin::launch_unchecked::<F, R>(
+                gpu.client(),
+                cubes,
+                dim,
+                self.rows(&self.start, self.start_len),
+                self.walks(),
+                self.state(),
+                self.ring(),
+                series as u32,
+                self.places as u32,
+                self.form.has_level(),
+                self.is_paired(),
+                self.form == CesForm::Partial,
+            );
+        }
     }
 }
 
-fn launch_rest<R: Runtime, F: Float + CubeElement>(y: &RowBuffer<R>, form: CesForm, passes: &Passes) {
-    let (gpu, series) = (y.gpu(), y.count());
-    let Some((cubes, dim)) = gpu.one_unit_per_any(series) else { return };
-    // SAFETY: as in `launch`; places end before `places`.
-    unsafe {
-        rest::launch_unchecked::<F, R>(
-            gpu.client(),
-            cubes,
-            dim,
-            array(&passes.weights, CES_WEIGHTS * series),
-            array(&passes.state, (PAIR + SUMS) * series),
-            array(&passes.ring, PAIR * passes.places * series),
-            series as u32,
-            passes.places as u32,
-            form.has_level(),
-            is_paired(form),
-        );
+/// Puts every pair at its start and clears the sums.
+#[cube(launch_unchecked)]
+fn begin<F: Float>(
+    start: &Array<F>,
+    walks: &Array<u32>,
+    state: &mut Array<F>,
+    ring: &mut Array<F>,
+    series: u32,
+    places: u32,
+    #[comptime] level: bool,
+    #[comptime] paired: bool,
+    #[comptime] added: bool,
+) {
+    let s = ABSOLUTE_POS as u32;
+    if s < series && walks[s as usize] == 1u32 {
+        let zero = F::new(0.0f32);
+        // `SECOND`, which no `f32` is.
+        let share = F::new(10.0f32) / F::new(11.0f32);
+        for row in 0..(PAIR + SUMS) as u32 {
+            state[(row * series + s) as usize] = zero;
+        }
+        let mut first = 0u32;
+        if level {
+            let a = start[s as usize];
+            state[s as usize] = a;
+            state[(series + s) as usize] = share * a;
+            first = 1u32;
+        }
+        for place in 0..places {
+            let own = 10u32 * place;
+            for row in 0..10u32 {
+                ring[((own + row) * series + s) as usize] = zero;
+            }
+            if paired || added {
+                let a = start[((first + place) * series + s) as usize];
+                ring[(own * series + s) as usize] = a;
+                if paired {
+                    ring[((own + 1) * series + s) as usize] = share * a;
+                }
+            }
+        }
     }
 }
 
@@ -210,6 +296,7 @@ fn take<F: Float>(
 fn go_over<F: Float>(
     y: &Array<F>,
     weights: &Array<F>,
+    walks: &Array<u32>,
     state: &mut Array<F>,
     ring: &mut Array<F>,
     series: u32,
@@ -223,7 +310,7 @@ fn go_over<F: Float>(
     #[comptime] counts: bool,
 ) {
     let s = ABSOLUTE_POS as u32;
-    if s < series {
+    if s < series && walks[s as usize] == 1u32 {
         let zero = F::new(0.0f32);
         let w0 = weights[s as usize];
         let w1 = weights[(series + s) as usize];
@@ -334,6 +421,7 @@ fn go_over<F: Float>(
 #[cube(launch_unchecked)]
 fn rest<F: Float>(
     weights: &Array<F>,
+    walks: &Array<u32>,
     state: &mut Array<F>,
     ring: &mut Array<F>,
     series: u32,
@@ -342,7 +430,7 @@ fn rest<F: Float>(
     #[comptime] paired: bool,
 ) {
     let s = ABSOLUTE_POS as u32;
-    if s < series {
+    if s < series && walks[s as usize] == 1u32 {
         let zero = F::new(0.0f32);
         let w0 = weights[s as usize];
         let w1 = weights[(series + s) as usize];

@@ -37,8 +37,7 @@ impl<R: Runtime> RowBuffer<R> {
     /// Memory for rows, holding nothing in particular.
     pub(crate) fn empty(gpu: &Gpu<R>, count: usize, width: usize) -> Result<Self, KernelError> {
         addressable(gpu, count, width)?;
-        let values = count * width;
-        let handle = if gpu.has_f64() { gpu.empty::<f64>(values) } else { gpu.empty::<f32>(values) };
+        let handle = gpu.empty_floats(count * width);
         Ok(Self { gpu: gpu.clone(), handle, count, width })
     }
 

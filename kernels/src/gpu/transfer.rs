@@ -33,6 +33,11 @@ impl<R: Runtime> Gpu<R> {
         self.client.empty(count.max(1) * size_of::<T>())
     }
 
+    /// [`Gpu::empty`] for `f64`, or for `f32` on a device that has no other.
+    pub(crate) fn empty_floats(&self, count: usize) -> Handle {
+        if self.has_f64 { self.empty::<f64>(count) } else { self.empty::<f32>(count) }
+    }
+
     /// Copies device memory to the host, once every launch before it is known to have been accepted.
     pub(crate) fn download<T: CubeElement>(
         &self,

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use foreshadow_kernels::{CES_WEIGHTS, CesForm, LANES, Rows, ces_fit};
+use foreshadow_kernels::{Batch, CES_WEIGHTS, CesForm, LANES, Rows, ces_fit};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -114,7 +114,7 @@ impl Ces {
             let start: Vec<f64> = members.iter().flat_map(|&i| own[i].start(form)).collect();
             let steps = own[members[0]].y.len();
             let y = Rows::new(members.len(), steps, y).expect("every member has as many steps");
-            let fit = ces_fit(&y, form, self.season, &start).expect("every member has its start");
+            let fit = ces_fit(&Batch::Cpu(y), form, self.season, &start).expect("every member has its start");
             for (at, i) in members.into_iter().enumerate() {
                 let (weights, sse, converged) = (fit.weights[at], fit.sse[at], fit.converged[at]);
                 let aicc = aicc(form, sse, own[i].observed);

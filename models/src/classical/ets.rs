@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use foreshadow_kernels::{Effect, EtsFit, EtsForm, EtsHint, LANES, Lanes, Smoothing, Trend, ets_fit};
+use foreshadow_kernels::{Effect, EtsFit, EtsForm, EtsHint, LANES, Lanes, Matrix, Smoothing, Trend, ets_fit};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -149,7 +149,7 @@ fn fit_form(form: EtsForm, window: &Window<'_>, series: &[usize], prepared: &[Pr
         window.values(series[i]).get(t).map_or(f32::NAN, |v| ((v - centre) / scale) as f32)
     });
     let offset: Vec<f64> = prepared.iter().map(|prepared| prepared.offset()).collect();
-    ets_fit(&y, &offset, form, hints)
+    ets_fit(&Matrix::Cpu(y), &offset, form, hints).expect("each series has its offset, and host memory refuses nothing")
 }
 
 /// Where one series of a fit ends, and whether its search did and its numbers are some to forecast from.

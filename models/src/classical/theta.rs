@@ -94,7 +94,7 @@ impl Theta {
         let y = Lanes::from_fn(steps, ready.len(), |t, i| {
             ready[i].values.get(t).map_or(f32::NAN, |v| ready[i].unit.standardise(*v) as f32)
         });
-        let fit = theta_fit(&y, self.form);
+        let fit = theta_fit(&Matrix::Cpu(y), self.form).expect("host memory refuses nothing");
         let mut next = 0..ready.len();
         let learn = |prepared: Result<Prepared, FitStatus>| {
             let own = prepared?;

@@ -58,7 +58,7 @@ impl<const W: usize> Run<'_, W> {
             if !value.is_nan() {
                 let variance = state.observe();
                 let gone: [f64; W] = state.miss(0, value - if self.series.lost_steps() > 0 { origin } else { 0.0 });
-                let left: [f64; W] = state.miss(1, constant_column(self.series, t as f64));
+                let left: [f64; W] = state.miss(1, self.series.constant_column(t as f64));
                 for w in 0..W {
                     let inverse = if variance[w] < TELLS_OF_START { 1.0 / variance[w] } else { 0.0 };
                     sums.squares[w] += gone[w] * gone[w] * inverse;
@@ -82,16 +82,6 @@ impl<const W: usize> Run<'_, W> {
         state.means[0][width..].iter_mut().for_each(|row| row.iter_mut().for_each(|v| *v += shift));
         sums.state = state.means;
         Filtered { sums, counted }
-    }
-}
-
-/// What the series would be if every difference were one.
-pub(super) fn constant_column(series: &ArimaSeries<'_>, step: f64) -> f64 {
-    match (series.differences, series.seasonal_differences) {
-        (0, 0) => 1.0,
-        (1, 0) => step,
-        (0, 1) => step / series.season as f64,
-        _ => 0.0,
     }
 }
 

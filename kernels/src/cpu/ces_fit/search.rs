@@ -1,40 +1,14 @@
 //! A search over at most four weights by Levenberg's and Marquardt's steps, within bounds.
 
+use crate::ces_fit::{
+    CRAWLS, FIRST_DAMPING, HOPE, LEAST_DAMPING, MAX_EVALUATIONS, MOST_DAMPING, Point, places_gone_on_from,
+};
 use crate::{CES_RANGES, CES_TRIANGLE, CES_WEIGHTS, CesForm};
 
-/// Weights of one series.
-pub(super) type Point = [f64; CES_WEIGHTS];
-
-/// Places that are looked at first.
-pub(super) fn places(form: CesForm) -> impl Iterator<Item = Point> {
-    let alphas = [[1.3, 1.0], [1.1, 1.0], [0.3, 0.99], [0.8, 0.99], [1.7, 1.0], [1.4, 0.8]];
-    let betas: &[[f64; 2]] = match form {
-        CesForm::None | CesForm::Simple => &[[0.0, 0.0]],
-        CesForm::Partial => &[[0.1, 0.0], [0.5, 0.0]],
-        CesForm::Full => &[[1.3, 1.0], [1.5, 1.0], [0.6, 0.98], [0.1, 0.98]],
-    };
-    alphas.into_iter().flat_map(move |[a, b]| betas.iter().map(move |[c, d]| [a, b, *c, *d]))
-}
-
-/// Places that a search goes on from, of different alphas.
-fn from(form: CesForm) -> usize {
-    match form {
-        CesForm::Simple => 2,
-        CesForm::None | CesForm::Partial | CesForm::Full => 3,
-    }
-}
 /// Gain under which a step is not worth its pass, as a share of the sum of squares.
 const SETTLED: f64 = 1e-7;
-/// A search that would need so many times the gain of its next step to reach the best end so far is given up.
-const HOPE: f64 = 50.0;
 /// A step so short that it changes nothing.
 const NOTHING_LEFT: f64 = 1e-9;
-const FIRST_DAMPING: f64 = 1e-2;
-const LEAST_DAMPING: f64 = 1e-9;
-const MOST_DAMPING: f64 = 1e9;
-const MAX_EVALUATIONS: u32 = 100;
-/// What the second half of so many must gain, as a share, to be more than crawling along the floor of a bent valley.
-const CRAWLS: f64 = 0.02;
 /// Squared error a step below which a fit counts as perfect, on data of unit scale.
 const NOTHING: f64 = 1e-22;
 
@@ -81,7 +55,7 @@ impl Search {
     pub(super) fn new(form: CesForm, observed: f64) -> Self {
         Self {
             weights: form.weights(),
-            from: from(form),
+            from: places_gone_on_from(form),
             nothing: NOTHING * observed,
             offered: Vec::new(),
             best: (f64::INFINITY, [0.0; CES_WEIGHTS]),
@@ -269,6 +243,7 @@ fn gain(here: &Place, weights: usize, step: &Point) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ces_fit::places;
 
     /// Searches errors that are linear in the weights: `e = A (w - truth)`, two of each weight.
     fn search(form: CesForm, truth: Point) -> Search {

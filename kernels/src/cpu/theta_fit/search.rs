@@ -1,28 +1,11 @@
 //! A search over one weight without derivatives: a grid, then a parabola through three places in every valley.
 
-use crate::THETA_ALPHA_RANGE;
+use crate::theta_fit::{EDGE, GRID, MAX_EVALUATIONS, NARROW, NEAREST, NOTHING, grid};
 
-/// Places to look at first.
-pub(super) const GRID: usize = 15;
-/// How far inside an end of the range is asked whether the valley lies there or at the end.
-const EDGE: f64 = 1e-4;
-/// A place nearer than this share of the wider side of its valley would tell nothing new.
-const NEAREST: f64 = 0.05;
-/// Gain under which a step is not worth its pass, as a share of the sum of squares …
+/// Gain under which a step is not worth its pass, as a share of the sum of squares.
 const SETTLED: f64 = 1e-10;
-/// … where the valley is narrow enough for a parabola to be believed.
-const NARROW: f64 = 0.02;
 /// Width at which a valley holds nothing but rounding.
 const NOTHING_LEFT: f64 = 1e-7;
-const MAX_EVALUATIONS: u32 = 120;
-/// Squared error a step below which a fit counts as perfect, on standardised data: `f32` holds no less.
-const NOTHING: f64 = 1e-15;
-
-/// The weight at a place of the grid.
-pub(super) fn grid(index: usize) -> f64 {
-    let (lowest, highest) = THETA_ALPHA_RANGE;
-    if index + 1 == GRID { highest } else { lowest + (highest - lowest) * index as f64 / (GRID - 1) as f64 }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Place {

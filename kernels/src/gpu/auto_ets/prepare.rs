@@ -32,8 +32,10 @@ pub(super) struct Panel<'a, R: Runtime> {
 }
 
 impl<'a, R: Runtime> Panel<'a, R> {
-    pub(super) fn new<F: Float + CubeElement>(y: &'a Buffer<R>, season: usize) -> Self {
+    /// Series in any unit, or with offsets those that are standardised already.
+    pub(super) fn new<F: Float + CubeElement>(y: &'a Buffer<R>, season: usize, offsets: Option<&[f64]>) -> Self {
         let (gpu, series) = (y.gpu(), y.series());
+        let given = gpu.upload_floats(offsets.unwrap_or_default().iter().copied());
         let units = gpu.empty::<F>(UNIT_ROWS * series);
         let (first, firsts) = (gpu.empty::<u32>(series), gpu.empty::<u32>(season * series));
         let panel = Self { y, units, first, firsts, season };
@@ -45,12 +47,14 @@ impl<'a, R: Runtime> Panel<'a, R> {
                 cubes,
                 dim,
                 y.arg(),
+                array(&given, offsets.map_or(0, <[f64]>::len)),
                 panel.units(),
                 panel.firsts(1),
                 panel.firsts(season),
                 series as u32,
                 y.steps() as u32,
                 season as u32,
+                offsets.is_some(),
             );
         }
         panel
@@ -76,12 +80,14 @@ impl<'a, R: Runtime> Panel<'a, R> {
 #[cube(launch_unchecked)]
 fn measure<F: Float>(
     y: &Array<f32>,
+    offsets: &Array<F>,
     units: &mut Array<F>,
     first: &mut Array<u32>,
     firsts: &mut Array<u32>,
     series: u32,
     steps: u32,
     season: u32,
+    #[comptime] given: bool,
 ) {
     let s = ABSOLUTE_POS as u32;
     if s < series {
@@ -102,13 +108,14 @@ fn measure<F: Float>(
                 sum += value;
                 observed += F::new(1.0f32);
                 least = F::min(least, value);
-                if first[s as usize] == 0u32 {
-                    first[s as usize] = t + 1;
-                }
+                // Without a season both arrays are one, so the slots come first.
                 let own = (slot * series + s) as usize;
                 if firsts[own] == 0u32 {
                     firsts[own] = t + 1;
                     settled = t + 1;
+                }
+                if first[s as usize] == 0u32 {
+                    first[s as usize] = t + 1;
                 }
             }
             slot += 1u32;
@@ -116,7 +123,7 @@ fn measure<F: Float>(
                 slot = 0u32;
             }
         }
-        let centre = sum / observed;
+        let mut centre = sum / observed;
         let mut squares = zero + zero;
         for t in 0..steps {
             let value = y[(t * series + s) as usize];
@@ -126,14 +133,24 @@ fn measure<F: Float>(
             }
         }
         let scale = (squares / observed).sqrt();
-        let inverse = F::new(1.0f32) / scale;
+        let mut inverse = F::new(1.0f32) / scale;
+        let mut offset = centre * inverse;
+        // What a standardised value lacks to be one of the series in its own unit.
+        let mut lacks = zero + zero;
+        if given {
+            centre = zero + zero;
+            inverse = F::new(1.0f32);
+            offset = offsets[s as usize];
+            lacks = offset + zero;
+        }
+        let lowest = least * inverse + lacks;
         let mut logs = zero + zero;
-        if least > zero && is_number::<F>(inverse) && inverse > zero {
+        if lowest > zero && is_number::<F>(inverse) && inverse > zero {
             let mut product = F::new(1.0f32);
             for t in 0..steps {
                 let value = y[(t * series + s) as usize];
                 if !value.is_nan() {
-                    product *= F::cast_from(value) * inverse;
+                    product *= F::cast_from(value) * inverse + lacks;
                     if product > F::new(FAR) || product < F::new(1.0f32) / F::new(FAR) {
                         logs += ln::<F>(product);
                         product = F::new(1.0f32);
@@ -154,9 +171,9 @@ fn measure<F: Float>(
         }
         units[(CENTRE * series + s) as usize] = centre;
         units[(INVERSE_SCALE * series + s) as usize] = inverse;
-        units[(OFFSET * series + s) as usize] = centre * inverse;
+        units[(OFFSET * series + s) as usize] = offset;
         units[(OBSERVED * series + s) as usize] = observed;
-        units[(LEAST * series + s) as usize] = least * inverse;
+        units[(LEAST * series + s) as usize] = lowest;
         units[(LOGS * series + s) as usize] = logs;
         units[(SETTLED_AT * series + s) as usize] = F::cast_from(settled);
     }
