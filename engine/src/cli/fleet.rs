@@ -259,7 +259,11 @@ mod tests {
         let mut whole = self::fleet(100 * BUDGET);
         assert!(!whole.spool.has_overflown());
         let mut held = Vec::new();
-        whole.each(|_, part| Ok(held.push(part.raw.len()))).unwrap();
+        let hold = |_: &mut Fleet, part: Part| {
+            held.push(part.raw.len());
+            Ok(())
+        };
+        whole.each(hold).unwrap();
         assert_eq!(held, [SERIES]);
     }
 
