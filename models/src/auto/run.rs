@@ -9,6 +9,7 @@ use super::folds::{Folds, LEAST_SHOWN};
 use super::pool::{Candidate, Seasons};
 use super::{Choice, FittedAuto, Lived, Part, Pick, Wish};
 use crate::backtest::HeldOut;
+use crate::classical::SeasonalAr;
 use crate::conformal::{Intervals, held_out_shares};
 use crate::metrics::seasonal_scale;
 use crate::select::horizon_loss;
@@ -64,7 +65,7 @@ impl Run<'_> {
                 width: self.wishes.map(|wishes| wishes[s].width).unwrap_or_default(),
                 challengers,
                 recommended: self.name(&pooled[s].choose(NAIVE)),
-                stand_in: self.pool[self.reference(s)].model.name(),
+                stand_in: self.stand_in(s, &losses[s]),
             });
         }
         Ok(FittedAuto { status, picks, way: None, parts })
@@ -305,6 +306,15 @@ impl Run<'_> {
             season => crate::classical::SeasonalNaive { season }.name(),
         };
         self.pool.iter().position(|c| c.model.name() == name).unwrap_or(NAIVE)
+    }
+
+    /// What remembers a single season, and what the present lies off it where that could be judged: it is the first to be
+    /// right again once a load has changed.
+    fn stand_in(&self, series: usize, losses: &Losses) -> String {
+        let carried = SeasonalAr { season: self.seasons[series].main() }.name();
+        let is_carried = |c: usize| losses.singles[c].is_some() && self.pool[c].model.name() == carried;
+        let found = (0..self.pool.len()).find(|c| is_carried(*c));
+        self.pool[found.unwrap_or_else(|| self.reference(series))].model.name()
     }
 
     fn name(&self, blend: &Blend) -> String {
