@@ -11,7 +11,8 @@ use crate::provider;
 use crate::support::terraform::Terraform;
 
 fn folder(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    // As it is told when run: a build cache that several clones share holds the path of the one that built last.
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from).join(path)
 }
 
 fn text(path: &str) -> String {

@@ -1,3 +1,6 @@
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::*;
 use crate::Panel;
 
@@ -14,20 +17,19 @@ fn fit(values: &[f64], season: usize, steps: usize) -> (FitStatus, Vec<f64>) {
 }
 
 /// Even noise in ±1, the same in every run.
-fn noise(t: usize) -> f64 {
-    let scrambled =
-        (t as u64 ^ 0x9e37).wrapping_mul(0x2545_F491_4F6C_DD1D).rotate_left(23).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (scrambled >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+fn noise(seed: u64) -> impl Iterator<Item = f64> {
+    let mut draw = ChaCha8Rng::seed_from_u64(seed);
+    std::iter::repeat_with(move || draw.random_range(-1.0..1.0))
 }
 
 /// A difference that keeps `lasting` of itself a step, drawn anew beside it.
 fn differences(count: usize, lasting: f64, seen_noise: f64) -> Vec<f64> {
     let mut off = 0.0;
-    let next = |t: usize| {
-        off = lasting * off + noise(t);
-        off + seen_noise * noise(t + count)
+    let next = |(moved, seen): (f64, f64)| {
+        off = lasting * off + moved;
+        off + seen_noise * seen
     };
-    (0..count).map(next).collect()
+    noise(1).zip(noise(2)).take(count).map(next).collect()
 }
 
 #[test]
@@ -77,7 +79,8 @@ fn a_perfect_season_is_repeated_with_no_doubt_at_all() {
 
 #[test]
 fn one_spike_moves_nothing_but_its_own_place() {
-    let mut values: Vec<f64> = (0..240).map(|t| [3.0, 5.0, 9.0, 4.0][t % 4] + 0.1 * noise(t)).collect();
+    let mut values: Vec<f64> =
+        noise(3).take(240).enumerate().map(|(t, noise)| [3.0, 5.0, 9.0, 4.0][t % 4] + 0.1 * noise).collect();
     values[101] = 1e30;
     let (status, mean) = fit(&values, 4, 8);
     assert_eq!(status, FitStatus::Fitted);
