@@ -13,6 +13,7 @@ const EQUAL: usize = 3;
 const WEIGHTED: usize = 9;
 /// A part's weight falls with this power of its loss.
 const POWER: i32 = 3;
+
 /// The kinds of blend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
@@ -122,8 +123,6 @@ pub(super) struct Rounds<'a> {
     /// `[fold][candidate]`.
     pub(super) means: Vec<Vec<Option<&'a FoldMean>>>,
     pub(super) actuals: Vec<&'a [f64]>,
-    /// See [`Folds::share_values`](super::folds::Folds::share_values).
-    pub(super) shared: bool,
 }
 
 impl Rounds<'_> {
@@ -162,7 +161,7 @@ impl Rounds<'_> {
             joint_loss(&losses, &naive, least)
         };
         let blends = Kind::ALL.map(|kind| judge(&|fold| Blend::of(kind, &others[fold])));
-        Losses { singles, blends, shared: self.shared }
+        Losses { singles, blends }
     }
 }
 
@@ -176,16 +175,14 @@ pub(super) struct Losses {
     pub(super) singles: Vec<Option<f64>>,
     /// Of each of [`Kind::ALL`].
     pub(super) blends: [Option<f64>; 3],
-    /// Whether the folds share values.
-    pub(super) shared: bool,
 }
 
 impl Losses {
-    /// The weighted median, and the weighted mean where the folds share values: they are hardly more than one observation
+    /// The weighted median, and the weighted mean where the folds have `shared` values: they are hardly more than one observation
     /// then, which tells no wild part from the only one that is right. One candidate alone where nothing can be blended or
     /// the best never erred, `floor` where there is none.
-    pub(super) fn choose(&self, floor: usize) -> Blend {
-        let kind = if self.shared { Kind::Mean } else { Kind::Weighted };
+    pub(super) fn choose(&self, floor: usize, shared: bool) -> Blend {
+        let kind = if shared { Kind::Mean } else { Kind::Weighted };
         let best = champion(&self.singles);
         let exact = best.filter(|best| self.singles[*best] == Some(0.0)).map(Blend::single);
         let blend = exact.or_else(|| Blend::of(kind, &self.singles));
@@ -234,11 +231,8 @@ mod tests {
         // Two that err to either side are exact together; with one fold there are no others to choose by.
         let (low, high): (FoldMean, FoldMean) = (Some(vec![1.0, 1.0]), Some(vec![3.0, 3.0]));
         let actual = [2.0, 2.0];
-        let rounds = |folds: usize| Rounds {
-            means: vec![vec![Some(&low), Some(&high)]; folds],
-            actuals: vec![&actual; folds],
-            shared: false,
-        };
+        let rounds =
+            |folds: usize| Rounds { means: vec![vec![Some(&low), Some(&high)]; folds], actuals: vec![&actual; folds] };
         let judged = rounds(2).judge(2);
         let expected = [Some(0.0), Some(1.0), Some(0.0)];
         assert_eq!((judged.singles.as_slice(), judged.blends), (&[Some(1.0), Some(1.0)][..], expected));
@@ -247,20 +241,19 @@ mod tests {
 
     #[test]
     fn folds_that_share_values_ask_for_a_mean() {
-        let losses = Losses { singles: vec![Some(1.0), Some(2.0)], blends: [None; 3], shared: true };
-        let mean = losses.choose(0);
+        let losses = Losses { singles: vec![Some(1.0), Some(2.0)], blends: [None; 3] };
+        let mean = losses.choose(0, true);
         assert_eq!((mean.kind, mean.leader()), (Some(Kind::Mean), 0));
         let said = [[3.0], [12.0]];
         assert_eq!(mean.mean(|c| Some(&said[c])), Some(vec![(8.0 * 3.0 + 12.0) / 9.0]), "2³ to one");
-        let median = Losses { shared: false, ..losses }.choose(0);
+        let median = losses.choose(0, false);
         assert_eq!((median.kind, median.mean(|c| Some(&said[c]))), (Some(Kind::Weighted), Some(vec![3.0])));
     }
 
     #[test]
     fn one_that_never_erred_serves_alone() {
-        let losses =
-            Losses { singles: vec![Some(2.0), Some(0.0), None], blends: [None, Some(0.0), None], shared: false };
-        assert_eq!(losses.choose(0), Blend::single(1));
-        assert_eq!(Losses { singles: vec![None, None], blends: [None; 3], shared: false }.choose(0), Blend::single(0));
+        let losses = Losses { singles: vec![Some(2.0), Some(0.0), None], blends: [None, Some(0.0), None] };
+        assert_eq!(losses.choose(0, false), Blend::single(1));
+        assert_eq!(Losses { singles: vec![None, None], blends: [None; 3] }.choose(0, false), Blend::single(0));
     }
 }

@@ -64,7 +64,7 @@ impl Run<'_> {
                 served,
                 width: self.wishes.map(|wishes| wishes[s].width).unwrap_or_default(),
                 challengers,
-                recommended: self.name(&pooled[s].choose(NAIVE)),
+                recommended: self.name(&self.recommended(s, &pooled[s])),
                 stand_in: self.stand_in(s, &losses[s]),
             });
         }
@@ -84,18 +84,19 @@ impl Run<'_> {
             let kept = if *error > promised { folds * (promised / error).powi(2) } else { folds };
             Some((kept * promised + horizons * error) / (kept + horizons))
         };
-        Losses {
-            singles: losses.singles.iter().enumerate().map(pool).collect(),
-            blends: losses.blends,
-            shared: losses.shared,
-        }
+        Losses { singles: losses.singles.iter().enumerate().map(pool).collect(), blends: losses.blends }
     }
 
     /// What should serve a series: what it wishes for, where that can, else what its folds recommend.
     fn pick(&self, s: usize, losses: &Losses) -> Blend {
         let wish = self.wishes.and_then(|wishes| wishes[s].champion.as_deref());
         let wished = wish.and_then(|wish| self.blends(losses).find(|blend| self.name(blend) == wish));
-        wished.unwrap_or_else(|| losses.choose(NAIVE))
+        wished.unwrap_or_else(|| self.recommended(s, losses))
+    }
+
+    /// What its folds recommend.
+    fn recommended(&self, s: usize, losses: &Losses) -> Blend {
+        losses.choose(NAIVE, self.folds[s].share_values(self.horizon))
     }
 
     /// What could serve a series that is followed.
@@ -132,7 +133,6 @@ impl Run<'_> {
             let rounds = Rounds {
                 means: (0..ends.len()).map(round).collect(),
                 actuals: ends.iter().map(|end| self.actual(s, *end)).collect(),
-                shared: self.folds[s].share_values(self.horizon),
             };
             rounds.judge(self.pool.len())
         };

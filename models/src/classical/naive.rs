@@ -97,18 +97,22 @@ impl FittedNaive {
     }
 }
 
+/// The latest value of each place in the season, the next step's place first; `None` where one was never observed.
+pub(super) fn latest_cycle(values: &[f64], season: usize) -> Option<Vec<f64>> {
+    let latest = |place: usize| {
+        let newest = values.len().checked_sub(season - place)?;
+        (0..=newest).rev().step_by(season).map(|t| values[t]).find(|v| !v.is_nan())
+    };
+    (0..season).map(latest).collect()
+}
+
 fn learn(values: &[f64], season: usize, drift: bool) -> (FitStatus, Option<Learned>) {
     let observed = values.iter().filter(|v| !v.is_nan()).count();
     let needed = if drift { 2 } else { season };
     if observed == 0 {
         return (FitStatus::NoData, None);
     }
-    // A place of the season that was never observed leaves a hole in the cycle.
-    let latest = |place: usize| {
-        let newest = values.len().checked_sub(season - place)?;
-        (0..=newest).rev().step_by(season).map(|t| values[t]).find(|v| !v.is_nan())
-    };
-    let Some(cycle) = (0..season).map(latest).collect::<Option<Vec<f64>>>().filter(|_| observed >= needed) else {
+    let Some(cycle) = latest_cycle(values, season).filter(|_| observed >= needed) else {
         return (FitStatus::TooShort { observed, needed }, None);
     };
     let last = values.iter().rposition(|v| !v.is_nan()).expect("observed > 0");

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::naive::latest_cycle;
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
@@ -91,12 +92,7 @@ fn learn(values: &[f64], season: usize) -> (FitStatus, Option<Learned>) {
     }
     let block = season.div_ceil(BLOCKS);
     let needed = season + LEAST_BLOCKS * block;
-    let latest = |place: usize| {
-        let newest = values.len().checked_sub(season - place)?;
-        (0..=newest).rev().step_by(season).map(|t| values[t]).find(|v| !v.is_nan())
-    };
-    let cycle: Option<Vec<f64>> = (0..season).map(latest).collect();
-    let Some(cycle) = cycle.filter(|_| values.len() >= needed) else {
+    let Some(cycle) = latest_cycle(values, season).filter(|_| values.len() >= needed) else {
         return (FitStatus::TooShort { observed, needed }, None);
     };
     let differences: Vec<f64> = values.iter().zip(&values[season..]).map(|(before, after)| after - before).collect();

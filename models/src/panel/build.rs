@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::Panel;
 use super::rate::{looks_like_counter, rates};
@@ -54,8 +55,9 @@ impl Default for BuildOptions {
 /// The end of the year 9999; a time further from 1970 than that is a broken cell, not a sample.
 const LATEST_MS: i64 = 253_402_300_799_999;
 
-/// What was mended in one series on its way into a panel; all zero for a clean one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What was mended in one series on its way into a panel; all zero for a clean one. The names of its fields are those that
+/// machines are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SeriesNotes {
     /// NaN and infinite samples dropped.
     pub not_finite: usize,
@@ -74,6 +76,7 @@ pub struct SeriesNotes {
     /// Samples older than the lookback, left out.
     pub beyond_lookback: usize,
     /// Whether it is a counter's rate per second.
+    #[serde(skip)] // how a series was read is told in full beside its notes
     pub is_rate: bool,
     /// Times that the counter behind a rate started anew.
     pub resets: usize,

@@ -1,7 +1,6 @@
 //! One series' forecast, as machines are told of it.
 
 use foreshadow_models::{FitStatus, Forecast, Panel, SeriesNotes};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::cli::output;
@@ -42,11 +41,10 @@ impl Row<'_> {
         for (index, level) in self.forecast.quantiles().levels().iter().enumerate() {
             quantiles.insert(level.to_string(), json!(self.forecast.quantile(self.series, index)));
         }
-        let notes = SeriesNotesJson::from(self.notes);
         let mut told = json!({
             "series": self.name, "model": self.model, "status": self.status.word(),
             "cutoff_ms": self.cutoff_ms, "step_ms": self.step_ms,
-            "mean": self.forecast.mean(self.series), "quantiles": quantiles, "notes": notes,
+            "mean": self.forecast.mean(self.series), "quantiles": quantiles, "notes": self.notes,
             "read_as": output::read_as(self.panel, self.series, self.notes),
         });
         let paths = self.paths();
@@ -54,53 +52,5 @@ impl Row<'_> {
             told["paths"] = json!(paths);
         }
         told
-    }
-}
-
-/// What was mended in a series; all zero for a clean one.
-#[derive(Serialize)]
-struct SeriesNotesJson {
-    not_finite: usize,
-    absurd_times: usize,
-    out_of_order: usize,
-    equal_duplicates: usize,
-    conflicting: usize,
-    snapped: usize,
-    missing_steps: usize,
-    beyond_lookback: usize,
-    resets: usize,
-    looks_like_counter: bool,
-    out_of_bounds: usize,
-}
-
-impl From<&SeriesNotes> for SeriesNotesJson {
-    fn from(notes: &SeriesNotes) -> Self {
-        let SeriesNotes {
-            not_finite,
-            absurd_times,
-            out_of_order,
-            equal_duplicates,
-            conflicting,
-            snapped,
-            missing_steps,
-            beyond_lookback,
-            is_rate: _,
-            resets,
-            looks_like_counter,
-            out_of_bounds,
-        } = *notes;
-        Self {
-            not_finite,
-            absurd_times,
-            out_of_order,
-            equal_duplicates,
-            conflicting,
-            snapped,
-            missing_steps,
-            beyond_lookback,
-            resets,
-            looks_like_counter,
-            out_of_bounds,
-        }
     }
 }
