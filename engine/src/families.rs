@@ -3,7 +3,7 @@
 mod regressors;
 mod working;
 
-use foreshadow_kernels::Trend;
+use foreshadow_kernels::{Device, Trend};
 use foreshadow_models::classical::{
     Arima, AutoEts, Card, Ces, CustomProphet, Delta, Dhr, Drift, Ets, LowRankRidge, Mstl, Naive, Rho, SeasonalAr,
     SeasonalMedian, SeasonalNaive, Theta,
@@ -19,6 +19,9 @@ card, rho, delta, mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana
 ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho and delta have a day and a week, or others as \
 in mstl24_168";
 
+/// Families that can be fitted on a GPU, for messages.
+pub const ON_DEVICES: &str = "theta, ces, ets and its forms, mstl and prophet";
+
 /// Steps of the longest season that may be named.
 const LONGEST_SEASON: usize = 100_000;
 /// Steps of the longest season that ETS carries a state of.
@@ -28,12 +31,20 @@ const LONGEST_TRIED_SEASON: usize = 288;
 
 /// The family of a name. `season`, in steps, is what a seasonal family without a number takes; `horizon` is
 /// what `auto` picks for; `prophet` is the Prophet of the settings. It follows the clocks of a panel's series and keeps to
-/// their bounds.
-pub fn family(name: &str, season: usize, horizon: Horizon, prophet: &CustomProphet) -> Option<Box<dyn Model>> {
-    match name {
-        "auto" => Some(Box::new(Auto::new(horizon).with_prophet(prophet.clone()))),
-        _ => named(name, season, prophet).map(|model| Box::new(AsRead(model)) as Box<dyn Model>),
-    }
+/// their bounds. It is fitted on the device if it can be, else on the CPU.
+pub fn family(
+    name: &str,
+    season: usize,
+    horizon: Horizon,
+    prophet: &CustomProphet,
+    device: &Device,
+) -> Option<Box<dyn Model>> {
+    let family: Box<dyn Model> = match name {
+        "auto" => Box::new(Auto::new(horizon).with_prophet(prophet.clone())),
+        _ => Box::new(AsRead(named(name, season, prophet)?)),
+    };
+    let on_host = matches!(device, Device::Cpu);
+    Some(if on_host { family } else { family.on(device).unwrap_or(family) })
 }
 
 fn named(name: &str, season: usize, prophet: &CustomProphet) -> Option<Box<dyn Model>> {
@@ -129,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_name_is_a_family_or_nothing() {
-        let of = |name, season| family(name, season, Horizon::new(1).unwrap(), &CustomProphet::default());
+        let of = |name, season| family(name, season, Horizon::new(1).unwrap(), &CustomProphet::default(), &Device::Cpu);
         let named = |name| of(name, 24).map(|model| model.name());
         for (name, family_name) in [
             ("auto", "auto"),
@@ -177,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_no_family() {
-        let named = |name| family(name, 24, Horizon::new(1).unwrap(), &CustomProphet::default());
+        let named = |name| family(name, 24, Horizon::new(1).unwrap(), &CustomProphet::default(), &Device::Cpu);
         let none = "snaive0 mstl1 dhr1 dhr24_x mstl24_ mstl2017 mstlx snaive-1 Naive naive3 24 ets_ana1441 card168_24 autoets289 sarima401 autoarima24 naive_ ets_ann3 ets_x gpt";
         assert!(std::iter::once("").chain(none.split(' ')).all(|name| named(name).is_none()));
     }

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use foreshadow_kernels::Device;
 use foreshadow_models::classical::CustomProphet;
 use foreshadow_models::live::Track;
 use foreshadow_models::{
@@ -55,6 +56,8 @@ pub struct PipelineSettings {
     pub refit_after_ms: i64,
     /// What a family may take in memory while it fits: series are fitted in batches that take no more.
     pub memory_bytes: u64,
+    /// Where families are fitted that can be fitted there.
+    pub device: Device,
     /// Series that are made of others.
     pub aggregates: Vec<AggregateConfig>,
     /// Seed of everything random.
@@ -74,6 +77,7 @@ impl Default for PipelineSettings {
             regressors: Regressors::default(),
             refit_after_ms: DAY_MS,
             memory_bytes: u64::MAX,
+            device: Device::Cpu,
             aggregates: Vec::new(),
             seed: 1,
         }

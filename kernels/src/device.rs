@@ -122,6 +122,15 @@ impl Device {
         }
     }
 
+    /// Bytes of the largest piece of memory that a GPU gives; `None` of the CPU.
+    pub fn largest_piece(&self) -> Option<usize> {
+        match self {
+            Self::Cpu => None,
+            Self::Wgpu(gpu) => Some(gpu.largest_piece()),
+            Self::Cuda(gpu) => Some(gpu.largest_piece()),
+        }
+    }
+
     /// Whether kernels on it may compute in `f64`; many a GPU behind wgpu may not.
     pub fn has_f64(&self) -> bool {
         match self {

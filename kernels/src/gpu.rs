@@ -88,6 +88,11 @@ impl<R: Runtime> Gpu<R> {
         self.software
     }
 
+    /// Bytes of the largest piece of memory that it gives.
+    pub(crate) fn largest_piece(&self) -> usize {
+        self.client.properties().memory.max_page_size as usize
+    }
+
     /// Whether kernels may compute in `f64`.
     pub fn has_f64(&self) -> bool {
         self.has_f64

@@ -45,7 +45,7 @@ pub use batch::{Batch, Rows};
 pub use ces::{CES_TRIANGLE, CES_WEIGHTS, CesForm, CesSquares, ces_squares};
 pub use ces_fit::{CES_RANGES, CesFit, ces_fit};
 pub use decompose::{Decomposition, decompose, without_seasons};
-pub use device::{Device, DeviceChoice};
+pub use device::{Device, DeviceChoice, UnknownDevice};
 pub use error::KernelError;
 pub use ets::{Effect, EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};
 pub use ets_fit::{ALPHA_RANGE, EtsFit, EtsHint, EtsPlace, PHI_RANGE, ets_fit};

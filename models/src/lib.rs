@@ -13,6 +13,7 @@ mod check;
 pub mod classical;
 pub mod conformal;
 pub mod detect;
+mod device;
 mod error;
 mod forecast;
 pub mod live;

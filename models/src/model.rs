@@ -1,5 +1,6 @@
 //! A method, before and after it has learned a window.
 
+use foreshadow_kernels::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Artifact;
@@ -16,6 +17,12 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// [`FitError`] when the batch as a whole could not be worked on.
     fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError>;
+
+    /// The same family with its fits made on a device; `None` from one that is fitted on the CPU alone. A GPU ends where
+    /// the CPU does within the tolerances of its kernels, not at the same bits.
+    fn on(&self, _device: &Device) -> Option<Box<dyn Model>> {
+        None
+    }
 }
 
 /// A method that has learned a window, so there is no unfitted state to ask about.

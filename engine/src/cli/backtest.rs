@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use foreshadow_kernels::Device;
 use foreshadow_models::metrics::{Accuracy, SeriesScore};
 use foreshadow_models::{Backtest, BuildOptions, FitStatus, Model, Origins, Panel, Quantiles, RawSeries, backtest};
 use serde::Serialize;
@@ -14,7 +15,7 @@ use super::fleet::{Fleet, Panels, Part};
 use super::output::{self, Format, Warnings, number};
 use super::progress::FleetStep;
 use super::regressors;
-use super::settings::{Settings, only_model};
+use super::settings::{Settings, only_model, open};
 use super::splits::Splits;
 use crate::aggregate::{self, Said, Whole};
 use crate::clock::DAY_MS;
@@ -114,6 +115,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         args,
         config: &config,
         name,
+        device: open(config.forecast().device())?,
         splits,
         regressors: &regressors,
         for_built: &for_built,
@@ -135,6 +137,7 @@ struct Task<'a> {
     args: &'a Args,
     config: &'a Config,
     name: &'a str,
+    device: Device,
     splits: Option<&'a Splits>,
     regressors: &'a Regressors,
     /// Those of series that are made of others.
@@ -168,7 +171,8 @@ impl Task<'_> {
             let Bound { prophet, lacking } =
                 regressors.bind(config.prophet(), panel, horizon, Future::Repeated, seed)?;
             self.progress.aside(|| told[0].tell(regressors::warnings(&lacking)));
-            let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");
+            let model =
+                families::family(name, season, horizon, &prophet, &self.device).expect("the settings were checked");
             let origins = match splits {
                 Some(splits) => Origins::at((0..panel.series_count()).map(|s| train_steps(panel, s, splits)).collect()),
                 None => Origins::rolling(&panel.window(), horizon, args.origins.into(), horizon.steps()),

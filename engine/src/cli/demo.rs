@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use foreshadow_kernels::{Device, DeviceChoice, KernelError};
+use foreshadow_kernels::DeviceChoice;
 use foreshadow_models::{BuildOptions, Panel, PanelSet, RawSeries};
 
 use self::analysis::{AnalysisError, Finding};
@@ -13,6 +13,7 @@ use self::capacity::{RegionSum, Sizing};
 use self::terraform::Plan;
 use super::output::Output;
 use super::progress::Step;
+use super::settings::open;
 use super::{Exit, Failure, output};
 use crate::clock::{Clock, SystemClock};
 use crate::issue::Issue;
@@ -56,9 +57,6 @@ pub(super) struct Args {
 /// Why the demo ended early.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 enum DemoError {
-    #[error("the device cannot be used")]
-    #[diagnostic(help("foreshadow doctor tells what is missing; --device cpu always works"))]
-    Device(#[source] KernelError),
     #[error("the demo's series could not be forecast")]
     Analysis(#[from] AnalysisError),
     #[error("the demo's issue could not be made")]
@@ -91,7 +89,7 @@ struct Outcome {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let started = Instant::now();
-    let device = Device::open(args.device).map_err(|source| Failure::new(Exit::Setting, DemoError::Device(source)))?;
+    let device = open(args.device)?;
     let folder = tempfile::tempdir().map_err(|source| Failure::new(Exit::Disk, DemoError::Folder(source)))?;
     let fault = |error: DemoError| Failure::new(Exit::Fault, error);
     let unwritable =

@@ -12,7 +12,7 @@ use super::failure::{Exit, Failure};
 use super::output::{self, Output};
 use super::progress::Step;
 use super::regressors;
-use super::settings::{Settings, pipeline_settings};
+use super::settings::{Settings, open, pipeline_settings};
 use crate::aggregate::{self, Plan, Whole};
 use crate::config::Config;
 use crate::explain::{Explanation, Family, Folds, Learned, Part, find};
@@ -91,8 +91,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn learn(args: &Args) -> Result<Explanation, Failure> {
     let config = args.settings.load()?;
     // Not the configured quantiles: what is shown is of these.
-    let mut settings =
-        PipelineSettings { quantiles: Quantiles::standard(), ..pipeline_settings(&config, regressors::read(&config)?) };
+    let mut settings = PipelineSettings {
+        quantiles: Quantiles::standard(),
+        ..pipeline_settings(&config, regressors::read(&config)?, open(config.forecast().device())?)
+    };
     let issues = usize::from(args.issues);
     let steps = settings.lookback_steps + issues * spacing(&settings);
     let One { panel, notes, wholes } = one(args.settings.read(&config)?, &config, &args.series, steps)?;

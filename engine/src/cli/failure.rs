@@ -10,6 +10,7 @@ use miette::{Diagnostic, IntoDiagnostic, MietteHandlerOpts, Report};
 
 use super::regressors::ReadError;
 use super::serve::ServeError;
+use super::settings::NoDevice;
 use crate::config::ConfigError;
 use crate::families::RegressorError;
 use crate::pipeline::PipelineError;
@@ -119,6 +120,12 @@ impl From<SpoolError> for Failure {
     }
 }
 
+impl From<NoDevice> for Failure {
+    fn from(error: NoDevice) -> Self {
+        Self::new(Exit::Setting, error)
+    }
+}
+
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         let store = |error: &StoreError| match error {
@@ -128,7 +135,7 @@ impl From<ServeError> for Failure {
         };
         let exit = match &error {
             ServeError::Source(error) => source(error),
-            ServeError::NoSource => Exit::Setting,
+            ServeError::NoSource | ServeError::Device(_) => Exit::Setting,
             ServeError::Regressors(ReadError::Source(_)) => Exit::Input,
             ServeError::Regressors(ReadError::Regressor(error))
             | ServeError::Issue(PipelineError::Regressors(error)) => regressors(error),

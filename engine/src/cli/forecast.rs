@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use foreshadow_kernels::Device;
 use foreshadow_models::{Auto, BuildOptions, FitStatus, Fitted, FittedAuto, Forecast, Panel, RawSeries};
 
 use super::Failure;
@@ -9,7 +10,7 @@ use super::fleet::{Fleet, Panels, Part};
 use super::output::Format;
 use super::progress::FleetStep;
 use super::regressors;
-use super::settings::{Settings, only_model};
+use super::settings::{Settings, only_model, open};
 use crate::aggregate::{self, Said};
 use crate::clock::DAY_MS;
 use crate::config::{Config, ConfigError, Refusal};
@@ -78,8 +79,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut fleet = Fleet::read(&args.settings, &config, config.aggregates(), bytes, message)?;
     let mut out = Printer::new(std::io::stdout().lock(), args.output, quantiles.levels(), args.paths.into());
     let progress = fleet.progress();
-    let task =
-        Task { args, config: &config, name, regressors: &regressors, for_built: &regressors.for_built(), cutoff_ms };
+    let (device, for_built) = (open(config.forecast().device())?, &regressors.for_built());
+    let task = Task { args, config: &config, name, device, regressors: &regressors, for_built, cutoff_ms };
     let lost = fleet.each(|fleet, part| task.work(fleet, part, &progress, &mut out))?;
     out.reject(lost.series);
     progress.aside(|| out.finish())?;
@@ -91,6 +92,7 @@ struct Task<'a> {
     args: &'a Args,
     config: &'a Config,
     name: &'a str,
+    device: Device,
     regressors: &'a Regressors,
     /// Those of series that are made of others.
     for_built: &'a Regressors,
@@ -113,7 +115,9 @@ impl Task<'_> {
         let Panels { set, wholes } = fleet.panels(part, options, config.forecast().horizon());
         let of = |panel: &Panel| if aggregate::is_of(&wholes, panel) { self.for_built } else { self.regressors };
         let forecast = |panel: &Panel| {
-            let made = forecast(panel, name, config, of(panel), &|done, total| progress.set(panel, done, total))?;
+            let made = forecast(panel, (name, &self.device), config, of(panel), &|done, total| {
+                progress.set(panel, done, total)
+            })?;
             progress.pass(panel);
             Ok(made)
         };
@@ -169,7 +173,7 @@ fn cutoff(text: &str) -> Result<i64, Failure> {
 
 fn forecast(
     panel: &Panel,
-    name: &str,
+    (name, device): (&str, &Device),
     config: &Config,
     regressors: &Regressors,
     progress: &(dyn Fn(usize, usize) + Sync),
@@ -177,7 +181,7 @@ fn forecast(
     let (window, seed, horizon) = (panel.window(), config.forecast().seed(), config.forecast().horizon());
     let season = panel.steps_in(DAY_MS);
     let Bound { prophet, lacking } = regressors.bind(config.prophet(), panel, horizon, Future::Forecast, seed)?;
-    let model = families::family(name, season, horizon, &prophet).expect("the settings were checked");
+    let model = families::family(name, season, horizon, &prophet, device).expect("the settings were checked");
     let (mut auto, mut alone) = (None, None);
     let fitted: &dyn Fitted = match name {
         "auto" => {

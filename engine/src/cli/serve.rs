@@ -4,11 +4,12 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foreshadow_kernels::Device;
 use miette::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::regressors::{self, ReadError};
-use super::settings::pipeline_settings;
+use super::settings::{NoDevice, open, pipeline_settings};
 use crate::act::Workload;
 use crate::clock::{Clock, MovedClock, SystemClock};
 use crate::config::{Config, SourceConfig};
@@ -35,6 +36,10 @@ pub(super) enum ServeError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Regressors(#[from] ReadError),
+    /// The device cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Device(#[from] NoDevice),
     /// No issue could be made of a fixed source.
     #[error("no issue can be made")]
     Issue(#[from] PipelineError),
@@ -64,7 +69,8 @@ pub(super) fn run(config: &Config) -> Result<(), ServeError> {
     let mut stop = runtime.block_on(async { Stop::new() }).map_err(ServeError::Signal)?;
     let workloads: Vec<Workload> = config.workloads().iter().map(Workload::from).collect();
     regressors::read(config)?; // what cannot be read is told before anything opens
-    let road = Road { source, workloads: &workloads, config };
+    let device = open(config.forecast().device())?;
+    let road = Road { source, workloads: &workloads, config, device };
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(config.store().path())?);
     let settings = Settings {
         grpc: config.serve().grpc().clone(),
@@ -116,13 +122,14 @@ struct Road<'a> {
     source: &'a SourceConfig,
     workloads: &'a [Workload],
     config: &'a Config,
+    device: Device,
 }
 
 impl Road<'_> {
     fn issue(&self, live: &mut Live, now_ms: i64) -> Result<Issue, ServeError> {
         let raw = self.source.read(now_ms)?;
         // Read anew as well: predictions are written again as time goes on.
-        let settings = pipeline_settings(self.config, regressors::read(self.config)?);
+        let settings = pipeline_settings(self.config, regressors::read(self.config)?, self.device.clone());
         Ok(make_issue(raw, self.workloads, &settings, live, now_ms)?)
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use foreshadow_kernels::{Device, DeviceChoice, KernelError};
 use foreshadow_models::RawSeries;
 
 use super::Failure;
@@ -37,6 +38,9 @@ pub(super) struct Settings {
     /// [[series]] in --config says it of some series, and which are counters or bounded
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
+    /// Where families are fitted: cpu, cuda, wgpu, or auto for the best there is [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
     /// What series may take in memory, such as 2GiB; larger fleets go batch by batch [default: half of what is free]
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
@@ -91,9 +95,17 @@ impl Settings {
         overrides.extend_from_slice(further);
         let config = Config::load(self.config.as_deref(), &overrides)?;
         for name in config.forecast().models() {
-            if families::family(name, 1, config.forecast().horizon(), config.prophet()).is_none() {
+            let (horizon, prophet) = (config.forecast().horizon(), config.prophet());
+            let Some(family) = families::family(name, 1, horizon, prophet, &Device::Cpu) else {
                 let refusal = Refusal::new("forecast.models", name, format!("known families are {}", families::KNOWN));
                 let place = if self.models.is_empty() { "the configuration" } else { "--models" };
+                return Err(ConfigError::Invalid { refusal, place: place.into() }.into());
+            };
+            let device = config.forecast().device();
+            if matches!(device, DeviceChoice::Wgpu | DeviceChoice::Cuda) && family.on(&Device::Cpu).is_none() {
+                let reason = format!("{name} is fitted on the CPU alone; on a GPU go {}", families::ON_DEVICES);
+                let refusal = Refusal::new("forecast.device", device, reason);
+                let place = if self.device.is_none() { "the configuration" } else { "--device" };
                 return Err(ConfigError::Invalid { refusal, place: place.into() }.into());
             }
         }
@@ -131,6 +143,7 @@ impl Settings {
             ("--models", "forecast.models", list(&self.models)),
             ("--regressors", "forecast.regressors", self.regressors.as_ref().map(path)),
             ("--time-zone", "forecast.time_zone", self.time_zone.clone().map(toml::Value::from)),
+            ("--device", "forecast.device", self.device.map(|device| toml::Value::from(device.to_string()))),
             ("--memory", "forecast.memory", self.memory.clone().map(toml::Value::from)),
             ("--seed", "forecast.seed", self.seed.map(|seed| i64::from(seed).into())),
         ]
@@ -140,8 +153,8 @@ impl Settings {
     }
 }
 
-/// How the configuration has telemetry become an issue, with the regressors that were read.
-pub(super) fn pipeline_settings(config: &Config, regressors: Regressors) -> PipelineSettings {
+/// How the configuration has telemetry become an issue, with the regressors that were read and the device that was opened.
+pub(super) fn pipeline_settings(config: &Config, regressors: Regressors, device: Device) -> PipelineSettings {
     PipelineSettings {
         slot_ms: config.issue().slot_ms(),
         horizon: config.forecast().horizon(),
@@ -153,9 +166,24 @@ pub(super) fn pipeline_settings(config: &Config, regressors: Regressors) -> Pipe
         regressors,
         refit_after_ms: config.forecast().refit_after_ms(),
         memory_bytes: memory::budget_bytes(config),
+        device,
         aggregates: config.aggregates().to_vec(),
         seed: config.forecast().seed(),
     }
+}
+
+/// A device cannot be used.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the device cannot be used")]
+#[diagnostic(help("foreshadow doctor tells what is missing; --device cpu always works"))]
+pub(super) struct NoDevice(#[source] KernelError);
+
+/// Opens the device that was asked for.
+///
+/// # Errors
+/// [`NoDevice`] with what is missing.
+pub(super) fn open(choice: DeviceChoice) -> Result<Device, NoDevice> {
+    Device::open(choice).map_err(NoDevice)
 }
 
 /// The family to work with: one, so that every series gets one forecast and the figures are that family's own.

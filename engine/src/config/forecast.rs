@@ -1,5 +1,6 @@
 //! `[forecast]`: what is forecast, and by which families.
 
+use foreshadow_kernels::{DeviceChoice, UnknownDevice};
 use foreshadow_models::{Horizon, Quantiles};
 use serde::Deserialize;
 
@@ -15,6 +16,7 @@ pub struct ForecastConfig {
     quantiles: Quantiles,
     refit_after_ms: i64,
     memory_bytes: Option<u64>,
+    device: DeviceChoice,
     zone: Zone,
     seed: u64,
 }
@@ -30,6 +32,7 @@ pub(super) struct RawForecast {
     pub(super) regressors: Option<String>,
     refit_after: String,
     memory: Option<String>,
+    device: String,
     time_zone: String,
     seed: u64,
 }
@@ -44,6 +47,7 @@ impl Default for RawForecast {
             regressors: None,
             refit_after: "1d".into(),
             memory: None,
+            device: DeviceChoice::Cpu.to_string(),
             time_zone: Zone::default().name().into(),
             seed: 1,
         }
@@ -68,6 +72,10 @@ impl TryFrom<RawForecast> for ForecastConfig {
             quantiles,
             refit_after_ms: span_ms("refit_after", &raw.refit_after, "0s", "28d")?,
             memory_bytes: raw.memory.as_deref().map(|text| bytes("memory", text)).transpose()?,
+            device: raw
+                .device
+                .parse()
+                .map_err(|unknown: UnknownDevice| Refusal::new("device", raw.device, unknown.to_string()))?,
             zone: Zone::named("time_zone", &raw.time_zone)?,
             seed: raw.seed,
         })
@@ -103,6 +111,11 @@ impl ForecastConfig {
     /// What the series of a command may take in memory; `None` for a share of what is free.
     pub fn memory_bytes(&self) -> Option<u64> {
         self.memory_bytes
+    }
+
+    /// Where families are fitted.
+    pub fn device(&self) -> DeviceChoice {
+        self.device
     }
 
     /// The clocks that days and weeks follow, those of UTC by default.

@@ -72,7 +72,7 @@ pub(super) fn fit(
     if name == "auto" {
         return go_on(panel, prophet, settings, live, now_ms);
     }
-    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon, prophet);
+    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon, prophet, &settings.device);
     let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
     let mut judged = Judged::empty(panel.series_count(), settings);
     judged.models.fill(family.name());

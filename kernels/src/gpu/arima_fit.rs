@@ -77,8 +77,7 @@ pub(crate) fn arima_likelihood<R: Runtime>(
         carried: shape.carried(),
     };
     let float = if y.gpu().has_f64() { size_of::<f64>() } else { size_of::<f32>() };
-    let largest = y.gpu().client().properties().memory.max_page_size as usize;
-    let together = (largest / ROOM / float / model.room(y.width())).max(1);
+    let together = (y.gpu().largest_piece() / ROOM / float / model.room(y.width())).max(1);
     let mut found = Vec::with_capacity(y.count());
     for first in (0..y.count()).step_by(together) {
         let some = first..(first + together).min(y.count());

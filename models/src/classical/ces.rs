@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use foreshadow_kernels::{Batch, CES_WEIGHTS, CesForm, LANES, Rows, ces_fit};
+use foreshadow_kernels::{Batch, CES_WEIGHTS, CesForm, Device, KernelError, LANES, Rows, ces_fit};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use self::recursion::{Learned, learn};
 use self::start::{Prepared, prepare};
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
+use crate::device::{self, Placed};
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod recursion;
@@ -70,6 +71,14 @@ impl Ces {
 
     /// Fits every series of the window in one batch; [`Model::fit`] with what it learned in sight.
     pub fn learn(&self, window: &Window<'_>) -> FittedCes {
+        self.learn_on(window, &Device::Cpu).expect("host memory refuses nothing")
+    }
+
+    /// The same where a device says.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when it refuses the work.
+    pub fn learn_on(&self, window: &Window<'_>, device: &Device) -> Result<FittedCes, KernelError> {
         let count = window.series_count();
         let prepared: Vec<_> = (0..count).into_par_iter().map(|s| prepare(window.values(s), self)).collect();
         // A batch has one length, and a series must not feel another's.
@@ -79,19 +88,22 @@ impl Ces {
                 of_length.entry(own.y.len()).or_default().push(s);
             }
         }
-        let batches: Vec<&[usize]> = of_length.values().flat_map(|members| members.chunks(TOGETHER)).collect();
+        let in_batches = |(steps, members): (&usize, &'_ Vec<usize>)| -> Vec<Vec<usize>> {
+            // In `f64`.
+            members.chunks(device::together(device, 2 * steps, TOGETHER)).map(<[usize]>::to_vec).collect()
+        };
+        let batches: Vec<Vec<usize>> = of_length.iter().flat_map(in_batches).collect();
         let of = |s: usize| prepared[s].as_ref().expect("only prepared series are in a batch");
-        let fitted: Vec<Vec<_>> = batches
-            .par_iter()
-            .map(|members| {
-                let own: Vec<&Prepared> = members.iter().map(|s| of(*s)).collect();
-                own.iter().zip(self.fit_some(&own)).map(|(own, best)| learn(own, best)).collect()
-            })
-            .collect();
+        let fit = |members: &Vec<usize>| {
+            let own: Vec<&Prepared> = members.iter().map(|s| of(*s)).collect();
+            let best = self.fit_some(&own, device)?;
+            Ok(own.par_iter().zip(best).with_min_len(TOGETHER).map(|(own, best)| learn(own, best)).collect())
+        };
+        let fitted: Vec<Vec<_>> = device::each(device, batches.iter().collect(), fit)?;
         let mut ends: Vec<Result<Learned, FitStatus>> =
             prepared.iter().map(|own| Err(own.as_ref().err().cloned().unwrap_or(FitStatus::NotConverged))).collect();
         for (s, end) in batches.into_iter().flatten().zip(fitted.into_iter().flatten()) {
-            ends[*s] = end;
+            ends[s] = end;
         }
         let mut fitted = FittedCes { status: Vec::with_capacity(count), learned: Vec::with_capacity(count) };
         for (s, end) in ends.into_iter().enumerate() {
@@ -99,11 +111,11 @@ impl Ces {
             let constant = fitted.status[s] == FitStatus::Constant;
             fitted.learned.push(if constant { Some(Learned::constant(window.values(s)[0])) } else { end.ok() });
         }
-        fitted
+        Ok(fitted)
     }
 
     /// The best form of each of a few series of one length.
-    fn fit_some(&self, own: &[&Prepared]) -> Vec<Option<FormFit>> {
+    fn fit_some(&self, own: &[&Prepared], device: &Device) -> Result<Vec<Option<FormFit>>, KernelError> {
         let mut best: Vec<Option<FormFit>> = own.iter().map(|_| None).collect();
         for form in CesForm::ALL {
             let members: Vec<usize> = (0..own.len()).filter(|&i| own[i].may_be(form)).collect();
@@ -113,8 +125,9 @@ impl Ces {
             let y: Vec<f64> = members.iter().flat_map(|&i| own[i].y.iter().copied()).collect();
             let start: Vec<f64> = members.iter().flat_map(|&i| own[i].start(form)).collect();
             let steps = own[members[0]].y.len();
-            let y = Rows::new(members.len(), steps, y).expect("every member has as many steps");
-            let fit = ces_fit(&Batch::Cpu(y), form, self.season, &start).expect("every member has its start");
+            let y = Rows::new(members.len(), steps, y)?;
+            let y = if matches!(device, Device::Cpu) { Batch::Cpu(y) } else { y.to_device(device)? };
+            let fit = ces_fit(&y, form, self.season, &start)?;
             for (at, i) in members.into_iter().enumerate() {
                 let (weights, sse, converged) = (fit.weights[at], fit.sse[at], fit.converged[at]);
                 let aicc = aicc(form, sse, own[i].observed);
@@ -124,7 +137,7 @@ impl Ces {
                 }
             }
         }
-        best
+        Ok(best)
     }
 }
 
@@ -157,6 +170,16 @@ impl Model for Ces {
 
     fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
         Ok(Box::new(self.learn(window)))
+    }
+
+    fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
+        Some(self.placed(device))
+    }
+}
+
+impl Placed for Ces {
+    fn fit_on(&self, window: &Window<'_>, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
+        Ok(Box::new(self.learn_on(window, device)?))
     }
 }
 

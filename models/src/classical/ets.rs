@@ -7,7 +7,9 @@
 
 use std::borrow::Cow;
 
-use foreshadow_kernels::{Effect, EtsFit, EtsForm, EtsHint, LANES, Lanes, Matrix, Smoothing, Trend, ets_fit};
+use foreshadow_kernels::{
+    Device, Effect, EtsFit, EtsForm, EtsHint, KernelError, LANES, Lanes, Smoothing, Trend, ets_fit,
+};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,7 @@ pub use self::auto::{AutoEts, FittedAutoEts};
 use self::recursion::{Learned, run};
 use self::states::Standing;
 use crate::artifact::{Artifact, Kept, Whole};
+use crate::device::{self, Placed};
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod auto;
@@ -68,21 +71,31 @@ impl Ets {
 
     /// Fits every series of the window in one batch; [`Model::fit`] with what it learned in sight.
     pub fn learn(&self, window: &Window<'_>) -> FittedEts {
+        self.learn_on(window, &Device::Cpu).expect("host memory refuses nothing")
+    }
+
+    /// The same where a device says.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when it refuses the work.
+    pub fn learn_on(&self, window: &Window<'_>, device: &Device) -> Result<FittedEts, KernelError> {
         let count = window.series_count();
         let prepared: Vec<_> = (0..count).into_par_iter().map(|s| Prepared::of(window.values(s), self.form)).collect();
         let fitted: Vec<usize> = (0..count).filter(|&s| prepared[s].is_ok()).collect();
-        let chosen: Vec<_> = fitted.iter().filter_map(|&s| prepared[s].as_ref().ok().copied()).collect();
-        let fit = fit_form(self.form, window, &fitted, &chosen, &[]);
+        let of = |s: usize| *prepared[s].as_ref().expect("only prepared series are fitted");
+        let fit = |some: &[usize]| -> Result<Vec<_>, KernelError> {
+            let chosen: Vec<Prepared> = some.iter().map(|&s| of(s)).collect();
+            let fit = fit_form(self.form, window, some, &chosen, &[], device)?;
+            let end = |i: usize| end_of(self.form, &fit, i, window.values(some[i]), chosen[i]);
+            Ok((0..some.len()).into_par_iter().with_min_len(LANES).map(end).collect())
+        };
+        let together = device::together(device, window.longest(), fitted.len().max(1));
+        let learned = device::each(device, fitted.chunks(together).collect(), fit)?;
         let mut parameters: Vec<_> = (0..count).map(|_| None).collect();
         let mut ends = Vec::with_capacity(fitted.len());
         let mut standing = Standing::default();
         let mut status: Vec<_> = prepared.into_iter().map(|p| p.err().unwrap_or(FitStatus::Fitted)).collect();
-        let learned: Vec<_> = (0..fitted.len())
-            .into_par_iter()
-            .with_min_len(LANES)
-            .map(|i| end_of(self.form, &fit, i, window.values(fitted[i]), chosen[i]))
-            .collect();
-        for (s, (learned, sound)) in fitted.into_iter().zip(learned) {
+        for (s, (learned, sound)) in fitted.into_iter().zip(learned.into_iter().flatten()) {
             if sound {
                 parameters[s] = Some(learned.parameters);
                 ends.push((s, learned.end));
@@ -95,7 +108,7 @@ impl Ets {
             parameters[s] = Some(EtsParameters::constant(window.values(s)[0], self.form));
             standing.add_constant(s, window.values(s)[0]);
         }
-        FittedEts { status, parameters, standing }
+        Ok(FittedEts { status, parameters, standing })
     }
 }
 
@@ -142,14 +155,21 @@ impl Prepared {
 }
 
 /// Fits a form to some series of a window, each standardised as prepared.
-fn fit_form(form: EtsForm, window: &Window<'_>, series: &[usize], prepared: &[Prepared], hints: &[EtsHint]) -> EtsFit {
+fn fit_form(
+    form: EtsForm,
+    window: &Window<'_>,
+    series: &[usize],
+    prepared: &[Prepared],
+    hints: &[EtsHint],
+    device: &Device,
+) -> Result<EtsFit, KernelError> {
     let steps = series.iter().map(|&s| window.values(s).len()).max().unwrap_or(0);
     let y = Lanes::from_fn(steps, series.len(), |t, i| {
         let Prepared { centre, scale } = prepared[i];
         window.values(series[i]).get(t).map_or(f32::NAN, |v| ((v - centre) / scale) as f32)
     });
     let offset: Vec<f64> = prepared.iter().map(|prepared| prepared.offset()).collect();
-    ets_fit(&Matrix::Cpu(y), &offset, form, hints).expect("each series has its offset, and host memory refuses nothing")
+    ets_fit(&device::put(y, device)?, &offset, form, hints)
 }
 
 /// Where one series of a fit ends, and whether its search did and its numbers are some to forecast from.
@@ -182,6 +202,16 @@ impl Model for Ets {
 
     fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
         Ok(Box::new(self.learn(window)))
+    }
+
+    fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
+        Some(self.placed(device))
+    }
+}
+
+impl Placed for Ets {
+    fn fit_on(&self, window: &Window<'_>, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
+        Ok(Box::new(self.learn_on(window, device)?))
     }
 }
 

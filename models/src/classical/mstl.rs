@@ -8,13 +8,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use foreshadow_kernels::{Decomposition, Lanes, Matrix, decompose};
+use foreshadow_kernels::{Decomposition, Device, KernelError, Lanes, Matrix, decompose};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::trend::TrendForecaster;
 use crate::append::expect_points;
 use crate::artifact::{Artifact, Kept, Whole};
+use crate::device::{self, Placed};
 use crate::{
     AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, Panel, PredictError, Quantiles, Window,
 };
@@ -57,6 +58,14 @@ impl Mstl {
     /// # Errors
     /// [`FitError::Kernel`] when the decomposition was refused.
     pub fn learn(&self, window: &Window<'_>) -> Result<FittedMstl, FitError> {
+        self.learn_on(window, &Device::Cpu).map_err(|source| self.refused(window, source))
+    }
+
+    /// The same where a device says.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the decomposition was refused.
+    pub fn learn_on(&self, window: &Window<'_>, device: &Device) -> Result<FittedMstl, KernelError> {
         let count = window.series_count();
         let prepared: Vec<_> = (0..count).into_par_iter().map(|s| self.prepare(window.values(s))).collect();
         // Series share weights that have the same steps and seasons, and none with gaps slows the others down.
@@ -68,14 +77,14 @@ impl Mstl {
         }
         let batches: Vec<_> = alike
             .iter()
-            .flat_map(|((_, _, seasons), all)| all.chunks(BATCH).map(move |some| (*seasons, some)))
+            .flat_map(|((steps, _, seasons), all)| {
+                all.chunks(device::together(device, *steps, BATCH)).map(move |some| (*seasons, some))
+            })
             .collect();
         let scale_of = |s: usize| prepared[s].as_ref().map_or((0.0, 1.0), |ready| (ready.centre, ready.scale));
-        let batches: Vec<Batch> = batches
-            .into_par_iter()
-            .map(|(seasons, members)| Batch::learn(window, members, seasons, scale_of))
-            .collect::<Result<_, _>>()
-            .map_err(|source| FitError::Kernel { family: self.name(), series_count: count, source })?;
+        let learn =
+            |(seasons, members): (&Vec<usize>, &[usize])| Batch::learn(window, members, seasons, scale_of, device);
+        let batches = device::each(device, batches, learn)?;
         let mut status: Vec<_> =
             prepared.iter().map(|p| p.as_ref().err().cloned().unwrap_or(FitStatus::Fitted)).collect();
         let mut place = vec![Place::Nowhere; count];
@@ -140,6 +149,16 @@ impl Model for Mstl {
     fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
         Ok(Box::new(self.learn(window)?))
     }
+
+    fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
+        Some(self.placed(device))
+    }
+}
+
+impl Placed for Mstl {
+    fn fit_on(&self, window: &Window<'_>, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
+        Ok(Box::new(self.learn_on(window, device)?))
+    }
 }
 
 /// Series of the same steps and seasons.
@@ -159,14 +178,15 @@ impl Batch {
         members: &[usize],
         seasons: &[usize],
         scale_of: impl Fn(usize) -> (f64, f64) + Sync,
-    ) -> Result<Self, foreshadow_kernels::KernelError> {
+        device: &Device,
+    ) -> Result<Self, KernelError> {
         let steps = window.values(members[0]).len();
         let scales: Vec<_> = members.iter().map(|&s| scale_of(s)).collect();
         let y = Lanes::from_fn(steps, members.len(), |t, i| {
             let (centre, scale) = scales[i];
             ((window.values(members[i])[t] - centre) / scale) as f32
         });
-        let parts = on_host(decompose(&Matrix::Cpu(y), seasons)?)?;
+        let parts = on_host(decompose(&device::put(y, device)?, seasons)?)?;
         let mut adjusted: Vec<Vec<f64>> = members.iter().map(|&s| window.values(s).to_vec()).collect();
         let mut cycles = vec![Vec::with_capacity(seasons.len()); members.len()];
         for (part, &season) in parts.iter().zip(seasons) {
@@ -180,7 +200,7 @@ impl Batch {
         let mut panel = Panel::new(window.step_ms());
         adjusted.iter().for_each(|values| panel.push(String::new(), 0, values));
         let bare = members.iter().map(|&s| bare_end(window.values(s))).collect();
-        Ok(Self { members: members.to_vec(), cycles, trend: TrendForecaster::learn(panel, bare) })
+        Ok(Self { members: members.to_vec(), cycles, trend: TrendForecaster::learn(panel, bare, device)? })
     }
 
     fn status(&self, index: usize) -> FitStatus {
@@ -193,7 +213,7 @@ impl Batch {
 }
 
 /// The seasons of a decomposition that was made on the host.
-fn on_host(parts: Decomposition) -> Result<Vec<Lanes>, foreshadow_kernels::KernelError> {
+fn on_host(parts: Decomposition) -> Result<Vec<Lanes>, KernelError> {
     let season = |part| match part {
         Matrix::Cpu(lanes) => Ok(lanes),
         elsewhere => elsewhere.to_host(),

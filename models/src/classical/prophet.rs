@@ -26,10 +26,12 @@ mod straight;
 
 use std::sync::Arc;
 
+use foreshadow_kernels::{Device, KernelError};
 use serde::{Deserialize, Serialize};
 
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept};
+use crate::device::Placed;
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 use config::Settings;
 pub use config::{Builtin, Growth, Holiday, Mode, ProphetConfig, ProphetConfigError, Regressor, Season, Standardise};
@@ -50,7 +52,7 @@ impl Prophet {
     /// # Errors
     /// As [`Model::fit`].
     pub fn learn(&self, window: &Window<'_>) -> Result<FittedProphet, FitError> {
-        learn(&self.name(), &Arc::new(Settings::plain()), window)
+        CustomProphet::default().learn(window)
     }
 }
 
@@ -93,7 +95,23 @@ impl CustomProphet {
     /// # Errors
     /// As [`Model::fit`].
     pub fn learn(&self, window: &Window<'_>) -> Result<FittedProphet, FitError> {
-        learn(&self.config.name, &self.settings, window)
+        self.learn_on(window, &Device::Cpu).map_err(|source| self.refused(window, source))
+    }
+
+    /// The same where a device says. One whose trend is no line or whose effects multiply is fitted on the CPU anywhere, as is
+    /// a series that hardly moves: a device holds values in `f32`.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when it refuses the work.
+    pub fn learn_on(&self, window: &Window<'_>, device: &Device) -> Result<FittedProphet, KernelError> {
+        let fitted = fit::fit(window, &self.settings, device)?;
+        Ok(FittedProphet { family: self.config.name.clone(), ..fitted })
+    }
+}
+
+impl Placed for CustomProphet {
+    fn fit_on(&self, window: &Window<'_>, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
+        Ok(Box::new(self.learn_on(window, device)?))
     }
 }
 
@@ -107,16 +125,10 @@ impl Model for CustomProphet {
     fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
         Ok(Box::new(self.learn(window)?))
     }
-}
 
-fn learn(family: &str, settings: &Arc<Settings>, window: &Window<'_>) -> Result<FittedProphet, FitError> {
-    let mut fitted = fit::fit(window, settings).map_err(|source| FitError::Kernel {
-        family: family.into(),
-        series_count: window.series_count(),
-        source,
-    })?;
-    fitted.family = family.into();
-    Ok(fitted)
+    fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
+        Some(self.placed(device))
+    }
 }
 
 /// One series' parameters as Prophet names, orders and scales them.

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use foreshadow_kernels::{LANES, Lanes, Matrix, ThetaForm, UNCOUNTED, autocorrelations, theta_fit};
+use foreshadow_kernels::{Device, KernelError, LANES, Lanes, ThetaForm, UNCOUNTED, autocorrelations, theta_fit};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use self::recursion::{Learned, Point, run};
 pub use self::season::ThetaSeason;
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
+use crate::device::{self, Placed};
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod recursion;
@@ -68,25 +69,40 @@ impl Theta {
 
     /// Fits every series of the window in one batch; [`Model::fit`] with what it learned in sight.
     pub fn learn(&self, window: &Window<'_>) -> FittedTheta {
-        let count = window.series_count();
-        let starts: Vec<usize> = (0..count).step_by(TOGETHER).collect();
-        let parts: Vec<Vec<_>> =
-            starts.into_par_iter().map(|s| self.learn_some(window, s..(s + TOGETHER).min(count))).collect();
+        self.learn_on(window, &Device::Cpu).expect("host memory refuses nothing")
+    }
+
+    /// The same where a device says.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when it refuses the work.
+    pub fn learn_on(&self, window: &Window<'_>, device: &Device) -> Result<FittedTheta, KernelError> {
+        let (count, steps) = (window.series_count(), window.longest());
+        let together = device::together(device, steps, TOGETHER);
+        let starts: Vec<usize> = (0..count).step_by(together).collect();
+        let some = |s: usize| self.learn_some(window, s..(s + together).min(count), device);
+        let parts: Vec<Vec<_>> = device::each(device, starts, some)?;
         let (mut status, mut learned) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for (s, end) in parts.into_iter().flatten().enumerate() {
             let constant = || Learned::constant(window.values(s)[0], self.form);
             status.push(end.as_ref().err().cloned().unwrap_or(FitStatus::Fitted));
             learned.push(if status[s] == FitStatus::Constant { Some(constant()) } else { end.ok() });
         }
-        FittedTheta { status, learned }
+        Ok(FittedTheta { status, learned })
     }
 
     /// Fits a few series, from their values to what they learned.
-    fn learn_some(&self, window: &Window<'_>, series: Range<usize>) -> Vec<Result<Learned, FitStatus>> {
+    fn learn_some(
+        &self,
+        window: &Window<'_>,
+        series: Range<usize>,
+        device: &Device,
+    ) -> Result<Vec<Result<Learned, FitStatus>>, KernelError> {
         let values: Vec<&[f64]> = series.map(|s| window.values(s)).collect();
-        let units: Vec<_> = values.iter().map(|values| self.unit(values)).collect();
-        let seasonal = self.seasonal(&values, &units);
-        let prepared: Vec<_> = (values.iter().zip(units).zip(seasonal))
+        let units: Vec<_> = values.par_iter().with_min_len(TOGETHER).map(|values| self.unit(values)).collect();
+        let seasonal = self.seasonal(&values, &units, device)?;
+        let prepared: Vec<_> = (values.par_iter().zip(units).zip(seasonal))
+            .with_min_len(TOGETHER)
             .map(|((values, unit), seasonal)| unit.and_then(|unit| self.prepare(values, unit, seasonal)))
             .collect();
         let ready: Vec<&Prepared> = prepared.iter().flatten().collect();
@@ -94,16 +110,18 @@ impl Theta {
         let y = Lanes::from_fn(steps, ready.len(), |t, i| {
             ready[i].values.get(t).map_or(f32::NAN, |v| ready[i].unit.standardise(*v) as f32)
         });
-        let fit = theta_fit(&Matrix::Cpu(y), self.form).expect("host memory refuses nothing");
+        let fit = theta_fit(&device::put(y, device)?, self.form)?;
         let mut next = 0..ready.len();
-        let learn = |prepared: Result<Prepared, FitStatus>| {
+        let place = |own: &Result<Prepared, FitStatus>| own.is_ok().then(|| next.next()).flatten();
+        let places: Vec<Option<usize>> = prepared.iter().map(place).collect();
+        let learn = |(prepared, place): (Result<Prepared, FitStatus>, Option<usize>)| {
             let own = prepared?;
-            let i = next.next().expect("every prepared series was fitted");
+            let i = place.expect("every prepared series was fitted");
             let point = Point { alpha: fit.alpha[i], level: fit.level[i], share: fit.share[i] };
             let learned = run(own, self.form, point);
             if fit.converged[i] && learned.is_finite() { Ok(learned) } else { Err(FitStatus::NotConverged) }
         };
-        prepared.into_iter().map(learn).collect()
+        Ok(prepared.into_par_iter().zip(places).with_min_len(TOGETHER).map(learn).collect())
     }
 
     /// Centre and scale of a series, or why it cannot be fitted.
@@ -124,25 +142,29 @@ impl Theta {
     }
 
     /// Which series have the season, tested as [`season::is_seasonal`] says.
-    fn seasonal(&self, values: &[&[f64]], units: &[Result<Unit, FitStatus>]) -> Vec<bool> {
+    fn seasonal(
+        &self,
+        values: &[&[f64]],
+        units: &[Result<Unit, FitStatus>],
+        device: &Device,
+    ) -> Result<Vec<bool>, KernelError> {
         let mut seasonal = vec![false; values.len()];
         let long = |&i: &usize| units[i].is_ok() && values[i].len() >= 2 * self.season;
         let tested: Vec<usize> = (0..values.len()).filter(long).collect();
         if self.season < season::SHORTEST || tested.is_empty() {
-            return seasonal;
+            return Ok(seasonal);
         }
         let unit_of: Vec<Unit> = tested.iter().filter_map(|&i| units[i].as_ref().ok().copied()).collect();
         let steps = tested.iter().map(|&i| values[i].len()).max().unwrap_or(0);
         let y = Lanes::from_fn(steps, tested.len(), |t, i| {
             values[tested[i]].get(t).map_or(f32::NAN, |v| unit_of[i].standardise(*v) as f32)
         });
-        let found = autocorrelations(&Matrix::Cpu(y), self.season).and_then(|found| found.to_host());
-        let found = found.expect("there are lags, and host memory refuses nothing");
+        let found = autocorrelations(&device::put(y, device)?, self.season)?.to_host()?;
         for (i, &own) in tested.iter().enumerate() {
             let observed = values[own].iter().filter(|v| !v.is_nan()).count();
             seasonal[own] = season::is_seasonal(&found.column(i), observed);
         }
-        seasonal
+        Ok(seasonal)
     }
 
     /// Takes the season out, if there is one.
@@ -213,6 +235,16 @@ impl Model for Theta {
 
     fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
         Ok(Box::new(self.learn(window)))
+    }
+
+    fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
+        Some(self.placed(device))
+    }
+}
+
+impl Placed for Theta {
+    fn fit_on(&self, window: &Window<'_>, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
+        Ok(Box::new(self.learn_on(window, device)?))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Families on the clocks of their series and inside their bounds.
 
+use foreshadow_kernels::Device;
+
 use super::{Local, Way};
 use crate::bounds::Bounds;
 use crate::{Chosen, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
@@ -25,6 +27,10 @@ impl Model for AsRead {
         let fitted = self.0.fit(&local.panel().window(), seed)?;
         let way = local.into_way();
         Ok(Box::new(FittedAsRead { status: way.statuses(fitted.status()), fitted, way: Some(way), bounds }))
+    }
+
+    fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
+        self.0.on(device).map(|family| Box::new(Self(family)) as Box<dyn Model>)
     }
 }
 

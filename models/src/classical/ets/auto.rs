@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use foreshadow_kernels::{EtsFit, EtsForm, EtsHint, EtsPlace, LANES, Smoothing, Trend};
+use foreshadow_kernels::{Device, EtsFit, EtsForm, EtsHint, EtsPlace, LANES, Smoothing, Trend};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +91,7 @@ impl<'a> Search<'a> {
     /// Searches a form all over.
     fn everywhere(&mut self, form: EtsForm) {
         let (series, prepared) = self.fit_for(form, |_| true);
-        let fit = fit_form(form, self.window, &series, &prepared, &[]);
+        let fit = self.fit_here(form, &series, &prepared, &[]);
         self.keep(form, &series, &prepared, &fit);
     }
 
@@ -106,8 +106,13 @@ impl<'a> Search<'a> {
             EtsHint { places, limit }
         };
         let hints: Vec<EtsHint> = series.par_iter().zip(&prepared).map(hint).collect();
-        let fit = fit_form(form, self.window, &series, &prepared, &hints);
+        let fit = self.fit_here(form, &series, &prepared, &hints);
         self.keep(form, &series, &prepared, &fit);
+    }
+
+    fn fit_here(&self, form: EtsForm, series: &[usize], prepared: &[Prepared], hints: &[EtsHint]) -> EtsFit {
+        let fit = fit_form(form, self.window, series, prepared, hints, &Device::Cpu);
+        fit.expect("each series has its offset, and host memory refuses nothing")
     }
 
     /// Forms that a form may begin from, as far as they are known: with one component less, or a simpler one.

@@ -1,10 +1,12 @@
 //! What goes on once the seasons are taken out: exponential smoothing without a season, its form by AICc.
 
+use foreshadow_kernels::{Device, KernelError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{MOST_STEPS, Whole};
 use crate::classical::{Ets, EtsParameters, FittedEts};
+use crate::device;
 use crate::{AppendError, FitStatus, Fitted, Forecast, Horizon, Panel, PredictError, Quantiles};
 
 /// Every form fitted to a batch, and which one each series goes on with.
@@ -19,16 +21,16 @@ pub(super) struct TrendForecaster {
 
 impl TrendForecaster {
     /// Fits a panel of series without seasons, of which so many steps at the end were not observed.
-    pub(super) fn learn(panel: Panel, bare: Vec<usize>) -> Self {
+    pub(super) fn learn(panel: Panel, bare: Vec<usize>, device: &Device) -> Result<Self, KernelError> {
         let window = panel.window();
-        let forms: Vec<FittedEts> = Ets::forms(1).par_iter().map(|form| form.learn(&window)).collect();
+        let forms = device::each(device, Ets::forms(1).to_vec(), |form| form.learn_on(&window, device))?;
         let choose = |s: usize| {
             let usable = (0..forms.len()).filter_map(|form| Some((form, forms[form].parameters(s)?)));
             let scored = usable.map(|(form, own)| (form, aicc(window.values(s), own)));
             scored.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(form, _)| form)
         };
         let chosen = (0..panel.series_count()).into_par_iter().map(choose).collect();
-        Self { forms, chosen, bare }
+        Ok(Self { forms, chosen, bare })
     }
 
     /// How the fit of one series went: that of its form, or of the simplest where none has a fit.
@@ -104,7 +106,7 @@ mod tests {
     fn learn(values: &[f64], bare: usize) -> TrendForecaster {
         let mut panel = Panel::new(1_000);
         panel.push(String::new(), 0, values);
-        TrendForecaster::learn(panel, vec![bare])
+        TrendForecaster::learn(panel, vec![bare], &Device::Cpu).unwrap()
     }
 
     /// A disturbance that never repeats, of about unit size.

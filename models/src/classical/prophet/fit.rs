@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foreshadow_kernels::KernelError;
 use foreshadow_kernels::products::Layout;
+use foreshadow_kernels::{Device, KernelError};
 use rayon::prelude::*;
 
 use super::config::{Growth, Settings};
 use super::features::{self, Features, Grid, Seasons};
 use super::{FittedProphet, Learned, Trend, bent, logistic, straight};
+use crate::device;
 use crate::{FitStatus, Window};
 
 /// Precision of `k` and `m`, whose prior is normal with a deviation of 5.
@@ -123,7 +124,11 @@ pub(super) struct Found {
     pub(super) converged: bool,
 }
 
-pub(super) fn fit(window: &Window<'_>, settings: &Arc<Settings>) -> Result<FittedProphet, KernelError> {
+pub(super) fn fit(
+    window: &Window<'_>,
+    settings: &Arc<Settings>,
+    device: &Device,
+) -> Result<FittedProphet, KernelError> {
     let settings = &settings.seen_by(window).map_or_else(|| Arc::clone(settings), Arc::new);
     let sorted: Vec<Result<(Shape, Candidate), FitStatus>> =
         (0..window.series_count()).into_par_iter().map(|s| examine(window, settings, s)).collect();
@@ -144,8 +149,10 @@ pub(super) fn fit(window: &Window<'_>, settings: &Arc<Settings>) -> Result<Fitte
         }
     }
     let waves = Waves::new(window, settings, shapes.keys());
-    let fits = shapes.par_iter().map(|(shape, candidates)| fit_group(window, settings, &waves, *shape, candidates));
-    for (s, why, fit) in fits.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+    let group = |(shape, candidates): (&Shape, &Vec<Candidate>)| {
+        fit_group(window, settings, &waves, *shape, candidates, device)
+    };
+    for (s, why, fit) in device::each(device, shapes.iter().collect(), group)?.into_iter().flatten() {
         status[s] = why;
         learned[s] = fit;
     }
@@ -161,6 +168,7 @@ fn fit_group(
     waves: &Waves,
     shape: Shape,
     candidates: &[Candidate],
+    device: &Device,
 ) -> Result<Vec<Fit>, KernelError> {
     let (shared, waves) = waves.of(shape.seasons);
     let mut group = Group { window, settings, shape, features: Arc::clone(shared), waves, calendar: Vec::new() };
@@ -180,7 +188,7 @@ fn fit_group(
         group.calendar = (0..shape.steps).map(row).collect();
     }
     if settings.growth == Growth::Linear && !group.features.multiplies.contains(&true) {
-        straight::fit(&group, candidates)
+        straight::fit(&group, candidates, device)
     } else {
         bent::fit(&group, candidates)
     }

@@ -1,16 +1,23 @@
 //! The fit of what is linear in its parameters: a line that bends, and effects that are added to it.
 
-use foreshadow_kernels::KernelError;
 use foreshadow_kernels::products::{Design, Layout, masked_cross, masked_gram, take_fitted};
+use foreshadow_kernels::regression::shrunk_regression;
 use foreshadow_kernels::shrink::{Moments, Prior, Shrunk, shrink};
+use foreshadow_kernels::{Device, KernelError, Lanes};
 use rayon::prelude::*;
 
 use super::fit::{Candidate, Fit, Found, Group, NOISE_FLOOR, NOISE_SCALE, TREND_PRECISION};
+use crate::device::{put, together};
 
 /// Series of a chunk: their values stay in the second-level cache, and one Gram serves many.
 const CHUNK: usize = 64;
+/// Series with gaps, each with a Gram of its own, that a device is given at once.
+const GAPPED: usize = 8_192;
+/// Share of a series' largest value that its range must have to go to a device, which holds values in `f32`: of what
+/// moves, four digits are left then.
+const MOVES: f64 = 1e-3;
 
-pub(super) fn fit(group: &Group<'_>, candidates: &[Candidate]) -> Result<Vec<Fit>, KernelError> {
+pub(super) fn fit(group: &Group<'_>, candidates: &[Candidate], device: &Device) -> Result<Vec<Fit>, KernelError> {
     let design = Design::new(group.time(), group.features.columns(), |t, column| group.value(t, column));
     let precisions = [TREND_PRECISION; 2].into_iter().chain(group.features.precisions.iter().copied());
     let prior = Prior {
@@ -19,13 +26,58 @@ pub(super) fn fit(group: &Group<'_>, candidates: &[Candidate]) -> Result<Vec<Fit
         noise_scale: NOISE_SCALE,
         noise_floor: NOISE_FLOOR,
     };
-    let chunks = candidates.par_chunks(CHUNK).map(|chunk| fit_chunk(group, &design, &prior, chunk));
-    Ok(chunks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    let on_host = |some: &[&Candidate]| -> Result<Vec<Fit>, KernelError> {
+        let chunks = some.par_chunks(CHUNK).map(|chunk| fit_chunk(group, &design, &prior, chunk));
+        Ok(chunks.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    };
+    let all = candidates.iter();
+    if matches!(device, Device::Cpu) {
+        return on_host(&Vec::from_iter(all));
+    }
+    let (moving, still): (Vec<_>, Vec<_>) = all.partition(|one| moves(group, one));
+    let (gapped, full): (Vec<_>, Vec<_>) = moving.into_iter().partition(|one| !one.layout.missing.is_empty());
+    let most = together(device, group.shape.steps, CHUNK);
+    let mut fits = on_host(&still)?;
+    for chunk in full.chunks(most).chain(gapped.chunks(most.min(GAPPED))) {
+        fits.extend(fit_on_device(group, &design, &prior, chunk, device)?);
+    }
+    Ok(fits)
+}
+
+/// Whether a series moves enough for `f32`.
+fn moves(group: &Group<'_>, one: &Candidate) -> bool {
+    let seen = || group.window.values(one.series).iter().filter(|v| !v.is_nan());
+    let (low, high) = seen().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (v.min(low), v.max(high)));
+    high / 2.0 - low / 2.0 >= 0.5 * MOVES * low.abs().max(high.abs())
+}
+
+/// Both rounds in one chain on a device, of values over the largest.
+fn fit_on_device(
+    group: &Group<'_>,
+    design: &Design,
+    prior: &Prior,
+    chunk: &[&Candidate],
+    device: &Device,
+) -> Result<Vec<Fit>, KernelError> {
+    let values = |i: usize| group.window.values(chunk[i].series);
+    let scale = |i: usize| values(i).iter().fold(0.0, |most: f64, v| most.max(v.abs())); // `max` passes over a NaN
+    let scales: Vec<f64> = (0..chunk.len()).into_par_iter().map(scale).collect();
+    let y = Lanes::from_fn(group.shape.steps, chunk.len(), |t, i| (values(i)[t] / scales[i]) as f32);
+    let (layouts, layout_of) = layouts(chunk);
+    let grams = masked_gram(design, &layouts)?;
+    let x = design.to_device(device, &layouts, &layout_of)?;
+    let problem = prior.to_device(device, x.order(), &grams, &layout_of)?;
+    let fit = shrunk_regression(&x, &problem, &put(y, device)?)?.fit.to_host()?;
+    let ends = chunk.iter().zip(&scales).enumerate();
+    let finish = |(at, (one, &scale)): (usize, (&&Candidate, &f64))| {
+        group.finish(one, found(&fit, design.columns(), x.order(), scale, at))
+    };
+    Ok(ends.map(finish).collect())
 }
 
 /// Two rounds: the second, about the first one's result, gives back the digits that a large level and
 /// sum of squares took.
-fn fit_chunk(group: &Group<'_>, design: &Design, prior: &Prior, chunk: &[Candidate]) -> Result<Vec<Fit>, KernelError> {
+fn fit_chunk(group: &Group<'_>, design: &Design, prior: &Prior, chunk: &[&Candidate]) -> Result<Vec<Fit>, KernelError> {
     let steps = group.shape.steps;
     let order = design.columns() + group.shape.knots;
     let (layouts, layout_of) = layouts(chunk);
@@ -66,7 +118,7 @@ fn found(fit: &Shrunk, columns: usize, order: usize, y_scale: f64, at: usize) ->
 
 /// The chunk's distinct layouts, and which one each series has; only the full one is looked for, since
 /// two series hardly ever miss the same steps.
-fn layouts(chunk: &[Candidate]) -> (Vec<Layout>, Vec<usize>) {
+fn layouts(chunk: &[&Candidate]) -> (Vec<Layout>, Vec<usize>) {
     let mut layouts: Vec<Layout> = Vec::new();
     let mut full = None;
     let mut layout_of = Vec::with_capacity(chunk.len());

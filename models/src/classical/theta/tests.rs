@@ -67,7 +67,7 @@ const GOLDEN: [Golden; 3] = [
 /// The season taken out, and the unit of what is left.
 fn prepared(model: Theta, values: &[f64]) -> Prepared {
     let unit = model.unit(values).unwrap();
-    let seasonal = model.seasonal(&[values], &[Ok(unit)])[0];
+    let seasonal = model.seasonal(&[values], &[Ok(unit)], &Device::Cpu).unwrap()[0];
     model.prepare(values, unit, seasonal).unwrap()
 }
 
