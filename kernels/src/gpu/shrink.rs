@@ -30,8 +30,10 @@ use tables::{
     iterations, padded, table_len,
 };
 
-/// Steps of one series altogether; some tens are usual, and past these it did not converge.
+/// Steps of one series altogether; some tens are usual, and past these it did not converge. Fewer on software Vulkan,
+/// where each launch wakes every cube to see whether it has ended.
 const STEP_BUDGET: u32 = 4_096;
+const SOFTWARE_BUDGET: u32 = 512;
 
 /// What a fit leaves on the device.
 pub(crate) struct Ends<R: Runtime> {
@@ -82,8 +84,11 @@ fn launch<R: Runtime, F: Float>(
     let levels = RowBuffer::empty(gpu, kept, KEPT)?;
     let mark_rows = COUNTERS + 2 * hinges;
     let marks = gpu.empty::<u32>(mark_rows * kept);
-    let steps = if goes_on { ((MOST_ITERATIONS / iterations(hinges)) as u32).max(1) } else { STEP_BUDGET };
-    for first in (0..STEP_BUDGET).step_by(steps as usize) {
+    let (budget, steps) = match goes_on {
+        true => (SOFTWARE_BUDGET, ((MOST_ITERATIONS / iterations(hinges)) as u32).max(1)),
+        false => (STEP_BUDGET, STEP_BUDGET),
+    };
+    for first in (0..budget).step_by(steps as usize) {
         // SAFETY: the tables hold what `Tables::upload` made them with, each of `gram_of` was checked to be a Gram that
         // is there; `cross`, `start` and `x` hold an order's rows, `moments` two, `levels` and `marks` as many as it
         // keeps where a fit goes on in another launch, the others one, each row one value a series. Cubes past the last

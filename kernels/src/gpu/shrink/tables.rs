@@ -127,5 +127,5 @@ fn table(prior: &Prior, gram: &[f64], order: usize, d: usize, h: usize) -> Vec<f
 /// The most iterations of one unit in one step with so many Laplace coefficients, all of them active, and of a launch
 /// around it.
 pub(super) fn iterations(hinges: usize) -> usize {
-    hinges * hinges + 20 * hinges + 400
+    hinges * hinges / 2 + 20 * hinges + 400
 }
