@@ -54,7 +54,10 @@ pub fn without_seasons(parts: &Decomposition) -> Result<Matrix, KernelError> {
 /// - `seasons`: rising, each of at least two steps, the longest at most half of `steps`.
 ///
 /// In `f32`; the CPU does a series with gaps in `f64`. The work is about `10 (trend + low-pass window)`
-/// multiplications a step, two of a device's passes over memory for each of the ten alternations.
+/// multiplications a step. A GPU makes the whole map of a grid of up to some thousand steps, from the parts of an impulse
+/// at each of them; a series without gaps then takes a multiplication a part and step for each step, one pass over
+/// memory in all. Which way a series goes is a matter of its steps, its seasons and its gaps alone, never of the batch.
+/// A GPU's host is told which series have gaps, four bytes each, and nothing else crosses the bus.
 /// Source: Bandara, Hyndman and Bergmeir, arXiv 2107.13462; Cleveland, Cleveland, McRae and Terpenning,
 /// *STL: a seasonal-trend decomposition procedure based on loess*, Journal of Official Statistics 6, 1990.
 /// The season is smoothed by local constants and not by lines, as statsforecast's MSTL does.
@@ -123,7 +126,7 @@ pub(crate) struct Stl {
 }
 
 impl Stl {
-    fn new(season: usize, index: usize, steps: usize) -> Self {
+    pub(crate) fn new(season: usize, index: usize, steps: usize) -> Self {
         let windows = Windows::new(season, index);
         let cycle = |count: usize| Smoother::past_both_ends(&windows.season_loess(count));
         Self {

@@ -40,8 +40,9 @@ impl Prior {
     ///
     /// # Errors
     /// [`KernelError::Shape`] when there are more precisions than coefficients or `gram_of` names a Gram that is not
-    /// there; [`KernelError::Device`] when the device has no room for them, and from a software Vulkan, which stops long
-    /// loops, for more than some sixty Laplace coefficients.
+    /// there; [`KernelError::Device`] when the device has no room for them, or no shared memory for the factor of all
+    /// Laplace coefficients: of some eighty in `f64` where a cube is granted 32 KiB, of two hundred where it is 200
+    /// KiB.
     pub fn to_device(
         &self,
         device: &Device,
@@ -199,15 +200,15 @@ pub fn shrink(
 /// - `cross`, `start`: `[series, p]`.
 /// - Returns what it found, left where it was made: nothing crosses the bus.
 ///
-/// On a GPU a unit does a series. It solves along the generalised eigenvectors of the normal coefficients' block and
-/// their precisions, of which a ridge only shifts the eigenvalues, so a step costs `hinges * p` flops and a changed noise
-/// `active^2 * normal`; signs enter and leave as on the CPU, and what both find is the same to rounding. A series that
-/// holds no number, or one past an `f32`'s 3.4e38, has NaN for its coefficients and noise and did not converge; nor did
-/// one that took more than 4,096 steps.
+/// On a GPU a cube of 32 units does a series. It solves along the generalised eigenvectors of the normal coefficients'
+/// block and their precisions, of which a ridge only shifts the eigenvalues, so a step costs `hinges * p` flops and a
+/// changed noise `active^2 * normal`; signs enter and leave as on the CPU, and what both find is the same to rounding. A
+/// series that holds no number, or one past an `f32`'s 3.4e38, has NaN for its coefficients and noise and did not
+/// converge; nor did one that took more than 4,096 steps, 512 on a software Vulkan.
 ///
-/// A GPU without `f64` computes in `f32`: it is right to some 1e-7 times the Gram's condition, so that with close hinges
-/// the noise is known to a few hundredths of itself, their sum as well and each of them not. Only a second call about the
-/// first one's result is right to that.
+/// A GPU without `f64` computes in `f32`: it is right to some 1e-7 times the Gram's condition, so that with close
+/// hinges the noise is known to a few hundredths of itself, their sum as well and each of them not. Only a second call
+/// about the first one's result is right to that.
 ///
 /// # Errors
 /// [`KernelError::Shape`] and [`KernelError::Elsewhere`] unless the operands share a batch and a device;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::gpu::transfer::carried;
 use crate::{Device, Lanes, check, device, reference};
 
 /// The series that the golden values below decompose.
@@ -157,6 +158,17 @@ fn a_series_has_the_same_bits_in_any_batch() {
                 |columns: Vec<Vec<f64>>| -> Vec<u64> { columns.concat().into_iter().map(f64::to_bits).collect() };
             assert_eq!(bits(columns(&alone, 0)), bits(columns(&together, s)), "series {s} on {device}");
         }
+    }
+}
+
+#[test]
+fn a_decomposition_brings_back_which_series_have_gaps_alone() {
+    let y = check::with_gaps(check::random_walk(120, 20));
+    for device in device::present() {
+        let there = y.to_device(&device).unwrap();
+        let (_, down, _) = carried(|| decompose(&there, &[6, 24]).unwrap());
+        let expected = if matches!(device, Device::Cpu) { 0 } else { 20 * size_of::<u32>() };
+        assert_eq!(down, expected, "bytes from {device}");
     }
 }
 

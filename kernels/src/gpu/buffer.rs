@@ -60,7 +60,12 @@ impl<R: Runtime> Buffer<R> {
 
     /// The batch as a kernel's argument.
     pub(crate) fn arg(&self) -> ArrayArg<R> {
-        array(&self.handle, self.steps * self.series)
+        self.arg_of(1)
+    }
+
+    /// The batch as a kernel's argument that is read so many neighbouring series at once, of which it is a multiple.
+    pub(crate) fn arg_of(&self, wide: usize) -> ArrayArg<R> {
+        array(&self.handle, self.steps * self.series / wide)
     }
 }
 

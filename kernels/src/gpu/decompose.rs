@@ -1,5 +1,5 @@
-//! MSTL: a unit adds up a block of outputs of one series; series with gaps take kernels of their own, which
-//! make each fit's weights as they go.
+//! MSTL: of a short grid one linear map, else smoother after smoother, where a unit adds up a block of outputs of one
+//! series; series with gaps take kernels of their own, which make each fit's weights as they go.
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;
@@ -10,8 +10,10 @@ use crate::decompose::loess::{BLOCK, Blocks, Smoother};
 use crate::decompose::{INNER_ROUNDS, Parts, Stl, rounds, segment};
 
 mod gaps;
+mod map;
 
-use gaps::{Fit, launch_fits, launch_marks};
+use gaps::{Fit, launch_fits, launch_marks, series_with_gaps, take_series, with_series};
+use map::Map;
 
 /// Iterations that software Vulkan grants one unit; one that looks for a far neighbour may walk all steps.
 const MOST_STEPS: usize = 65_000;
@@ -22,17 +24,49 @@ const HOPELESS: u32 = 2;
 
 /// See [`crate::decompose()`].
 pub(crate) fn decompose<R: Runtime>(y: &Buffer<R>, stls: &[Stl]) -> Result<Parts<Buffer<R>>, KernelError> {
-    let (gpu, steps, series) = (y.gpu(), y.steps(), y.series());
+    let (gpu, steps) = (y.gpu(), y.steps());
     if steps > MOST_STEPS {
         let reason = format!("{steps} steps are more than the {MOST_STEPS} that one unit may walk");
         return Err(KernelError::Device { device: gpu.kind(), operation: "the decomposition", reason });
     }
+    let holed = gaps::launch_holes(y);
+    if !map::pays(gpu.is_software(), steps, stls) {
+        let gaps = if series_with_gaps(gpu, &holed)?.is_empty() { Gaps::None } else { Gaps::Some };
+        let parts = staged(y, stls, gaps);
+        gpu.accepted("the decomposition")?;
+        return Ok(parts);
+    }
+    let parts = Map::new(y, stls).apply(y);
+    let holed = series_with_gaps(gpu, &holed)?;
+    if !holed.is_empty() {
+        let own = staged(&take_series(y, &holed), stls, Gaps::Some);
+        let both = [(&own.trend, &parts.trend), (&own.remainder, &parts.remainder)];
+        both.into_iter().chain(own.seasons.iter().zip(&parts.seasons)).for_each(|(own, all)| {
+            with_series(own, &holed, all);
+        });
+    }
+    gpu.accepted("the decomposition")?;
+    Ok(parts)
+}
+
+/// What is known of a batch before its decomposition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gaps {
+    None,
+    Some,
+}
+
+/// Smooths stage by stage.
+fn staged<R: Runtime>(y: &Buffer<R>, stls: &[Stl], gaps: Gaps) -> Parts<Buffer<R>> {
+    let (gpu, steps, series) = (y.gpu(), y.steps(), y.series());
     let empty = || y.empty(steps, series);
     let parts = Parts { trend: empty(), seasons: stls.iter().map(|_| empty()).collect(), remainder: empty() };
     let marks = gpu.upload(&vec![WHOLE; series]);
-    stls.iter().for_each(|stl| launch_marks(y, stl.season, &marks));
+    if gaps == Gaps::Some {
+        stls.iter().for_each(|stl| launch_marks(y, stl.season, &marks));
+    }
     let scratch = Scratch::new(y, stls);
-    let plans: Vec<Plan<R>> = stls.iter().map(|stl| Plan::upload(y, stl, &marks)).collect();
+    let plans: Vec<Plan<R>> = stls.iter().map(|stl| Plan::upload(y, stl, &marks, gaps)).collect();
     for round in 0..rounds(stls.len()) {
         for (i, plan) in plans.iter().enumerate() {
             // A season that was not estimated yet is none.
@@ -50,10 +84,11 @@ pub(crate) fn decompose<R: Runtime>(y: &Buffer<R>, stls: &[Stl]) -> Result<Parts
     }
     launch_less(y, &parts.trend, &parts.remainder);
     parts.seasons.iter().for_each(|season| launch_take(&parts.remainder, season));
-    launch_blank(y, &marks, &parts.remainder, true);
-    parts.seasons.iter().chain([&parts.trend]).for_each(|part| launch_blank(y, &marks, part, false));
-    gpu.accepted("the decomposition")?;
-    Ok(parts)
+    if gaps == Gaps::Some {
+        launch_blank(y, &marks, &parts.remainder, true);
+        parts.seasons.iter().chain([&parts.trend]).for_each(|part| launch_blank(y, &marks, part, false));
+    }
+    parts
 }
 
 /// See [`crate::without_seasons`].
@@ -116,6 +151,7 @@ struct Plan<'a, R: Runtime> {
     y: &'a Buffer<R>,
     stl: &'a Stl,
     marks: &'a Handle,
+    gaps: Gaps,
     cycles: [Table; 2],
     low_pass: Table,
     trend: Table,
@@ -131,11 +167,11 @@ struct Strided {
 const EVERY_ROW: Strided = Strided { slot: 0, slots: 1, stride: 1 };
 
 impl<'a, R: Runtime> Plan<'a, R> {
-    fn upload(y: &'a Buffer<R>, stl: &'a Stl, marks: &'a Handle) -> Self {
+    fn upload(y: &'a Buffer<R>, stl: &'a Stl, marks: &'a Handle, gaps: Gaps) -> Self {
         let table = |smoother| Table::upload(y, smoother);
         let [longer, others] = &stl.cycles;
         let cycles = [table(longer), table(others)];
-        Self { y, stl, marks, cycles, low_pass: table(&stl.low_pass), trend: table(&stl.trend) }
+        Self { y, stl, marks, gaps, cycles, low_pass: table(&stl.low_pass), trend: table(&stl.trend) }
     }
 
     /// Season and trend of `input`.
@@ -153,7 +189,7 @@ impl<'a, R: Runtime> Plan<'a, R> {
             let short = Strided { slot: short.start, slots: short.len(), stride };
             self.smooth(&self.cycles[1], detrended, short, WHOLE, cycles);
             let fit = Fit { rows: steps + 2 * stride, stride, past: 1, loess: self.stl.windows.season_loess(0) };
-            launch_fits(self.y, self.marks, &fit, detrended, cycles);
+            self.fit(&fit, detrended, cycles);
             launch_means(cycles, stride, steps + stride + 1, first);
             launch_means(first, stride, steps + 2, second);
             launch_means(second, 3, steps, work);
@@ -161,7 +197,14 @@ impl<'a, R: Runtime> Plan<'a, R> {
             launch_split(input, cycles, first, stride, season, work);
             self.smooth(&self.trend, work, EVERY_ROW, WHOLE, trend);
             let fit = Fit { rows: steps, stride: 1, past: 0, loess: self.stl.windows.trend_loess(steps) };
-            launch_fits(self.y, self.marks, &fit, work, trend);
+            self.fit(&fit, work, trend);
+        }
+    }
+
+    /// Fits the series with gaps.
+    fn fit(&self, fit: &Fit, x: &Buffer<R>, out: &Buffer<R>) {
+        if self.gaps == Gaps::Some {
+            launch_fits(self.y, self.marks, fit, x, out);
         }
     }
 

@@ -11,6 +11,12 @@ use crate::KernelError;
 /// Columns whose sums a unit holds at once: with their coefficients, most of the registers it has.
 const MOST_COLUMNS: usize = 40;
 
+/// Columns of which a unit has room for two steps' values: those need not wait for each other.
+const FEW_COLUMNS: usize = 16;
+
+/// Steps that a value is asked for before it is needed.
+const AHEAD: usize = 4;
+
 /// See [`crate::regression::row_moments`].
 pub(crate) fn row_moments<R: Runtime>(y: &RowBuffer<R>) -> Result<RowBuffer<R>, KernelError> {
     let gpu = y.gpu();
@@ -124,7 +130,12 @@ impl<R: Runtime> Sums<R> {
         about: Option<(&RowBuffer<R>, &RowBuffer<R>)>,
     ) -> Result<(), KernelError> {
         let gpu = x.gpu();
-        let Some((cubes, dim)) = gpu.one_unit_per_any(x.series()) else { return Ok(()) };
+        if x.series() == 0 {
+            return Ok(());
+        }
+        // Small cubes: a unit takes so many registers that few large ones find room beside each other.
+        let dim = CubeDim::new_1d(gpu.client().properties().hardware.max_units_per_cube.min(64));
+        let cubes = cubecl::calculate_cube_count_elemwise(gpu.client(), x.series(), dim);
         let (steps, shared) = (x.steps(), x.shared());
         let carry = RowBuffer::empty(gpu, x.series(), 2)?;
         let none = RowBuffer::empty(gpu, 1, 1)?;
@@ -166,6 +177,7 @@ impl<R: Runtime> Sums<R> {
                         from,
                         width,
                         about.is_some(),
+                        if width <= FEW_COLUMNS { 2 } else { 1 },
                     );
                 }
             }
@@ -294,6 +306,7 @@ fn sums_kernel<F: Float, Y: Float>(
     #[comptime] from: usize,
     #[comptime] width: usize,
     #[comptime] residual: bool,
+    #[comptime] together: usize,
 ) {
     let s = ABSOLUTE_POS;
     let series = layout_of.len();
@@ -344,29 +357,105 @@ fn sums_kernel<F: Float, Y: Float>(
                 offset -= bend * columns[knots[(j * layouts + layout) as usize] as usize * shared + 1];
             }
         }
-        let mut next = u32::MAX.runtime();
-        if ahead > 0 {
-            next = knots[((ahead - 1) * layouts + layout) as usize];
-        }
+        // From knot to knot the line does not bend; a hinge's sum is told at its knot, before the value there.
+        let mut end = last + 0u32;
         // Values are asked for some steps before they are needed.
-        let mut read0 = Y::new(0.0f32);
-        let mut read1 = Y::new(0.0f32);
-        let mut read2 = Y::new(0.0f32);
-        let mut read3 = Y::new(0.0f32);
-        if last > first {
-            read0 = y[before(last, 1u32, first) * series + s];
-            read1 = y[before(last, 2u32, first) * series + s];
-            read2 = y[before(last, 3u32, first) * series + s];
-            read3 = y[before(last, 4u32, first) * series + s];
-        }
-        for i in 0..last - first {
-            let t = last - 1 - i;
-            let row = t as usize * shared;
-            let now = columns[row + 1];
-            area += (later - now) * total;
-            later = now + zero;
-            if t == next {
+        let mut read = Array::<Y>::new(AHEAD);
+        let mut stale = true;
+        while end > first {
+            let mut begin = first + 0u32;
+            let mut knot = 0u32.runtime();
+            if ahead > 0 {
+                knot = knots[((ahead - 1) * layouts + layout) as usize];
+            }
+            let bends = ahead > 0 && knot >= first;
+            if bends {
+                begin = knot + 1;
+            }
+            let mut left = end - begin;
+            if stale {
+                #[unroll]
+                for u in 0..AHEAD {
+                    read[u] = y[before(end, comptime!(u as u32 + 1), first) * series + s];
+                }
+            }
+            while left > 0 {
+                let mut now = Array::<F>::new(together);
+                let mut values = Array::<F>::new(together);
+                let mut seen = Array::<F>::new(together);
+                #[unroll]
+                for u in 0..together {
+                    let t = before(end, comptime!(u as u32 + 1), begin);
+                    let row = t * shared;
+                    let mut value = F::cast_from(read[u]);
+                    let mut counts = zero + zero;
+                    if observed[t * layouts as usize + layout as usize] == 1 && !is_nan::<Y>(read[u]) {
+                        counts = F::new(1.0f32);
+                    }
+                    if comptime!(u > 0) {
+                        if left <= comptime!(u as u32) {
+                            counts = zero + zero;
+                        }
+                    }
+                    now[u] = columns[row + 1];
+                    if residual {
+                        value = value * share - (slope * now[u] + offset);
+                        let mut other = zero + zero; // two sums, for each addition waits for the one before
+                        if comptime!(width == shared) {
+                            #[unroll]
+                            for i in 0..width {
+                                if comptime!(i % 2 == 0) {
+                                    value -= own[i] * columns[row + i];
+                                } else {
+                                    other -= own[i] * columns[row + i];
+                                }
+                            }
+                        } else {
+                            for i in 0..comptime!(shared as u32) {
+                                value -= factors[i as usize * series + s] * columns[row + i as usize];
+                            }
+                        }
+                        value += other;
+                    }
+                    // What was not observed counts as nothing.
+                    values[u] = select(counts > zero, value, zero);
+                    seen[u] = counts;
+                }
+                #[unroll]
+                for u in 0..comptime!(AHEAD - together) {
+                    read[u] = read[u + together];
+                }
+                #[unroll]
+                for u in 0..together {
+                    let step = before(end, comptime!((u + AHEAD) as u32 + 1), first);
+                    read[u + comptime!(AHEAD - together)] = y[step * series + s];
+                }
+                #[unroll]
+                for u in 0..together {
+                    area += (later - now[u]) * total;
+                    later = now[u] + zero;
+                    total += values[u];
+                    square += values[u] * values[u];
+                    count += seen[u];
+                }
+                #[unroll]
+                for u in 0..together {
+                    let row = before(end, comptime!(u as u32 + 1), begin) * shared;
+                    #[unroll]
+                    for i in 0..width {
+                        sums[i] += values[u] * columns[row + from + i];
+                    }
+                }
+                let done = u32::min(left, comptime!(together as u32));
+                stale = done < comptime!(together as u32);
+                left -= done;
+                end -= done;
+            }
+            if bends {
                 ahead -= 1u32;
+                let now = columns[knot as usize * shared + 1];
+                area += (later - now) * total;
+                later = now + zero;
                 let column = (shared + ahead as usize) * series + s;
                 if comptime!(from == 0) {
                     cross[column] = area;
@@ -376,44 +465,7 @@ fn sums_kernel<F: Float, Y: Float>(
                     slope -= bend;
                     offset += bend * now;
                 }
-                next = u32::MAX.runtime();
-                if ahead > 0 {
-                    next = knots[((ahead - 1) * layouts + layout) as usize];
-                }
             }
-            if observed[(t * layouts + layout) as usize] == 1 && !is_nan::<Y>(read0) {
-                let mut value = F::cast_from(read0);
-                if residual {
-                    value = value * share - (slope * now + offset);
-                    let mut other = zero + zero; // two sums, for each addition waits for the one before
-                    if comptime!(width == shared) {
-                        #[unroll]
-                        for i in 0..width {
-                            if comptime!(i % 2 == 0) {
-                                value -= own[i] * columns[row + i];
-                            } else {
-                                other -= own[i] * columns[row + i];
-                            }
-                        }
-                    } else {
-                        for i in 0..comptime!(shared as u32) {
-                            value -= factors[i as usize * series + s] * columns[row + i as usize];
-                        }
-                    }
-                    value += other;
-                }
-                total += value;
-                square += value * value;
-                count += F::new(1.0f32);
-                #[unroll]
-                for i in 0..width {
-                    sums[i] += value * columns[row + from + i];
-                }
-            }
-            read0 = read1;
-            read1 = read2;
-            read2 = read3;
-            read3 = y[before(t, 4u32, first) * series + s];
         }
         #[unroll]
         for i in 0..width {

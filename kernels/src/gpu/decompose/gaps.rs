@@ -5,8 +5,49 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 
 use super::{GAPS, HOPELESS, WHOLE};
+use crate::KernelError;
 use crate::decompose::loess::Loess;
-use crate::gpu::{Buffer, array};
+use crate::gpu::{Buffer, Gpu, array};
+
+/// 1 for each series that has gaps, else 0.
+pub(super) fn launch_holes<R: Runtime>(y: &Buffer<R>) -> Handle {
+    let (gpu, series) = (y.gpu(), y.series());
+    let holed = gpu.empty::<u32>(series);
+    let (cubes, dim) = gpu.one_unit_per(series);
+    // SAFETY: `holed` holds one element a series; units past the last stop.
+    unsafe { holes::launch_unchecked::<R>(gpu.client(), cubes, dim, y.arg(), array(&holed, series), y.steps() as u32) }
+    holed
+}
+
+/// Which series [`launch_holes`] found.
+pub(super) fn series_with_gaps<R: Runtime>(gpu: &Gpu<R>, holed: &Handle) -> Result<Vec<u32>, KernelError> {
+    let holed: Vec<u32> = gpu.download(holed, "the decomposition")?;
+    Ok((0..holed.len() as u32).filter(|&s| holed[s as usize] == 1).collect())
+}
+
+/// A batch of some series alone.
+pub(super) fn take_series<R: Runtime>(y: &Buffer<R>, chosen: &[u32]) -> Buffer<R> {
+    let own = y.empty(y.steps(), chosen.len());
+    launch_moves(&own, chosen, y, true);
+    own
+}
+
+/// Puts series where they were taken from.
+pub(super) fn with_series<R: Runtime>(own: &Buffer<R>, chosen: &[u32], all: &Buffer<R>) {
+    launch_moves(own, chosen, all, false);
+}
+
+fn launch_moves<R: Runtime>(own: &Buffer<R>, chosen: &[u32], all: &Buffer<R>, is_taken: bool) {
+    let (gpu, count) = (own.gpu(), chosen.len());
+    let (cubes, dim) = gpu.one_unit_per(own.steps() * count);
+    let chosen = gpu.upload(chosen);
+    // SAFETY: `own` holds a value a step and chosen series, `all` one a step and series, of which the chosen are some;
+    // units past the last stop.
+    unsafe {
+        let (own, chosen, all_series) = (own.arg(), array(&chosen, count), all.series() as u32);
+        moves::launch_unchecked::<R>(gpu.client(), cubes, dim, own, chosen, all.arg(), all_series, is_taken);
+    }
+}
 
 /// Raises the mark of each series that has gaps, or that never observed some slot of this season.
 pub(super) fn launch_marks<R: Runtime>(y: &Buffer<R>, season: usize, marks: &Handle) {
@@ -55,6 +96,36 @@ pub(super) fn launch_fits<R: Runtime>(y: &Buffer<R>, marks: &Handle, fit: &Fit, 
             fit.loess.window as u32,
             fit.loess.degree == 1,
         );
+    }
+}
+
+#[cube(launch_unchecked)]
+fn holes(y: &Array<f32>, holed: &mut Array<u32>, steps: u32) {
+    let s = ABSOLUTE_POS;
+    let series = holed.len();
+    if s < series {
+        let mut missing = 0u32;
+        for t in 0..steps {
+            if y[t as usize * series + s].is_nan() {
+                missing = 1u32;
+            }
+        }
+        holed[s] = missing;
+    }
+}
+
+/// Values of chosen series, from the batch of all or to it.
+#[cube(launch_unchecked)]
+fn moves(own: &mut Array<f32>, chosen: &Array<u32>, all: &mut Array<f32>, series: u32, #[comptime] is_taken: bool) {
+    let at = ABSOLUTE_POS;
+    let count = chosen.len();
+    if at < own.len() {
+        let place = (at / count) * series as usize + chosen[at % count] as usize;
+        if is_taken {
+            own[at] = all[place];
+        } else {
+            all[place] = own[at];
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 use rayon::prelude::*;
 
+use super::state::shared;
 use crate::KernelError;
 use crate::gpu::Gpu;
 use crate::shrink::Prior;
@@ -11,8 +12,7 @@ use crate::shrink::spectrum::Spectrum;
 use crate::solve::PIVOT_FLOOR;
 
 /// Iterations of one unit in one launch on software Vulkan, which silently stops a unit's loops at 65,535: there a launch
-/// takes few steps, all units side by side. Elsewhere it takes them all, in a loop of their own, so that units that come
-/// to an elimination wait for each other.
+/// takes few steps. Elsewhere it takes them all.
 pub(super) const MOST_ITERATIONS: usize = 60_000;
 /// Columns of a table and coefficients of a unit come in as many as a multiple of this, so that fewer kernels are
 /// compiled than there are numbers of them.
@@ -65,8 +65,10 @@ impl<R: Runtime> Tables<R> {
         let normal = prior.precisions.len();
         let hinges = order - normal;
         let (d, h) = (padded(normal), padded(hinges));
-        if gpu.is_software() && iterations(hinges) > MOST_ITERATIONS {
-            let reason = format!("{hinges} Laplace coefficients take more iterations than software Vulkan grants");
+        let (floats, marks) = shared(d, h);
+        let bytes = floats * if gpu.has_f64() { size_of::<f64>() } else { size_of::<f32>() } + marks * size_of::<u32>();
+        if bytes > gpu.client().properties().hardware.max_shared_memory_size {
+            let reason = format!("{hinges} Laplace coefficients take more shared memory than it grants a cube");
             return Err(KernelError::Device { device: gpu.kind(), operation: "the shrunk fit", reason });
         }
         let count = grams.len() / (order * order).max(1);
@@ -122,7 +124,8 @@ fn table(prior: &Prior, gram: &[f64], order: usize, d: usize, h: usize) -> Vec<f
     table
 }
 
-/// The most iterations of one step with so many Laplace coefficients, all of them active, and of a launch around it.
+/// The most iterations of one unit in one step with so many Laplace coefficients, all of them active, and of a launch
+/// around it.
 pub(super) fn iterations(hinges: usize) -> usize {
-    hinges * hinges * hinges / 6 + 6 * hinges * hinges + 20 * hinges + 200
+    hinges * hinges / 2 + 20 * hinges + 400
 }
