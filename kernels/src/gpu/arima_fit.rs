@@ -51,8 +51,6 @@ const PRODUCT: u32 = 5;
 const SUM_ROWS: usize = 6;
 /// A product of variances is told by its logarithm from here on.
 const FAR: f32 = 1e9;
-/// A change of the covariance so small beside the noise's variance is none.
-const STILL: f32 = 1e-13;
 /// The most coefficients a side of a model that is worked on in registers.
 const SHORT: usize = 5;
 

@@ -9,11 +9,12 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 
 use super::{
-    COUNT_ROWS, COUNTED, CROSS, FAR, FIRST, GAPPED, Group, LOGS, ONES, PRODUCT, SQUARES, STILL, SUM_ROWS, TOTAL,
-    UNIT_ROWS,
+    COUNT_ROWS, COUNTED, CROSS, FAR, FIRST, GAPPED, Group, LOGS, ONES, PRODUCT, SQUARES, SUM_ROWS, TOTAL, UNIT_ROWS,
 };
 use crate::gpu::{CHUNK, ln};
 
+/// A change of the covariance so small beside the noise's variance is none.
+const STILL: f32 = 1e-13;
 /// Rows after the gain and its change: the covariance changes by `scale · change changeᵀ` a step, the next innovation
 /// has this variance, and one where the gain has come to rest.
 const SCALE: u32 = 0;

@@ -77,17 +77,18 @@ enum Exact<'a, R: Runtime> {
 }
 
 impl<'a, R: Runtime> Exact<'a, R> {
-    /// Sums of every column from a row of each coefficient.
+    /// Sums of every column from a row of each coefficient; short models' state where it is asked for.
     fn run<F: Float + CubeElement>(
         &self,
         blocks: &Blocks,
         coefficients: &Handle,
         walks: &Handle,
         sums: &Handle,
+        state: Option<&Handle>,
     ) -> Handle {
         match self {
             Self::Short(short) => {
-                short.run::<F>(blocks, coefficients, walks, sums, None);
+                short.run::<F>(blocks, coefficients, walks, sums, state);
                 sums.clone()
             }
             Self::Wide(group, gapped) => {
@@ -237,7 +238,7 @@ impl<'a, R: Runtime> Fits<'a, R> {
             let sums = gpu.empty_floats(SUM_ROWS * variants(count) * starts.len());
             for round in 0..looks {
                 search.spread::<F>();
-                let sums = exact.run::<F>(&search.blocks, &search.moved, &search.walks, &sums);
+                let sums = exact.run::<F>(&search.blocks, &search.moved, &search.walks, &sums, None);
                 passes.run::<F>(&search.blocks, &search.coefficients, &search.walks, &search.moments);
                 search.step::<F>(&sums, effort, round);
             }
@@ -271,16 +272,7 @@ impl<'a, R: Runtime> Fits<'a, R> {
         };
         let sums = gpu.empty_floats(SUM_ROWS * models);
         let state = gpu.empty_floats(2 * width * models);
-        let sums = match exact {
-            Exact::Short(short) => {
-                short.run::<F>(&search.blocks, &search.coefficients, &search.walks, &sums, Some(&state));
-                sums
-            }
-            Exact::Wide(group, gapped) => {
-                group.filter::<F>(&search.coefficients, *gapped);
-                group.sums.clone()
-            }
-        };
+        let sums = exact.run::<F>(&search.blocks, &search.coefficients, &search.walks, &sums, Some(&state));
         let rows = END_ROWS + 2 * count + width + lost;
         let ends = gpu.empty_floats(rows * models);
         let (cubes, dim) = gpu.one_unit_per(models);

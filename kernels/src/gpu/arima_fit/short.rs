@@ -10,14 +10,18 @@ use cubecl::server::Handle;
 use super::pack::Packed;
 use super::place::{Blocks, length};
 use super::start::{begin, is_asked};
-use super::{COUNTED, CROSS, FAR, FIRST, LOGS, ONES, PRODUCT, SHORT, SQUARES, STILL, SUM_ROWS, TOTAL};
+use super::{COUNTED, CROSS, FAR, FIRST, LOGS, ONES, PRODUCT, SHORT, SQUARES, SUM_ROWS, TOTAL};
 use crate::ArmaOrder;
 use crate::gpu::{CHUNK, array, ln};
 
-/// How many times larger than a process' variance that of its autoregression may be for half of the digits to be left,
-/// in either float.
-const TRUSTED: f32 = 1e8;
-const TRUSTED_SINGLE: f32 = 1e3;
+/// How many times larger than a process' variance that of its autoregression may be for enough digits to be left for a
+/// difference, in either float.
+const TRUSTED: f32 = 1e5;
+const TRUSTED_SINGLE: f32 = 1e2;
+/// A change of the covariance so small that it is none beside the difference of two likelihoods: columns that are
+/// compared come to rest at steps of their own, and what a root near the unit circle has still to bring is some ten
+/// thousand times as much, at every step.
+const AT_REST: f32 = 1e-20;
 
 /// Models of one order, or of orders within it, on packed series, `variants` columns a model.
 pub(super) struct Short<'a, R: Runtime> {
@@ -183,10 +187,19 @@ fn filter<F: Float>(
             // A model without a constant sees what was taken off.
             mean = units[(TOTAL * series + s) as usize] / F::cast_from(u32::max(steps, begun + 1) - begun);
         }
+        // The next value is under way while a step is worked on.
+        let mut coming = zero + zero;
+        if begun < steps {
+            coming = own[(begun * series + s) as usize];
+        }
         for t in begun..steps {
+            let y = coming + mean;
+            if t + 1 < steps {
+                coming = own[((t + 1) * series + s) as usize];
+            }
             let a0 = a[0];
             let b0 = b[0];
-            let gone = own[(t * series + s) as usize] + mean - a0;
+            let gone = y - a0;
             let pull = gone * inverse;
             squares += gone * pull;
             let mut left = zero + zero;
@@ -249,7 +262,7 @@ fn filter<F: Float>(
                 scale += moved * moved * inverse;
                 variance = after + zero;
                 inverse = one / variance;
-                rests = scale.abs() * most < F::new(STILL);
+                rests = scale.abs() * most < F::new(AT_REST);
             }
         }
         logs += F::cast_from(resting) * ln::<F>(variance);

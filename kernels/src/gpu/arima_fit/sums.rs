@@ -223,8 +223,16 @@ fn pass<F: Float>(
             sums[i] = zero;
         }
         let last = u32::max(steps, begun + comptime!(reach as u32)) - comptime!(reach as u32);
+        // The next value is under way while a step is worked on.
+        let mut coming = zero + zero;
+        if begun < last {
+            coming = own[(begun * series + s) as usize];
+        }
         for t in begun..last {
-            let y = own[(t * series + s) as usize];
+            let y = coming + zero;
+            if t + 1 < last {
+                coming = own[((t + 1) * series + s) as usize];
+            }
             go_on::<F>(y, t >= counted, &phi, &theta, &mut z, &mut w, &mut sums, p, q);
         }
         // Two columns of a polynomial are one series seen earlier and later, so the sum of a later pair is what the
