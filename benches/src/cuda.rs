@@ -1,6 +1,7 @@
 //! A million series that lie in the memory of an NVIDIA GPU: seconds of each family's fit there, transfers apart, and
 //! what the fits are worth beside the CPU's.
 
+use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 use std::time::Instant;
 
@@ -8,10 +9,12 @@ use foreshadow_kernels::products::{Design, Layout, masked_gram};
 use foreshadow_kernels::regression::shrunk_regression;
 use foreshadow_kernels::shrink::Prior;
 use foreshadow_kernels::{
-    Device, DeviceChoice, EtsForm, GpuCeilings, KernelError, Lanes, Matrix, auto_ets, decompose, without_seasons,
+    ArimaFit, Batch, Device, DeviceChoice, Differencing, EtsForm, GpuCeilings, KernelError, Lanes, Matrix, Rows,
+    auto_ets, decompose, without_seasons,
 };
 use foreshadow_models::Panel;
-use foreshadow_models::classical::{AutoEts, Parameters};
+use foreshadow_models::classical::{Arima, AutoEts, Parameters};
+use rayon::prelude::*;
 
 use crate::panel::m4_training;
 use crate::{BenchError, Context, Figures, Scale, prophet};
@@ -29,20 +32,38 @@ const ROOM_AICC: f64 = 2e-3;
 /// Places that a search of one form looks at, about; a place is the recursion and its adjoint, 25 multiplications a
 /// step each way, on the values and the errors between them.
 const PLACES: f64 = 40.0;
-const ETS_FLOP: f64 = PLACES * 15.0 * 2.0 * 50.0 * STEPS as f64;
-const ETS_BYTES: f64 = PLACES * 15.0 * 16.0 * STEPS as f64;
+const ETS: Cost =
+    Cost { flop: PLACES * 15.0 * 2.0 * 50.0 * STEPS as f64, bytes: PLACES * 15.0 * 16.0 * STEPS as f64, in_f64: false };
 /// Trend and two seasons as sums over all steps; a part reads the values and writes itself, and takes itself from the rest.
-const MSTL_FLOP: f64 = 3.0 * 2.0 * (STEPS * STEPS) as f64;
-const MSTL_BYTES: f64 = 11.0 * 4.0 * STEPS as f64;
+const MSTL: Cost = Cost { flop: 3.0 * 2.0 * (STEPS * STEPS) as f64, bytes: 11.0 * 4.0 * STEPS as f64, in_f64: false };
 
 /// Prophet's week and day: period in steps and waves. Its changepoints, and how far they reach.
 const WAVES: [(f64, usize); 2] = [(168.0, 3), (24.0, 4)];
 const KNOTS: usize = 25;
 const KNOT_RANGE: f64 = 0.8;
-/// Two rounds of sums over 16 columns and 25 hinges, which are sums of sums, and some twenty solves.
-const PROPHET_FLOP: f64 = 2.0 * 76.0 * STEPS as f64 + 80e3;
-/// The values three times, and the coefficients some ten times.
-const PROPHET_BYTES: f64 = 3.0 * 4.0 * STEPS as f64 + 10.0 * 41.0 * 8.0;
+/// Two rounds of sums over 16 columns and 25 hinges, which are sums of sums, and some twenty solves. The values are read
+/// three times, and the coefficients some ten times.
+const PROPHET: Cost =
+    Cost { flop: 2.0 * 76.0 * STEPS as f64 + 80e3, bytes: 3.0 * 4.0 * STEPS as f64 + 10.0 * 41.0 * 8.0, in_f64: false };
+
+/// Thirty-six orders are screened with some eight passes each, of thirty multiplications a step; nine searches look at
+/// some thirty places in all, each with the twelve likelihoods about it, of twenty-five multiplications a step. A pass
+/// and a look read the series once.
+const ARIMA_PASSES: f64 = 36.0 * 8.0;
+const ARIMA_LOOKS: f64 = 30.0;
+const ARIMA: Cost = Cost {
+    flop: (ARIMA_PASSES * 2.0 * 30.0 + ARIMA_LOOKS * 13.0 * 2.0 * 25.0) * STEPS as f64,
+    bytes: (ARIMA_PASSES + ARIMA_LOOKS) * 8.0 * STEPS as f64,
+    in_f64: true,
+};
+
+/// The least that a fit of one series costs.
+struct Cost {
+    flop: f64,
+    bytes: f64,
+    /// Whether its work is in `f64`.
+    in_f64: bool,
+}
 
 /// Takes the figures of a CUDA device; of any GPU in a smoke run, where the panel is small.
 ///
@@ -87,15 +108,18 @@ fn on(device: &Device, context: &Context, figures: &mut Figures) -> Result<(), B
     }
     let mut own = Panel::new(3_600_000);
     originals.iter().enumerate().for_each(|(s, values)| own.push(s.to_string(), 0, values));
-    let bench = Bench { device, y, series, originals: own, ceilings };
+    let bench = Bench { device, lanes, y, series, originals: own, ceilings };
     bench.prophet(figures)?;
     bench.mstl(figures)?;
-    bench.autoets(figures)
+    bench.autoets(figures)?;
+    bench.autoarima(figures)
 }
 
 /// A panel on a device.
 struct Bench<'a> {
     device: &'a Device,
+    /// As it came, and as it lies there.
+    lanes: Lanes,
     y: Matrix,
     series: usize,
     /// The series that begin it, unchanged.
@@ -125,7 +149,7 @@ impl Bench<'_> {
         let x = design.to_device(self.device, &layouts, &layout_of).map_err(refused)?;
         let problem = prior.to_device(self.device, x.order(), &grams, &layout_of).map_err(refused)?;
         let fit = || shrunk_regression(&x, &problem, &self.y);
-        let fit = self.timed("prophet", (PROPHET_FLOP, PROPHET_BYTES), RUNS, figures, fit)?;
+        let fit = self.timed("prophet", PROPHET, RUNS, figures, fit)?;
         let (found, scale) = (fit.fit.to_host().map_err(refused)?, fit.scale.to_host().map_err(refused)?);
         let capped = found.converged.iter().filter(|converged| !**converged).count();
         figures.add("cuda.prophet_not_converged", capped as f64, "series");
@@ -156,7 +180,7 @@ impl Bench<'_> {
 
     fn autoets(&self, figures: &mut Figures) -> Result<(), BenchError> {
         let forms = EtsForm::admissible(SEASON);
-        let chosen = self.timed("autoets", (ETS_FLOP, ETS_BYTES), FEW_RUNS, figures, || auto_ets(&self.y, &forms))?;
+        let chosen = self.timed("autoets", ETS, FEW_RUNS, figures, || auto_ets(&self.y, &forms))?;
         let start = Instant::now();
         let chosen = chosen.to_host().map_err(refused)?.chosen;
         if self.ceilings.is_some() {
@@ -168,18 +192,62 @@ impl Bench<'_> {
         let on_cpu = AutoEts { season: SEASON }.learn(&own.window());
         let gain = |s: usize| Some(on_cpu.aicc(s)? - chosen[s].as_ref()?.aicc);
         let gains: Vec<f64> = (0..own.series_count()).map(|s| gain(s).unwrap_or(f64::NEG_INFINITY)).collect();
-        let good = gains.iter().filter(|gain| **gain >= -ROOM_AICC).count();
-        figures.add("cuda.autoets_parity_percent", 100.0 * good as f64 / gains.len() as f64, "%");
-        let mut sorted = gains;
-        sorted.sort_by(f64::total_cmp);
-        figures.add("cuda.autoets_aicc_gain_least", sorted[0], "");
-        figures.add("cuda.autoets_aicc_gain_median", sorted[sorted.len() / 2], "");
+        parity("autoets", gains, figures);
+        Ok(())
+    }
+
+    /// Automatic order without a season. Standardising and the choice of differences are on the host, and timed apart.
+    fn autoarima(&self, figures: &mut Figures) -> Result<(), BenchError> {
+        let model = Arima::auto(1);
+        let start = Instant::now();
+        let standardised = |s: usize| {
+            let values: Vec<f64> = self.lanes.column(s).into_iter().map(f64::from).collect();
+            model.standardised(&values).map(|(differencing, values)| (differencing, s, values))
+        };
+        let ready: Vec<_> = (0..self.series).into_par_iter().filter_map(standardised).collect();
+        let prepared = start.elapsed().as_secs_f64();
+        let mut alike: BTreeMap<usize, (Differencing, Vec<usize>, Vec<f64>)> = BTreeMap::new();
+        for (differencing, s, values) in ready {
+            let (_, of, rows) =
+                alike.entry(differencing.differences).or_insert_with(|| (differencing, Vec::new(), Vec::new()));
+            of.push(s);
+            rows.extend(values);
+        }
+        let start = Instant::now();
+        let mut groups = Vec::new();
+        for (differencing, of, values) in alike.into_values() {
+            let rows = Rows::new(of.len(), STEPS, values).map_err(refused)?;
+            groups.push((differencing, of, rows.to_device(self.device).map_err(refused)?));
+        }
+        self.device.wait().map_err(refused)?;
+        if self.ceilings.is_some() {
+            figures.add("cuda.autoarima_prepare_seconds", prepared, "s");
+            figures.add("cuda.autoarima_transfer_seconds", start.elapsed().as_secs_f64(), "s");
+        }
+        let fit = || groups.iter().map(|(differencing, _, y)| model.choose(y, *differencing)).collect();
+        let chosen: Vec<Vec<_>> = self.timed("autoarima", ARIMA, FEW_RUNS, figures, fit)?;
+        let without = chosen.iter().flatten().filter(|fit| fit.is_none()).count();
+        figures.add("cuda.autoarima_unusable_series", without as f64, "series");
+        let mut gains = Vec::new();
+        for ((differencing, of, y), chosen) in groups.iter().zip(&chosen) {
+            let own: Vec<usize> = (0..of.len()).take_while(|&i| of[i] < self.originals.series_count()).collect();
+            let rows = y.to_host().map_err(refused)?;
+            let values = own.iter().flat_map(|&i| rows.row(i).to_vec()).collect();
+            let on_cpu = Batch::Cpu(Rows::new(own.len(), STEPS, values).map_err(refused)?);
+            let on_cpu = model.choose(&on_cpu, *differencing).map_err(refused)?;
+            let gain = |(&i, cpu): (&usize, &Option<ArimaFit>)| {
+                let cpu = cpu.as_ref()?.aicc;
+                Some(chosen[i].as_ref().map_or(f64::NEG_INFINITY, |fit| cpu - fit.aicc))
+            };
+            gains.extend(own.iter().zip(&on_cpu).filter_map(gain));
+        }
+        parity("autoarima", gains, figures);
         Ok(())
     }
 
     /// The decomposition and, as the family's fit has it, exponential smoothing of what has no season.
     fn mstl(&self, figures: &mut Figures) -> Result<(), BenchError> {
-        self.timed("decompose", (MSTL_FLOP, MSTL_BYTES), RUNS, figures, || decompose(&self.y, &SEASONS))?;
+        self.timed("decompose", MSTL, RUNS, figures, || decompose(&self.y, &SEASONS))?;
         let forms: Vec<EtsForm> = EtsForm::admissible(1).into_iter().filter(|form| !form.is_relative()).collect();
         let fit = || {
             let parts = decompose(&self.y, &SEASONS)?;
@@ -187,7 +255,7 @@ impl Bench<'_> {
             let forecaster = auto_ets(&trend, &forms)?;
             Ok((parts.seasons, forecaster))
         };
-        let (_, forecaster) = self.timed("mstl", (MSTL_FLOP, MSTL_BYTES), RUNS, figures, fit)?;
+        let (_, forecaster) = self.timed("mstl", MSTL, RUNS, figures, fit)?;
         let without = forecaster.to_host().map_err(refused)?.chosen.iter().filter(|end| end.is_none()).count();
         figures.add("cuda.mstl_unusable_series", without as f64, "series");
         Ok(())
@@ -197,7 +265,7 @@ impl Bench<'_> {
     fn timed<T>(
         &self,
         name: &str,
-        (flop, bytes): (f64, f64),
+        cost: Cost,
         runs: usize,
         figures: &mut Figures,
         work: impl Fn() -> Result<T, KernelError>,
@@ -220,14 +288,25 @@ impl Bench<'_> {
         }
         seconds.sort_by(f64::total_cmp);
         let median = seconds[runs / 2];
-        let gflops = flop * self.series as f64 / median / 1e9;
-        let gbps = bytes * self.series as f64 / median / 1e9;
+        let gflops = cost.flop * self.series as f64 / median / 1e9;
+        let gbps = cost.bytes * self.series as f64 / median / 1e9;
+        let (float, most) = if cost.in_f64 { ("f64", ceilings.f64_gflops) } else { ("f32", ceilings.f32_gflops) };
         figures.add(&format!("cuda.{name}_1m_seconds"), median, "s");
         figures.add(&format!("cuda.{name}_first_seconds"), first, "s");
-        figures.add(&format!("cuda.{name}_f32_share_percent"), 100.0 * gflops / ceilings.f32_gflops, "%");
+        figures.add(&format!("cuda.{name}_{float}_share_percent"), 100.0 * gflops / most, "%");
         figures.add(&format!("cuda.{name}_triad_share_percent"), 100.0 * gbps / ceilings.triad_gbps, "%");
         Ok(found)
     }
+}
+
+/// How a device's criteria lie below the CPU's.
+fn parity(name: &str, mut gains: Vec<f64>, figures: &mut Figures) {
+    let good = gains.iter().filter(|gain| **gain >= -ROOM_AICC).count();
+    figures.add(&format!("cuda.{name}_parity_percent"), 100.0 * good as f64 / gains.len().max(1) as f64, "%");
+    gains.sort_by(f64::total_cmp);
+    let at = |i: usize| gains.get(i).copied().unwrap_or(f64::NAN);
+    figures.add(&format!("cuda.{name}_aicc_gain_least"), at(0), "");
+    figures.add(&format!("cuda.{name}_aicc_gain_median"), at(gains.len() / 2), "");
 }
 
 fn refused(error: KernelError) -> BenchError {

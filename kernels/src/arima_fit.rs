@@ -3,6 +3,11 @@
 use crate::error::expect_len;
 use crate::{ArmaOrder, Batch, KernelError, cpu, gpu};
 
+mod ladder;
+pub(crate) mod limits;
+
+pub(crate) use ladder::Ladder;
+
 /// The most coefficients that one polynomial may have.
 pub const MAX_BLOCK: usize = 12;
 
@@ -55,7 +60,7 @@ impl ArimaSeries<'_> {
 }
 
 /// How the series of a batch are made stationary.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Differencing {
     /// Differences at a lag of one step.
     pub differences: usize,
@@ -70,6 +75,10 @@ impl Differencing {
     pub fn of(self, values: &[f64]) -> ArimaSeries<'_> {
         let Self { differences, seasonal_differences, season } = self;
         ArimaSeries { values, differences, seasonal_differences, season }
+    }
+
+    fn expect_season(self) -> Result<(), KernelError> {
+        expect_len("season of the differences", self.season, self.season.max(1))
     }
 }
 
@@ -100,6 +109,22 @@ pub enum ArimaEffort {
     Full,
 }
 
+impl ArimaEffort {
+    /// Places that a search looks at, at most.
+    pub(crate) fn most_looks(self) -> usize {
+        if self == Self::Glance { 1 } else { limits::search::MAX_ROUNDS }
+    }
+
+    /// Nats that a settled search may still be promised.
+    pub(crate) fn settled(self) -> f64 {
+        match self {
+            Self::Glance => 0.0,
+            Self::Rank => 1e-2,
+            Self::Full => 2e-5,
+        }
+    }
+}
+
 /// A model fitted exactly.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArimaFit {
@@ -127,10 +152,10 @@ pub struct ArimaFit {
 
 impl ArimaFit {
     /// A candidate that begins where this search ended, its criterion what the likelihood's top promises.
-    pub fn into_candidate(self) -> ArimaCandidate {
+    pub fn candidate(&self) -> ArimaCandidate {
         let aicc = self.aicc - 2.0 * self.promised;
         let constant = self.constant.is_some();
-        ArimaCandidate { order: self.order, margin: self.margin, constant, aicc, free: self.free }
+        ArimaCandidate { order: self.order, margin: self.margin, constant, aicc, free: self.free.clone() }
     }
 }
 
@@ -182,8 +207,8 @@ pub fn aicc(log_likelihood: f64, observed: f64, parameters: usize) -> f64 {
     if left > 0.0 { -2.0 * log_likelihood + 2.0 * k + 2.0 * k * (k + 1.0) / left } else { f64::INFINITY }
 }
 
-/// Screens every order on every series and returns the best `keep` models of each, with and without a constant, by
-/// Akaike's corrected criterion.
+/// Screens every order on every series and returns the best `keep` models of each by Akaike's corrected criterion: with
+/// a constant and, where a series is differenced, without.
 ///
 /// Each order's conditional sum of squares is minimised from the better of the orders one coefficient smaller by
 /// damped Gauss-Newton steps, in free numbers that keep every polynomial's roots outside the unit circle, and those of
@@ -193,29 +218,74 @@ pub fn aicc(log_likelihood: f64, observed: f64, parameters: usize) -> f64 {
 /// seasons about it. The smaller orders that an order needs are screened too, and are candidates. One order asked for
 /// alone is searched from every smaller one.
 ///
-/// Series run eight side by side, some groups of eight a task. What comes out for a series depends on it alone.
+/// - `y`: `[series, steps]`, standardised; NaN where unobserved. A series begins with its first observed step.
+/// - `margin`: in modulus.
+///
+/// On the CPU series run eight side by side, some groups of eight a task. On a GPU a unit has a series, and one launch
+/// looks at one place of each; what comes down is what is kept. What comes out for a series depends on it alone.
 /// Source: Hyndman and Khandakar, Automatic time series forecasting, Journal of Statistical Software 27(3), 2008, for
 /// the criterion and the candidates; Box, Jenkins and Reinsel, 4th ed., 7.2, for the sums.
+///
+/// # Errors
+/// [`KernelError::Shape`] for a season of no steps; [`KernelError::Device`] when the device refuses the work.
 pub fn arima_screen(
-    series: &[ArimaSeries<'_>],
+    y: &Batch,
+    differencing: Differencing,
     orders: &[ArmaOrder],
     margin: f64,
     keep: usize,
-) -> Vec<Vec<ArimaCandidate>> {
-    cpu::arima_fit::arima_screen(series, orders, margin, keep)
+) -> Result<Vec<Vec<ArimaCandidate>>, KernelError> {
+    differencing.expect_season()?;
+    orders.iter().try_for_each(|order| expect_len("season", order.season, order.season.max(1)))?;
+    match y {
+        Batch::Cpu(y) => Ok(cpu::arima_fit::arima_screen(y, differencing, orders, margin, keep)),
+        Batch::Wgpu(y) => gpu::arima_fit::arima_screen(y, differencing, orders, margin, keep),
+        Batch::Cuda(y) => gpu::arima_fit::arima_screen(y, differencing, orders, margin, keep),
+    }
 }
 
-/// Maximises the exact Gaussian likelihood of one series, begun from a candidate of its screen.
+/// Maximises the exact Gaussian likelihood of series, each begun from a candidate of its screen.
 ///
 /// The constant and the variance are profiled out; the rest follows by a damped Gauss-Newton search. Roots keep the
-/// candidate's margin: where the likelihood rises up to the unit circle, the search ends at the margin. A model of up to
-/// five coefficients a side without a season is searched by a likelihood that projects on what came before the first
-/// step, which costs a few passes over the series with its gradient; where it ends a filter has to agree. Otherwise
-/// derivatives of the likelihood and of the innovations are central differences of filters that run side by side. Gaps
-/// are filled unless the effort is full; they are too for a first way up, and for the search of a season so long that
-/// its covariance would take seconds.
-pub fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
-    cpu::arima_fit::arima_fit(series, candidate, effort)
+/// candidate's margin: where the likelihood rises up to the unit circle, the search ends at the margin. Gaps are filled
+/// unless the effort is full; they are too for a first way up.
+///
+/// - `y`: as in [`arima_screen`].
+/// - `starts`: a series by its row, and where its search begins; a series may be there several times.
+/// - Returns a fit a start, in their order.
+///
+/// On the CPU a model of up to five coefficients a side without a season is searched by a likelihood that projects on
+/// what came before the first step, which costs a few passes over the series with its gradient; where it ends a filter
+/// has to agree. Otherwise derivatives of the likelihood and of the innovations are central differences of filters that
+/// run side by side. Gaps are filled for the search of a season so long that its covariance would take seconds.
+///
+/// On a GPU derivatives are central differences, a unit a likelihood, and the curvature is that of the conditional sum
+/// of squares; starts of one order are worked on together, and what comes down is where they end. A GPU without `f64`
+/// tells likelihoods apart to some hundredths of a nat.
+///
+/// # Errors
+/// [`KernelError::Shape`] for a season of no steps or a candidate without its free numbers; [`KernelError::Device`] when
+/// the device refuses the work.
+///
+/// # Panics
+/// For a row that `y` has not.
+pub fn arima_fit(
+    y: &Batch,
+    differencing: Differencing,
+    starts: &[(usize, &ArimaCandidate)],
+    effort: ArimaEffort,
+) -> Result<Vec<ArimaFit>, KernelError> {
+    differencing.expect_season()?;
+    for (row, candidate) in starts {
+        expect_len("free", candidate.free.len(), candidate.order.coefficients())?;
+        expect_len("season", candidate.order.season, candidate.order.season.max(1))?;
+        assert!(*row < y.count(), "row {row} of {}", y.count());
+    }
+    match y {
+        Batch::Cpu(y) => Ok(cpu::arima_fit::arima_fit(y, differencing, starts, effort)),
+        Batch::Wgpu(y) => gpu::arima_fit::arima_fit(y, differencing, starts, effort),
+        Batch::Cuda(y) => gpu::arima_fit::arima_fit(y, differencing, starts, effort),
+    }
 }
 
 /// The exact Gaussian likelihood of every series at coefficients of its own, its noise's variance and constant at their
@@ -249,7 +319,7 @@ pub fn arima_likelihood(
 ) -> Result<Vec<ArimaLikelihood>, KernelError> {
     expect_len("coefficients", coefficients.len(), y.count() * order.coefficients())?;
     expect_len("season", order.season, order.season.max(1))?;
-    expect_len("season of the differences", differencing.season, differencing.season.max(1))?;
+    differencing.expect_season()?;
     match y {
         Batch::Cpu(y) => Ok(cpu::arima_fit::arima_likelihood(y, differencing, order, coefficients, constant)),
         Batch::Wgpu(y) => gpu::arima_fit::arima_likelihood(y, differencing, order, coefficients, constant),

@@ -218,15 +218,11 @@ fn functions(text: &str) -> BTreeSet<String> {
     product(text).lines().filter_map(name).collect()
 }
 
-/// Whole searches, which the CPU alone does so far: they have a reference but no GPU twin, as the README's limits
-/// say.
-const CPU_ALONE: [&str; 2] = ["arima_fit::arima_fit", "arima_fit::arima_screen"];
-
 #[test]
 fn every_kernel_operation_has_its_twins() {
     let kernels = sources("kernels/src");
     let in_file = |path: String| kernels.iter().find(|(name, _)| *name == path).map(|(_, text)| functions(text));
-    let (mut operations, mut alone) = (0, BTreeSet::new());
+    let mut operations = 0;
     for (name, text) in &kernels {
         let Some(path) = name.strip_prefix("kernels/src/cpu/") else { continue };
         let file = path.strip_suffix(".rs").expect("a source's name ends so");
@@ -245,16 +241,13 @@ fn every_kernel_operation_has_its_twins() {
             assert!(references.contains(operation), "{full} has no reference of its name");
             let call = format!("reference::{full}(");
             assert!(kernels.iter().any(|(_, text)| text.contains(&call)), "no test compares {full} with its reference");
-            let is_alone = CPU_ALONE.contains(&full.as_str());
-            assert_ne!(on_gpu.contains(operation), is_alone, "{full}: a GPU twin exactly where CPU_ALONE is silent");
-            alone.extend(is_alone.then_some(full));
+            assert!(on_gpu.contains(operation), "{full} has no GPU twin");
         }
         let strangers: Vec<_> = on_gpu.difference(&ours).collect();
         assert!(strangers.is_empty(), "gpu/{file}.rs offers {strangers:?}, which the CPU does not do");
         operations += ours.len();
     }
     assert!(operations >= 10, "only {operations} operations were found");
-    assert_eq!(alone.len(), CPU_ALONE.len(), "CPU_ALONE names what is there: {alone:?}");
 }
 
 #[test]

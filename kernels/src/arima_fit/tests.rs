@@ -3,7 +3,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::gpu::transfer::carried;
-use crate::{Device, Rows, check, reference};
+use crate::{Device, Rows, check, device, reference};
+
+mod devices;
 
 fn order(ar: usize, ma: usize, seasonal_ar: usize, seasonal_ma: usize, season: usize) -> ArmaOrder {
     ArmaOrder { ar, seasonal_ar, ma, seasonal_ma, season }
@@ -206,12 +208,29 @@ fn gaps_shift_the_logarithms_by_what_no_coefficient_moves() {
     assert!(((a.0 - b.0) - (a.1 - b.1)).abs() < 1e-4, "{a:?} {b:?}");
 }
 
+/// One series on a device, and how it is made stationary.
+fn alone(device: &Device, series: &ArimaSeries<'_>) -> (Batch, Differencing) {
+    let ArimaSeries { values, differences, seasonal_differences, season } = *series;
+    let y = Rows::new(1, values.len(), values.to_vec()).unwrap().to_device(device).unwrap();
+    (y, Differencing { differences, seasonal_differences, season })
+}
+
+fn screen_on(device: &Device, series: &ArimaSeries<'_>, orders: &[ArmaOrder], keep: usize) -> Vec<ArimaCandidate> {
+    let (y, differencing) = alone(device, series);
+    arima_screen(&y, differencing, orders, 0.0, keep).unwrap().remove(0)
+}
+
+fn fit_on(device: &Device, series: &ArimaSeries<'_>, candidate: &ArimaCandidate) -> ArimaFit {
+    let (y, differencing) = alone(device, series);
+    arima_fit(&y, differencing, &[(0, candidate)], ArimaEffort::Full).unwrap().remove(0)
+}
+
 fn fit(values: &[f64], order: ArmaOrder, differences: usize, seasonal_differences: usize) -> ArimaFit {
     let series = ArimaSeries { values, differences, seasonal_differences, season: order.season };
-    let screened = arima_screen(&[series], &[order], 0.0, usize::MAX).remove(0);
+    let screened = screen_on(&Device::Cpu, &series, &[order], usize::MAX);
     let constant = series.may_have_constant();
     let candidate = screened.into_iter().find(|c| c.order == order && c.constant == constant).unwrap();
-    arima_fit(&series, &candidate, ArimaEffort::Full)
+    fit_on(&Device::Cpu, &series, &candidate)
 }
 
 /// Two models of few coefficients and a season, on a short series.
@@ -241,8 +260,8 @@ fn arima_screen_matches_reference() {
         let series = ArimaSeries { values: &values, differences: 1, seasonal_differences: 0, season: 4 };
         let all = reference::arima_fit::arima_screen(&series, &small_orders());
         let best = all.iter().map(|(_, _, aicc)| *aicc).fold(f64::INFINITY, f64::min);
-        let kept = arima_screen(&[series], &small_orders(), 0.0, 4).remove(0);
-        let finals = kept.iter().map(|candidate| arima_fit(&series, candidate, ArimaEffort::Full).aicc);
+        let kept = screen_on(&Device::Cpu, &series, &small_orders(), 4);
+        let finals = kept.iter().map(|candidate| fit_on(&Device::Cpu, &series, candidate).aicc);
         let ours = finals.fold(f64::INFINITY, f64::min);
         assert!(ours < best + 1e-2, "{seed}: {ours} {best}");
     }
@@ -292,10 +311,10 @@ fn a_screen_finds_the_order_that_made_the_series() {
     let values: Vec<f64> = (0..800).map(&mut value).collect();
     let orders: Vec<ArmaOrder> = (0..16).map(|i| order(i % 4, i / 4, 0, 0, 1)).collect();
     let series = ArimaSeries { values: &values, differences: 0, seasonal_differences: 0, season: 1 };
-    let screened = arima_screen(&[series], &orders, 0.0, 4).remove(0);
-    let truth = screened.iter().position(|c| (c.order.ar, c.order.ma) == (2, 1) && !c.constant);
+    let screened = screen_on(&Device::Cpu, &series, &orders, 4);
+    let truth = screened.iter().position(|c| (c.order.ar, c.order.ma) == (2, 1) && c.constant);
     assert!(truth.is_some(), "{screened:?}");
-    let fit = arima_fit(&series, &screened[truth.unwrap()], ArimaEffort::Full);
+    let fit = fit_on(&Device::Cpu, &series, &screened[truth.unwrap()]);
     // Standard errors of 800 steps are about 0.04.
     for (found, truth) in fit.coefficients.iter().zip([1.3, -0.6, 0.8]) {
         assert!((found - truth).abs() < 0.12, "{:?}", fit.coefficients);
@@ -304,14 +323,15 @@ fn a_screen_finds_the_order_that_made_the_series() {
 
 #[test]
 fn a_series_does_not_depend_on_its_neighbours() {
-    let all: Vec<Vec<f64>> =
-        (0..11).map(|s| values(60 + 3 * s, if s % 3 == 2 { 0.1 } else { 0.0 }, s as u64)).collect();
-    let series = |values: &'static [f64]| ArimaSeries { values, differences: 1, seasonal_differences: 0, season: 4 };
-    let all: Vec<&'static [f64]> = all.into_iter().map(|v| &*v.leak()).collect();
+    let mut rows: Vec<Vec<f64>> = (0..11).map(|s| values(90, if s % 3 == 2 { 0.1 } else { 0.0 }, s as u64)).collect();
+    // Of several lengths.
+    rows.iter_mut().enumerate().for_each(|(s, row)| row[..30 - 3 * s].fill(f64::NAN));
+    let y = Batch::Cpu(Rows::new(11, 90, rows.concat()).unwrap());
     let orders = [order(2, 1, 1, 0, 4), order(0, 2, 0, 1, 4)];
-    let together = arima_screen(&all.iter().map(|v| series(v)).collect::<Vec<_>>(), &orders, 0.0, 5);
-    for (values, together) in all.iter().zip(together) {
-        let alone = arima_screen(&[series(values)], &orders, 0.0, 5).remove(0);
-        assert_eq!(alone, together);
+    let differencing = Differencing { differences: 1, seasonal_differences: 0, season: 4 };
+    let together = arima_screen(&y, differencing, &orders, 0.0, 5).unwrap();
+    for (s, together) in together.iter().enumerate() {
+        let own = ArimaSeries { values: &rows[s][30 - 3 * s..], differences: 1, seasonal_differences: 0, season: 4 };
+        assert_eq!(screen_on(&Device::Cpu, &own, &orders, 5), *together);
     }
 }

@@ -3,7 +3,6 @@
 mod descent;
 mod exact;
 mod kalman;
-mod ladder;
 mod polynomial;
 mod prepare;
 mod presample;
@@ -19,37 +18,33 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use self::exact::{Innovations, Same, Sums, sums};
-use self::ladder::Ladder;
 use self::presample::Presample;
 use self::search::{Look, Moves};
 use self::transform::Region;
 use super::arima::HALF;
+use crate::arima_fit::limits::search::{SEARCHED, SPAN};
 use crate::arima_fit::{
-    ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, Differencing, aicc, log_likelihood,
+    ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, ArimaSeries, Differencing, Ladder, aicc, log_likelihood,
 };
 use crate::{ArmaOrder, Rows};
 
 /// Series that one thread screens together at most.
 const MOST_A_TASK: usize = 64;
-/// Half the span of a central difference: its error is this squared, times a third derivative of at most some
-/// thousands.
-const SPAN: f64 = 3e-5;
 /// Nats by which a filter may differ from the likelihood by what came before the first step where that was searched.
 const AGREED: f64 = 1e-3;
 /// The same for a fit that is only ranked.
 const RANKED: f64 = 1e-2;
-/// Cells of covariance that a look at a series with gaps may go through; a longer season is searched with its gaps
-/// filled, and its likelihood and state there are the filter's.
-const SEARCHED: usize = 30_000_000;
 
 /// See [`crate::arima_screen`].
 pub(crate) fn arima_screen(
-    series: &[ArimaSeries<'_>],
+    y: &Rows,
+    differencing: Differencing,
     orders: &[ArmaOrder],
     margin: f64,
     keep: usize,
 ) -> Vec<Vec<ArimaCandidate>> {
     let ladder = Ladder::new(orders);
+    let series: Vec<ArimaSeries<'_>> = (0..y.count()).map(|s| begun(y, differencing, s)).collect();
     // Series that are as long as each other once differenced lie side by side: no step of theirs is worked on in vain.
     let mut sorted: Vec<usize> = (0..series.len()).collect();
     sorted.sort_by_key(|&s| series[s].values.len().saturating_sub(series[s].lost_steps()));
@@ -67,8 +62,24 @@ pub(crate) fn arima_screen(
     found
 }
 
-/// See [`crate::arima_fit`].
-pub(crate) fn arima_fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
+/// A series of a batch, from its first observed step on.
+fn begun(y: &Rows, differencing: Differencing, s: usize) -> ArimaSeries<'_> {
+    let row = y.row(s);
+    let first = row.iter().position(|v| !v.is_nan()).unwrap_or(row.len());
+    differencing.of(&row[first..])
+}
+
+/// See [`crate::arima_fit()`].
+pub(crate) fn arima_fit(
+    y: &Rows,
+    differencing: Differencing,
+    starts: &[(usize, &ArimaCandidate)],
+    effort: ArimaEffort,
+) -> Vec<ArimaFit> {
+    starts.par_iter().map(|(s, candidate)| fit(&begun(y, differencing, *s), candidate, effort)).collect()
+}
+
+fn fit(series: &ArimaSeries<'_>, candidate: &ArimaCandidate, effort: ArimaEffort) -> ArimaFit {
     let (order, constant) = (candidate.order, candidate.constant);
     let region = Region { order, margin: candidate.margin };
     let filled = Data::filled(series, constant);
@@ -111,9 +122,7 @@ pub(crate) fn arima_likelihood(
     constant: bool,
 ) -> Vec<ArimaLikelihood> {
     let one = |s: usize| {
-        let row = y.row(s);
-        let first = row.iter().position(|v| !v.is_nan()).unwrap_or(row.len());
-        let series = differencing.of(&row[first..]);
+        let series = begun(y, differencing, s);
         let constant = constant && series.may_have_constant();
         let gaps = series.values.iter().any(|v| v.is_nan());
         let data = if gaps { Data::with_gaps(&series, constant) } else { Data::filled(&series, constant) };

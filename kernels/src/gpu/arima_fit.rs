@@ -1,18 +1,32 @@
-//! The exact likelihood of ARIMA models on a device, as many series at a time as their cells have room for.
-
-use std::ops::Range;
+//! ARIMA on a device, as many series at a time as their cells have room for: the exact likelihood, the screen of many
+//! orders by sums of squares, and the search for the likelihood's top.
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
+use self::prepare::Columns;
 use super::{Gpu, RowBuffer, array};
-use crate::arima_fit::{ArimaLikelihood, Differencing};
+use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, Differencing};
 use crate::{ArmaOrder, KernelError};
 
+mod criterion;
+mod descent;
 mod filter;
+mod filtered;
+mod fit;
 mod kalman;
+mod pack;
+mod place;
 mod prepare;
+mod quadratic;
+mod regression;
+mod screen;
+mod search;
+mod short;
+mod sides;
+mod start;
 mod stationary;
+mod sums;
 
 /// Share of the largest piece of a device's memory that the series worked on together may take.
 const ROOM: usize = 4;
@@ -37,6 +51,8 @@ const PRODUCT: u32 = 5;
 const SUM_ROWS: usize = 6;
 /// A product of variances is told by its logarithm from here on.
 const FAR: f32 = 1e9;
+/// The most coefficients a side of a model that is worked on in registers.
+const SHORT: usize = 5;
 
 /// What the models of a batch have in common.
 struct Model {
@@ -50,6 +66,17 @@ struct Model {
 }
 
 impl Model {
+    fn new(differencing: Differencing, order: ArmaOrder, constant: bool) -> Self {
+        let shape = differencing.of(&[]);
+        Self {
+            order,
+            differencing,
+            constant: constant && shape.may_have_constant(),
+            width: order.ar_reach().max(order.ma_reach() + 1),
+            carried: shape.carried(),
+        }
+    }
+
     fn size(&self) -> usize {
         self.width + self.carried.len()
     }
@@ -57,6 +84,35 @@ impl Model {
     /// Floats that a series asks for.
     fn room(&self, steps: usize) -> usize {
         4 * self.width * self.width + 2 * self.size() * self.size() + 3 * steps
+    }
+}
+
+/// See [`crate::arima_screen`].
+pub(crate) fn arima_screen<R: Runtime>(
+    y: &RowBuffer<R>,
+    differencing: Differencing,
+    orders: &[ArmaOrder],
+    margin: f64,
+    keep: usize,
+) -> Result<Vec<Vec<ArimaCandidate>>, KernelError> {
+    if y.gpu().has_f64() {
+        screen::screen::<R, f64>(y, differencing, orders, margin, keep)
+    } else {
+        screen::screen::<R, f32>(y, differencing, orders, margin, keep)
+    }
+}
+
+/// See [`crate::arima_fit()`].
+pub(crate) fn arima_fit<R: Runtime>(
+    y: &RowBuffer<R>,
+    differencing: Differencing,
+    starts: &[(usize, &ArimaCandidate)],
+    effort: ArimaEffort,
+) -> Result<Vec<ArimaFit>, KernelError> {
+    if y.gpu().has_f64() {
+        fit::fit::<R, f64>(y, differencing, starts, effort)
+    } else {
+        fit::fit::<R, f32>(y, differencing, starts, effort)
     }
 }
 
@@ -68,36 +124,51 @@ pub(crate) fn arima_likelihood<R: Runtime>(
     coefficients: &[f64],
     constant: bool,
 ) -> Result<Vec<ArimaLikelihood>, KernelError> {
-    let shape = differencing.of(&[]);
-    let model = Model {
-        order,
-        differencing,
-        constant: constant && shape.may_have_constant(),
-        width: order.ar_reach().max(order.ma_reach() + 1),
-        carried: shape.carried(),
-    };
-    let float = if y.gpu().has_f64() { size_of::<f64>() } else { size_of::<f32>() };
-    let together = (y.gpu().largest_piece() / ROOM / float / model.room(y.width())).max(1);
+    let model = Model::new(differencing, order, constant);
+    if y.gpu().has_f64() {
+        likelihoods::<R, f64>(y, &model, coefficients)
+    } else {
+        likelihoods::<R, f32>(y, &model, coefficients)
+    }
+}
+
+fn likelihoods<R: Runtime, F: Float + CubeElement>(
+    y: &RowBuffer<R>,
+    model: &Model,
+    coefficients: &[f64],
+) -> Result<Vec<ArimaLikelihood>, KernelError> {
+    let (gpu, count) = (y.gpu(), model.order.coefficients());
+    let together = (largest::<R, F>(gpu) / model.room(y.width())).max(1);
     let mut found = Vec::with_capacity(y.count());
     for first in (0..y.count()).step_by(together) {
         let some = first..(first + together).min(y.count());
-        let own = &coefficients[some.start * order.coefficients()..some.end * order.coefficients()];
-        let group = Group::new(y, &model, some, own);
-        found.extend(if y.gpu().has_f64() { group.find::<f64>(y)? } else { group.find::<f32>(y)? });
+        let rows = (0..count).flat_map(|i| some.clone().map(move |s| coefficients[s * count + i]));
+        let own = gpu.upload_floats(rows);
+        let of: Vec<u32> = some.clone().map(|s| s as u32).collect();
+        let series = columns(y).take::<F>(&gpu.upload(&of), some.len());
+        found.extend(Group::new::<F>(series, model).find::<F>(&own)?);
     }
     Ok(found)
+}
+
+fn columns<R: Runtime>(y: &RowBuffer<R>) -> Columns<'_, R> {
+    Columns { gpu: y.gpu(), series: y.count(), steps: y.width(), values: y.handle().clone() }
+}
+
+/// Floats of the largest piece of memory that what is worked on together may take.
+fn largest<R: Runtime, F: Float>(gpu: &Gpu<R>) -> usize {
+    gpu.largest_piece() / ROOM / size_of::<F>()
 }
 
 /// Series that are worked on together; every row has one value a series.
 struct Group<'a, R: Runtime> {
     gpu: &'a Gpu<R>,
     model: &'a Model,
-    some: Range<usize>,
-    steps: usize,
+    columns: Columns<'a, R>,
+    differenced: Columns<'a, R>,
     /// Both sides of the models multiplied out, as many rows as the state has elements: from lag 1 on, and from lag 0.
     ar: Handle,
     ma: Handle,
-    values: Handle,
     counts: Handle,
     units: Handle,
     sums: Handle,
@@ -107,59 +178,63 @@ struct Group<'a, R: Runtime> {
 }
 
 impl<'a, R: Runtime> Group<'a, R> {
-    fn new(y: &'a RowBuffer<R>, model: &'a Model, some: Range<usize>, coefficients: &[f64]) -> Self {
-        let (gpu, series, width) = (y.gpu(), some.len(), model.width);
-        let (mut ar, mut ma) = (vec![0.0; width * series], vec![0.0; width * series]);
-        ma[..series].fill(1.0);
-        for s in 0..series {
-            let count = model.order.coefficients();
-            let (left, right) = model.order.multiplied_out(&coefficients[s * count..][..count]);
-            left.iter().enumerate().for_each(|(i, tap)| ar[i * series + s] = *tap);
-            right.iter().enumerate().for_each(|(i, tap)| ma[(1 + i) * series + s] = *tap);
-        }
+    fn new<F: Float + CubeElement>(columns: Columns<'a, R>, model: &'a Model) -> Self {
+        let (gpu, series) = (columns.gpu, columns.series);
+        let differenced = columns.differenced::<F>(model.differencing);
+        let (counts, units) = columns.measure::<F>(&differenced);
         Self {
             gpu,
             model,
-            steps: y.width(),
-            ar: gpu.upload_floats(ar.into_iter()),
-            ma: gpu.upload_floats(ma.into_iter()),
-            values: gpu.empty_floats(y.width() * series),
-            counts: gpu.empty::<u32>(COUNT_ROWS * series),
-            units: gpu.empty_floats(UNIT_ROWS * series),
+            differenced,
+            ar: gpu.empty_floats(model.width * series),
+            ma: gpu.empty_floats(model.width * series),
+            counts,
+            units,
             sums: gpu.empty_floats(SUM_ROWS * series),
             state: gpu.empty_floats(2 * model.size() * series),
-            some,
+            columns,
         }
     }
 
     fn series(&self) -> usize {
-        self.some.len()
-    }
-
-    /// Steps of the series once differenced.
-    fn differenced_steps(&self) -> usize {
-        self.steps.saturating_sub(self.model.carried.len())
+        self.columns.series
     }
 
     fn rows(&self, handle: &Handle, rows: usize) -> ArrayArg<R> {
         array(handle, rows * self.series())
     }
 
-    fn find<F: Float + CubeElement>(&self, y: &RowBuffer<R>) -> Result<Vec<ArimaLikelihood>, KernelError> {
-        let differenced = prepare::prepare::<R, F>(self, y);
+    /// Filters every series by coefficients, a row each; those with gaps too, where some have them.
+    fn filter<F: Float + CubeElement>(&self, coefficients: &Handle, gapped: bool) {
+        sides::multiply_out::<R, F>(self, coefficients);
         let covariance = stationary::covariance::<R, F>(self);
-        filter::run::<R, F>(self, &differenced, &covariance);
-        let counts: Vec<u32> = self.gpu.download(&self.counts, OPERATION)?;
-        let row = |row: u32| &counts[row as usize * self.series()..][..self.series()];
-        let (first, gapped) = (row(FIRST), row(GAPPED));
-        if gapped.contains(&1) {
+        filter::run::<R, F>(self, &covariance);
+        if gapped {
             kalman::run::<R, F>(self, &covariance);
         }
+    }
+
+    /// The first observed step of every series, and whether it has gaps.
+    fn begun(&self) -> Result<Vec<(usize, bool)>, KernelError> {
+        let counts: Vec<u32> = self.gpu.download(&self.counts, OPERATION)?;
+        let row = |row: u32| &counts[row as usize * self.series()..][..self.series()];
+        Ok(row(FIRST).iter().zip(row(GAPPED)).map(|(first, gapped)| (*first as usize, *gapped == 1)).collect())
+    }
+
+    fn find<F: Float + CubeElement>(&self, coefficients: &Handle) -> Result<Vec<ArimaLikelihood>, KernelError> {
+        let begun = self.begun()?;
+        self.filter::<F>(coefficients, begun.iter().any(|(_, gapped)| *gapped));
+        self.collect(&begun)
+    }
+
+    /// What a filter found, of series that begin and have gaps as said.
+    fn collect(&self, begun: &[(usize, bool)]) -> Result<Vec<ArimaLikelihood>, KernelError> {
         let sums = self.gpu.download_floats(&self.sums, OPERATION)?;
         let state = self.gpu.download_floats(&self.state, OPERATION)?;
         let units = self.gpu.download_floats(&self.units, OPERATION)?;
-        let one = |s: usize| self.likelihood(s, first[s] as usize, gapped[s] == 1, [&sums, &state, &units]);
-        Ok((0..self.series()).map(one).collect())
+        let one =
+            |(s, &(first, gapped)): (usize, &(usize, bool))| self.likelihood(s, first, gapped, [&sums, &state, &units]);
+        Ok(begun.iter().enumerate().map(one).collect())
     }
 
     /// What was found of one series, its constant at its best.
@@ -169,10 +244,10 @@ impl<'a, R: Runtime> Group<'a, R> {
         let of = |column: usize, i: usize| state[(column * self.model.size() + i) * series + s];
         let best = if sum(ONES) > 0.0 { sum(CROSS) / sum(ONES) } else { 0.0 };
         let best = if self.model.constant { best } else { 0.0 };
-        let counted = self.differenced_steps().saturating_sub(first);
+        let counted = self.differenced.steps.saturating_sub(first);
         let mean = if gapped || counted == 0 { 0.0 } else { units[TOTAL as usize * series + s] / counted as f64 };
         let squares = sum(SQUARES) - best * sum(CROSS);
-        let own = self.steps - first;
+        let own = self.columns.steps - first;
         let shape = self.model.differencing.of(&[]);
         let looked_back = |i: usize| {
             let column = shape.constant_column(own as f64 - 1.0 - i as f64);

@@ -56,6 +56,11 @@ impl<R: Runtime> RowBuffer<R> {
         self.width
     }
 
+    /// Where they lie.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// The rows as a kernel's argument.
     pub(crate) fn arg(&self) -> ArrayArg<R> {
         array(&self.handle, self.count * self.width)

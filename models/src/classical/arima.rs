@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use foreshadow_kernels::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaSeries, ArmaOrder, arima_fit, arima_screen};
+use foreshadow_kernels::{ArimaSeries, ArmaOrder, Differencing};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod ahead;
+mod choose;
 mod differences;
 mod prepare;
 mod strength;
@@ -23,22 +24,6 @@ mod strength;
 /// The most coefficients at lags of a step, at lags of a season, and in all where there is a season.
 const MOST: usize = 5;
 const MOST_SEASONAL: usize = 2;
-/// Models of a screen whose exact likelihood is looked at, those that go to its top, and how many stand by in case none
-/// of them may be used: as many as there are orders without a season.
-const SHORT_LIST: usize = 6;
-const FINALISTS: usize = 2;
-const STAND_BY: usize = 36;
-/// How far a criterion may be from the best for the model to compete: before the exact likelihood has been looked at,
-/// and by what that look promises.
-const REACH: f64 = 40.0;
-const NEAR: f64 = 2.0;
-/// How near the unit circle a root of a chosen model may come, in modulus. Where the likelihood rises up to the circle,
-/// as it does for a season that hardly changes, the best at the margin is taken: what is left without such models soon
-/// forgets the season.
-const ROOT_MARGIN: f64 = 0.0001;
-/// Nats that a fit may still promise and be used: what is ranked promises no less.
-const SETTLED: f64 = 1e-2;
-
 /// An ARIMA model, its order given or to be chosen for each series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arima {
@@ -145,17 +130,12 @@ impl Arima {
         FittedArima { status, learned }
     }
 
-    /// The best model of each series, all screened as one batch; `None` where no fit may be used.
-    pub(super) fn best(&self, series: &[ArimaSeries<'_>]) -> Vec<Option<ArimaFit>> {
-        let margin = if self.fixed.is_some() { 0.0 } else { ROOT_MARGIN };
-        let screened = arima_screen(series, &self.orders(), margin, usize::MAX);
-        series.par_iter().zip(screened).map(|(series, candidates)| self.choose(series, candidates)).collect()
-    }
-
-    /// A chosen model fitted anew to a series much like the one that it was chosen for; `None` where that fit may not be
-    /// used.
-    pub(super) fn again(series: &ArimaSeries<'_>, chosen: &ArimaFit) -> Option<ArimaFit> {
-        Some(arima_fit(series, &chosen.clone().into_candidate(), ArimaEffort::Full)).filter(is_usable)
+    /// A series as a batch of [`Arima::choose`] has it, and how it is differenced; `None` where it has a forecast without
+    /// that, or none.
+    pub fn standardised(&self, values: &[f64]) -> Option<(Differencing, Vec<f64>)> {
+        let Ok(Prepared::Ready(ready)) = prepare(self, values) else { return None };
+        let ArimaSeries { differences, seasonal_differences, season, .. } = ready.series();
+        Some((Differencing { differences, seasonal_differences, season }, ready.values))
     }
 
     /// The orders that compete.
@@ -180,57 +160,6 @@ impl Arima {
         }
         orders
     }
-
-    /// Fits the best of a screen exactly and takes the likeliest for its size that may be used.
-    ///
-    /// Sums of squares end some way from the likelihood's top where a root lies near the unit circle, so the best of
-    /// the screen are ranked anew by what a look at the likelihood there promises.
-    fn choose(&self, series: &ArimaSeries<'_>, mut candidates: Vec<ArimaCandidate>) -> Option<ArimaFit> {
-        if let Some(fixed) = self.fixed {
-            let constant = fixed.constant && series.may_have_constant();
-            let own = candidates.iter().find(|c| c.order == fixed.order && c.constant == constant)?;
-            return Some(arima_fit(series, own, ArimaEffort::Full)).filter(|fit| fit.converged);
-        }
-        if series.lost_steps() == 0 {
-            // The series' mean has been taken off it, so a model without one still has that.
-            candidates.retain(|candidate| candidate.constant);
-        }
-        candidates.truncate(STAND_BY);
-        let enough = candidates.first()?.aicc + REACH;
-        let within = candidates.iter().take(SHORT_LIST).take_while(|candidate| candidate.aicc < enough).count();
-        let mut near: Vec<ArimaCandidate> = candidates[..within]
-            .iter()
-            .map(|candidate| arima_fit(series, candidate, ArimaEffort::Glance).into_candidate())
-            .filter(|candidate| candidate.aicc.is_finite())
-            .collect();
-        near.sort_by(|a, b| a.aicc.total_cmp(&b.aicc));
-        let mut best: Option<ArimaFit> = None;
-        for (rank, candidate) in near.iter().chain(&candidates[within..]).enumerate() {
-            if best.as_ref().is_some_and(|best| rank >= FINALISTS || candidate.aicc > best.aicc + NEAR) {
-                break;
-            }
-            let fit = arima_fit(series, candidate, ArimaEffort::Rank);
-            if fit.converged && best.as_ref().is_none_or(|best| fit.aicc < best.aicc) {
-                best = Some(fit);
-            }
-        }
-        let Some(best) = best else {
-            return near.iter().map(|near| arima_fit(series, near, ArimaEffort::Full)).find(is_usable);
-        };
-        let polished = arima_fit(series, &best.clone().into_candidate(), ArimaEffort::Full);
-        if is_usable(&polished) {
-            return Some(polished);
-        }
-        // What was ranked saw gaps filled, so it may not stand in for a fit that did not.
-        let whole = series.values.iter().all(|value| !value.is_nan());
-        let others = || near.iter().map(|near| arima_fit(series, near, ArimaEffort::Full)).find(is_usable);
-        if whole { Some(best) } else { others() }
-    }
-}
-
-/// Whether a fit is settled.
-fn is_usable(fit: &ArimaFit) -> bool {
-    fit.converged || fit.promised < SETTLED && fit.likelihood.log_likelihood().is_finite()
 }
 
 impl Model for Arima {

@@ -1,14 +1,9 @@
 //! A damped Gauss-Newton way down a conditional sum of squares.
 
 use super::solve::spd_solve;
-use super::transform::{FARTHEST, Place};
-
-/// Evaluations of one order's sum of squares at most; a search that ends there is near enough to be ranked.
-const MAX_TRIALS: usize = 16;
-/// Share of the sum of squares that a step must still promise.
-const SETTLED: f64 = 1e-5;
-/// The longest move of a free number in one step.
-const LONGEST: f64 = 1.5;
+use super::transform::Place;
+use crate::arima_fit::limits::FARTHEST;
+use crate::arima_fit::limits::descent::{LONGEST, MAX_TRIALS, SETTLED};
 
 /// One series' way down the sum of squares of one order.
 #[derive(Clone)]

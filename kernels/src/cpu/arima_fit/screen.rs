@@ -3,16 +3,11 @@
 use super::super::arima::{Counted, Filters, HALF, Half};
 use super::descent::Descent;
 use super::exact::{Each, sums};
-use super::ladder::Ladder;
 use super::regression::Products;
 use super::transform::{Place, Region};
 use crate::ArmaOrder;
-use crate::arima_fit::{ArimaCandidate, ArimaSeries, aicc, log_likelihood};
-
-/// How far the criterion of a sum of squares may be from the best for the exact likelihood to be looked at.
-const COMPETING: f64 = 40.0;
-/// Free numbers that an exact search begins within: partial autocorrelations of 0.9993.
-const INSIDE: f64 = 4.0;
+use crate::arima_fit::limits::descent::{BEGIN, COMPETING};
+use crate::arima_fit::{ArimaCandidate, ArimaSeries, Ladder, aicc, log_likelihood};
 
 /// Series of one task, and eight lanes that their sums are worked on in.
 struct Group {
@@ -23,6 +18,7 @@ struct Group {
     lengths: Vec<usize>,
     means: Vec<f64>,
     may_have_constant: Vec<bool>,
+    differenced: Vec<bool>,
     /// Which steps count; `None` where all do.
     counted: Option<Counted>,
     /// What regressions on the past are made of, eight series each.
@@ -55,9 +51,19 @@ impl Group {
             .any(|len| *len < longest)
             .then(|| Counted { weights: vec![[0.0; HALF]; before + longest], ends: [before; HALF] });
         let may_have_constant = series.iter().map(ArimaSeries::may_have_constant).collect();
+        let differenced = series.iter().map(|series| series.lost_steps() > 0).collect();
         let filters = Filters::new(pad, before + longest);
-        let mut group =
-            Self { packed, filters, before, lengths, means, may_have_constant, counted, products: Vec::new() };
+        let mut group = Self {
+            packed,
+            filters,
+            before,
+            lengths,
+            means,
+            may_have_constant,
+            differenced,
+            counted,
+            products: Vec::new(),
+        };
         group.products = group.regressions(ladder);
         group
     }
@@ -110,7 +116,7 @@ struct End {
 impl End {
     fn candidate(&self, region: Region, constant: bool, aicc: f64) -> ArimaCandidate {
         // Where a number is at its bound nothing moves, downhill or not.
-        let free = self.free.iter().map(|free| free.clamp(-INSIDE, INSIDE)).collect();
+        let free = self.free.iter().map(|free| free.clamp(-BEGIN, BEGIN)).collect();
         ArimaCandidate { order: region.order, margin: region.margin, constant, aicc, free }
     }
 }
@@ -254,7 +260,9 @@ fn score(group: &mut Group, region: Region, ends: &[(usize, &End)], found: &mut 
         if group.may_have_constant[*series] {
             let (cross, ones) = (sums.cross[lane], sums.ones[lane]);
             add(true, sums.squares[lane] - cross * cross / ones);
-            add(false, sums.squares[lane] + mean * (2.0 * cross + mean * ones));
+            if group.differenced[*series] {
+                add(false, sums.squares[lane] + mean * (2.0 * cross + mean * ones));
+            }
         } else {
             add(false, sums.squares[lane]);
         }

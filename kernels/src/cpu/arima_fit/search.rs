@@ -2,21 +2,13 @@
 //! second derivatives and by what the last step showed.
 
 use super::solve::spd_solve;
-use super::transform::{FARTHEST, Place, Region};
+use super::transform::{Place, Region};
 use crate::arima_fit::ArimaEffort;
+use crate::arima_fit::limits::FARTHEST;
+use crate::arima_fit::limits::search::{ASTRAY, FREE, LONGEST, NEAR, STUCK};
 
-const MAX_ROUNDS: usize = 60;
-/// The longest move of a free number in one step.
-const LONGEST: f64 = 1.0;
-/// Damping of a step that is as good as free.
-const FREE: f64 = 1e-7;
-/// Damping at which a search that finds no way down gives up, and the nats that an end found so may still promise.
-const STUCK: f64 = 1e4;
-const NEAR: f64 = 1e-2;
 /// Steps after which a curvature is no longer looked at anew where that costs more.
 const FRESH: usize = 1;
-/// Damping past which a mended curvature is looked at anew, and let be.
-const ASTRAY: f64 = 1.0;
 
 /// What is known of a place.
 #[derive(Default)]
@@ -88,11 +80,7 @@ pub(super) fn minimise(
     let mut bent = std::mem::take(&mut at.curvature);
     let (mut taken, mut mended) = (0, false);
     let mut damping = 1e-3;
-    let (most, settled) = match effort {
-        ArimaEffort::Glance => (1, 0.0),
-        ArimaEffort::Rank => (MAX_ROUNDS, 1e-2),
-        ArimaEffort::Full => (MAX_ROUNDS, 2e-5),
-    };
+    let (most, settled) = (effort.most_looks(), effort.settled());
     let mut evaluations = 1;
     loop {
         if !at.value.is_finite() || free.is_empty() {

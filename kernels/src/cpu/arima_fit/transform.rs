@@ -2,13 +2,7 @@
 
 use crate::ArmaOrder;
 use crate::arima_fit::MAX_BLOCK;
-
-/// The largest partial autocorrelation: a root of modulus 1.00001 for a polynomial of one coefficient.
-const LARGEST: f64 = 0.999_99;
-/// The largest partial autocorrelation that a search begins from.
-const INSIDE: f64 = 0.98;
-/// Free numbers are held inside this: past it their coefficient no longer moves.
-pub(super) const FARTHEST: f64 = 6.0;
+use crate::arima_fit::limits::{FARTHEST, INSIDE, LARGEST};
 
 /// Coefficients of one polynomial `1 - a₁B - …` and their derivatives, `by[j][i]` of coefficient `i` by free number
 /// `j`.

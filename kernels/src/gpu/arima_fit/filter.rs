@@ -22,7 +22,7 @@ const VARIANCE: u32 = 1;
 const RESTS: u32 = 2;
 
 /// Filters the series of a group from their stationary covariance on.
-pub(super) fn run<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, differenced: &Handle, covariance: &Handle) {
+pub(super) fn run<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, covariance: &Handle) {
     let (gpu, model) = (group.gpu, group.model);
     let moving_rows = 2 * model.width + 3;
     let moving = gpu.empty_floats(moving_rows * group.series());
@@ -34,7 +34,7 @@ pub(super) fn run<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, diff
             gpu.client(),
             cubes.clone(),
             dim,
-            group.rows(&group.values, group.steps),
+            group.columns.arg(),
             group.rows(&group.counts, COUNT_ROWS),
             group.rows(&group.ar, model.width),
             group.rows(covariance, model.width * model.width),
@@ -42,12 +42,12 @@ pub(super) fn run<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, diff
             group.rows(&group.sums, SUM_ROWS),
             group.rows(&group.state, 2 * model.size()),
             group.series() as u32,
-            group.steps as u32,
+            group.columns.steps as u32,
             model.width as u32,
             model.size() as u32,
         );
     }
-    let steps = group.differenced_steps();
+    let steps = group.differenced.steps;
     let stride = (CHUNK / (model.width + 1)).max(1);
     for first in (0..steps).step_by(stride) {
         // SAFETY: as above.
@@ -56,7 +56,7 @@ pub(super) fn run<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, diff
                 gpu.client(),
                 cubes.clone(),
                 dim,
-                group.rows(differenced, steps),
+                group.differenced.arg(),
                 group.rows(&group.counts, COUNT_ROWS),
                 group.rows(&group.units, UNIT_ROWS),
                 group.rows(&group.ar, model.width),

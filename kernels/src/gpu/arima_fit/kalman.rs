@@ -50,7 +50,7 @@ pub(super) fn run<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, stat
     let square = || gpu.empty_floats(size * size * group.series());
     let (mut covariance, mut next) = (square(), square());
     filter.launch_begin::<F>(stationary, &covariance);
-    for t in 0..group.steps {
+    for t in 0..group.columns.steps {
         filter.launch_observe::<F>(&covariance);
         filter.launch_learn::<F>(t);
         filter.launch_ahead::<F>(&covariance, &next, t);
@@ -151,7 +151,7 @@ impl<R: Runtime> Filter<'_, R> {
                 group.gpu.client(),
                 cubes,
                 dim,
-                group.rows(&group.values, group.steps),
+                group.columns.arg(),
                 group.rows(&group.units, UNIT_ROWS),
                 self.counts(),
                 group.rows(&group.ar, model.width),

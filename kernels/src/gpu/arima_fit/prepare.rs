@@ -1,101 +1,112 @@
-//! The series of a group, when they begin and whether they have gaps, and themselves differenced.
+//! Series as they come: some of them, when they begin and whether they have gaps, and themselves differenced.
 #![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
-use super::{COUNT_ROWS, FIRST, GAPPED, Group, OBSERVED, ORIGIN, TOTAL, UNIT_ROWS};
-use crate::gpu::{CHUNK, RowBuffer, is_nan};
+use super::{COUNT_ROWS, FIRST, GAPPED, OBSERVED, ORIGIN, TOTAL, UNIT_ROWS};
+use crate::arima_fit::Differencing;
+use crate::gpu::{CHUNK, Gpu, array, is_nan};
 
-/// Copies the group's series, measures them and returns them differenced.
-pub(super) fn prepare<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, y: &RowBuffer<R>) -> Handle {
-    let (gpu, series) = (group.gpu, group.series());
-    if let Some((cubes, dim)) = gpu.one_unit_per_any(group.steps * series) {
-        // SAFETY: `y` holds `steps` rows of all series, of which the group's are some, `values` as many rows of those;
-        // units past the last value stop.
-        unsafe {
-            take::launch_unchecked::<F, R>(
-                gpu.client(),
-                cubes,
-                dim,
-                y.arg(),
-                group.rows(&group.values, group.steps),
-                y.count() as u32,
-                group.some.start as u32,
-                series as u32,
-                (group.steps * series) as u32,
-            );
-        }
-    }
-    let differencing = group.model.differencing;
-    let seasonal = std::iter::repeat_n(differencing.season, differencing.seasonal_differences);
-    let lags = seasonal.chain(std::iter::repeat_n(1, differencing.differences));
-    let mut steps = group.steps;
-    let mut differenced = group.values.clone();
-    for lag in lags {
-        let after = steps.saturating_sub(lag);
-        differenced = difference::<R, F>(group, &differenced, (steps, after), lag);
-        steps = after;
-    }
-    // A batch of no steps has its counts set too.
-    for first in (0..group.steps.max(1)).step_by(CHUNK) {
-        launch_measure::<R, F>(group, &differenced, first);
-    }
-    differenced
+/// Series of one length on a device, a row a step.
+pub(super) struct Columns<'a, R: Runtime> {
+    pub(super) gpu: &'a Gpu<R>,
+    pub(super) series: usize,
+    pub(super) steps: usize,
+    pub(super) values: Handle,
 }
 
-fn difference<R: Runtime, F: Float + CubeElement>(
-    group: &Group<'_, R>,
-    input: &Handle,
-    (before, after): (usize, usize),
-    lag: usize,
-) -> Handle {
-    let count = after * group.series();
-    let output = group.gpu.empty_floats(count);
-    if let Some((cubes, dim)) = group.gpu.one_unit_per_any(count) {
-        // SAFETY: the input has `lag` rows more than the output; units past the output's last value stop.
-        unsafe {
-            subtract::launch_unchecked::<F, R>(
-                group.gpu.client(),
-                cubes,
-                dim,
-                group.rows(input, before),
-                group.rows(&output, after),
-                (lag * group.series()) as u32,
-                count as u32,
-            );
+impl<'a, R: Runtime> Columns<'a, R> {
+    /// Copies of those that `of` names, by their place.
+    pub(super) fn take<F: Float + CubeElement>(&self, of: &Handle, series: usize) -> Columns<'a, R> {
+        let count = self.steps * series;
+        let taken = Columns { series, values: self.gpu.empty_floats(count), ..*self };
+        if let Some((cubes, dim)) = self.gpu.one_unit_per_any(count) {
+            // SAFETY: `of` has a place of ours for each of theirs; units past the last value stop.
+            unsafe {
+                take::launch_unchecked::<F, R>(
+                    self.gpu.client(),
+                    cubes,
+                    dim,
+                    self.arg(),
+                    taken.arg(),
+                    array(of, series),
+                    self.series as u32,
+                    series as u32,
+                    count as u32,
+                );
+            }
         }
+        taken
     }
-    output
-}
 
-fn launch_measure<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, differenced: &Handle, first: usize) {
-    let Some((cubes, dim)) = group.gpu.one_unit_per_any(group.series()) else { return };
-    // SAFETY: each array was made with the rows that it is passed with; units past the last series stop and steps end
-    // before `last`.
-    unsafe {
-        measure::launch_unchecked::<F, R>(
-            group.gpu.client(),
-            cubes,
-            dim,
-            group.rows(&group.values, group.steps),
-            group.rows(differenced, group.differenced_steps()),
-            group.rows(&group.counts, COUNT_ROWS),
-            group.rows(&group.units, UNIT_ROWS),
-            group.series() as u32,
-            group.steps as u32,
-            group.differenced_steps() as u32,
-            first as u32,
-            (first + CHUNK).min(group.steps) as u32,
-        );
+    pub(super) fn arg(&self) -> ArrayArg<R> {
+        array(&self.values, self.steps * self.series)
+    }
+
+    /// The series differenced, of which a gap makes more.
+    pub(super) fn differenced<F: Float + CubeElement>(&self, differencing: Differencing) -> Columns<'a, R> {
+        let seasonal = std::iter::repeat_n(differencing.season, differencing.seasonal_differences);
+        let lags = seasonal.chain(std::iter::repeat_n(1, differencing.differences));
+        lags.fold(Columns { values: self.values.clone(), ..*self }, |before, lag| before.difference::<F>(lag))
+    }
+
+    fn difference<F: Float + CubeElement>(&self, lag: usize) -> Columns<'a, R> {
+        let steps = self.steps.saturating_sub(lag);
+        let count = steps * self.series;
+        let output = Columns { steps, values: self.gpu.empty_floats(count), ..*self };
+        if let Some((cubes, dim)) = self.gpu.one_unit_per_any(count) {
+            // SAFETY: the input has `lag` rows more than the output; units past the output's last value stop.
+            unsafe {
+                subtract::launch_unchecked::<F, R>(
+                    self.gpu.client(),
+                    cubes,
+                    dim,
+                    self.arg(),
+                    output.arg(),
+                    (lag * self.series) as u32,
+                    count as u32,
+                );
+            }
+        }
+        output
+    }
+
+    /// When the series begin and whether they have gaps, and the sum of what is left of them differenced.
+    pub(super) fn measure<F: Float + CubeElement>(&self, differenced: &Self) -> (Handle, Handle) {
+        let counts = self.gpu.empty::<u32>(COUNT_ROWS * self.series);
+        let units = self.gpu.empty_floats(UNIT_ROWS * self.series);
+        let Some((cubes, dim)) = self.gpu.one_unit_per_any(self.series) else { return (counts, units) };
+        // A batch of no steps has its counts set too.
+        for first in (0..self.steps.max(1)).step_by(CHUNK) {
+            // SAFETY: each array was made with the rows that it is passed with; units past the last series stop and
+            // steps end before `last`.
+            unsafe {
+                measure::launch_unchecked::<F, R>(
+                    self.gpu.client(),
+                    cubes.clone(),
+                    dim,
+                    self.arg(),
+                    differenced.arg(),
+                    array(&counts, COUNT_ROWS * self.series),
+                    array(&units, UNIT_ROWS * self.series),
+                    self.series as u32,
+                    self.steps as u32,
+                    differenced.steps as u32,
+                    first as u32,
+                    (first + CHUNK).min(self.steps) as u32,
+                );
+            }
+        }
+        (counts, units)
     }
 }
 
 #[cube(launch_unchecked)]
-fn take<F: Float>(y: &Array<F>, values: &mut Array<F>, all: u32, offset: u32, series: u32, count: u32) {
+fn take<F: Float>(y: &Array<F>, values: &mut Array<F>, of: &Array<u32>, all: u32, series: u32, count: u32) {
     let at = ABSOLUTE_POS as u32;
     if at < count {
-        values[at as usize] = y[(at / series * all + offset + at % series) as usize];
+        values[at as usize] = y[(at / series * all + of[(at % series) as usize]) as usize];
     }
 }
 

@@ -10,7 +10,7 @@ use cubecl::server::Handle;
 use super::Group;
 
 /// Doublings: 1.00001, the smallest root, raised to two to this has no bound left.
-const DOUBLINGS: usize = 22;
+pub(super) const DOUBLINGS: usize = 22;
 
 /// `[width, width]` rows, in units of the noise's variance.
 pub(super) fn covariance<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>) -> Handle {

@@ -3,17 +3,17 @@
 use crate::ArmaOrder;
 
 /// The orders to screen, each after those one coefficient smaller that it may start from.
-pub(super) struct Ladder {
-    pub(super) orders: Vec<ArmaOrder>,
+pub(crate) struct Ladder {
+    pub(crate) orders: Vec<ArmaOrder>,
     /// Index of each smaller order, and where in the coefficients its missing one stands.
-    pub(super) parents: Vec<Vec<(usize, usize)>>,
+    pub(crate) parents: Vec<Vec<(usize, usize)>>,
     /// Whether one order alone is asked for, which is then looked for in every valley.
-    pub(super) thorough: bool,
+    pub(crate) thorough: bool,
 }
 
 impl Ladder {
     /// All orders asked for, and for each a way up from none.
-    pub(super) fn new(asked: &[ArmaOrder]) -> Self {
+    pub(crate) fn new(asked: &[ArmaOrder]) -> Self {
         let mut orders: Vec<ArmaOrder> = asked.to_vec();
         let thorough = asked.len() == 1;
         let mut next = 0;
