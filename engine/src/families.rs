@@ -20,7 +20,7 @@ ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho a
 in mstl24_168";
 
 /// Families that can be fitted on a GPU, for messages.
-pub const ON_DEVICES: &str = "theta, ces, ets and its forms, mstl and prophet";
+pub const ON_DEVICES: &str = "theta, ces, ets and its forms, autoets, mstl, prophet, autoarima and sarima";
 
 /// Steps of the longest season that may be named.
 const LONGEST_SEASON: usize = 100_000;

@@ -1,6 +1,6 @@
 //! Families on a device: the same fits, where their kernels have more hands.
 
-use foreshadow_kernels::{Device, KernelError, Lanes, Matrix};
+use foreshadow_kernels::{Batch, Device, KernelError, Lanes, Matrix, Rows};
 use rayon::prelude::*;
 
 use crate::{FitError, Fitted, Model, Window};
@@ -8,6 +8,9 @@ use crate::{FitError, Fitted, Model, Window};
 /// Share of the largest piece of a device's memory that the values of one batch may take: what a fit needs beside them
 /// is a few times as much.
 const ROOM: usize = 16;
+
+/// Share of its largest value that the range of a series must have for `f32`: of what moves, four digits are left then.
+const MOVES: f64 = 1e-3;
 
 /// A family that can be fitted anywhere.
 pub(crate) trait Placed: Model + Clone + 'static {
@@ -63,10 +66,31 @@ pub(crate) fn each<T: Send, R: Send>(
     }
 }
 
+/// The largest magnitude of a series' observed values; 0 of none.
+pub(crate) fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |most: f64, value| most.max(value.abs())) // `max` passes over a NaN
+}
+
+/// Whether a series moves enough for a fit of its values, not of their distances from a mean, in `f32`.
+pub(crate) fn moves(values: &[f64]) -> bool {
+    let seen = || values.iter().filter(|value| !value.is_nan());
+    let (low, high) = seen().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (v.min(low), v.max(high)));
+    let largest = largest(values);
+    largest.is_finite() && high / 2.0 - low / 2.0 >= 0.5 * MOVES * largest
+}
+
 /// Puts a batch where a device works on it.
 pub(crate) fn put(y: Lanes, device: &Device) -> Result<Matrix, KernelError> {
     match device {
         Device::Cpu => Ok(Matrix::Cpu(y)),
+        Device::Wgpu(_) | Device::Cuda(_) => y.to_device(device),
+    }
+}
+
+/// The same of rows.
+pub(crate) fn put_rows(y: Rows, device: &Device) -> Result<Batch, KernelError> {
+    match device {
+        Device::Cpu => Ok(Batch::Cpu(y)),
         Device::Wgpu(_) | Device::Cuda(_) => y.to_device(device),
     }
 }
@@ -77,7 +101,7 @@ mod tests {
     use foreshadow_kernels::{CesForm, ThetaForm, Trend};
 
     use super::*;
-    use crate::classical::{Ces, CustomProphet, Ets, Mstl, Naive, Theta};
+    use crate::classical::{Arima, AutoEts, Ces, CustomProphet, Ets, Mstl, Naive, Theta};
     use crate::{AsRead, FitStatus, check};
 
     const STEPS: usize = 240;
@@ -107,8 +131,10 @@ mod tests {
             Box::new(Theta::new(ThetaForm::Dotm, 24)),
             Box::new(Ces::new(CesForm::Partial, 24)),
             Box::new(Ets::new(Trend::None, 24)),
+            Box::new(AutoEts { season: 1 }),
             Box::new(Ets::new(Trend::Damped, 1)),
             Box::new(Mstl::new(&[24])),
+            Box::new(Arima::fixed(1, 0, 1)),
             Box::new(CustomProphet::default()),
         ]
     }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use foreshadow_kernels::{ArimaSeries, ArmaOrder, Differencing};
+use foreshadow_kernels::{ArimaSeries, ArmaOrder, Device, Differencing, KernelError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,7 @@ pub(super) use self::ahead::Learned;
 pub(super) use self::differences::needed;
 pub(super) use self::prepare::{Prepared, Ready, prepare};
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
+use crate::device::Placed;
 use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod ahead;
@@ -108,12 +109,20 @@ impl Arima {
 
     /// Fits every series of the window; [`Model::fit`] with what it learned in sight.
     pub fn learn(&self, window: &Window<'_>) -> FittedArima {
+        self.learn_on(window, &Device::Cpu).expect("host memory refuses nothing of a model's shape")
+    }
+
+    /// The same where a device says.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it refuses the work.
+    pub fn learn_on(&self, window: &Window<'_>, device: &Device) -> Result<FittedArima, KernelError> {
         let count = window.series_count();
         let prepared: Vec<_> = (0..count).into_par_iter().map(|s| prepare(self, window.values(s))).collect();
         let ready: Vec<usize> = (0..count).filter(|&s| matches!(&prepared[s], Ok(Prepared::Ready(_)))).collect();
         let series: Vec<ArimaSeries<'_>> = ready.iter().filter_map(|&s| prepared[s].as_ref().ok()?.series()).collect();
         let mut of_ready = vec![None; count];
-        ready.into_iter().zip(self.best(&series)).for_each(|(s, fit)| of_ready[s] = fit);
+        ready.into_iter().zip(self.best(&series, device)?).for_each(|(s, fit)| of_ready[s] = fit);
         let (status, learned) = prepared
             .into_iter()
             .zip(of_ready)
@@ -127,7 +136,7 @@ impl Arima {
                 },
             })
             .unzip();
-        FittedArima { status, learned }
+        Ok(FittedArima { status, learned })
     }
 
     /// A series as a batch of [`Arima::choose`] has it, and how it is differenced; `None` where it has a forecast without
@@ -179,6 +188,16 @@ impl Model for Arima {
 
     fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
         Ok(Box::new(self.learn(window)))
+    }
+
+    fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
+        Some(self.placed(device))
+    }
+}
+
+impl Placed for Arima {
+    fn fit_on(&self, window: &Window<'_>, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
+        Ok(Box::new(self.learn_on(window, device)?))
     }
 }
 

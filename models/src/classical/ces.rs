@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use foreshadow_kernels::{Batch, CES_WEIGHTS, CesForm, Device, KernelError, LANES, Rows, ces_fit};
+use foreshadow_kernels::{CES_WEIGHTS, CesForm, Device, KernelError, LANES, Rows, ces_fit};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -126,8 +126,7 @@ impl Ces {
             let start: Vec<f64> = members.iter().flat_map(|&i| own[i].start(form)).collect();
             let steps = own[members[0]].y.len();
             let y = Rows::new(members.len(), steps, y)?;
-            let y = if matches!(device, Device::Cpu) { Batch::Cpu(y) } else { y.to_device(device)? };
-            let fit = ces_fit(&y, form, self.season, &start)?;
+            let fit = ces_fit(&device::put_rows(y, device)?, form, self.season, &start)?;
             for (at, i) in members.into_iter().enumerate() {
                 let (weights, sse, converged) = (fit.weights[at], fit.sse[at], fit.converged[at]);
                 let aicc = aicc(form, sse, own[i].observed);

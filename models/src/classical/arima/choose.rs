@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use foreshadow_kernels::{
-    ArimaCandidate, ArimaEffort, ArimaFit, ArimaSeries, Batch, Differencing, KernelError, Rows, arima_fit, arima_screen,
+    ArimaCandidate, ArimaEffort, ArimaFit, ArimaSeries, Batch, Device, Differencing, KernelError, Rows, arima_fit,
+    arima_screen,
 };
 
 use rayon::prelude::*;
 
 use super::{Arima, Fixed};
+use crate::device::put_rows;
 
 /// Models of a screen whose exact likelihood is looked at, those that go to its top, and how many stand by in case none
 /// of them may be used.
@@ -47,7 +49,14 @@ struct Contest {
 
 impl Arima {
     /// The best model of each series, of a batch each that are differenced alike; `None` where no fit may be used.
-    pub(in crate::classical) fn best(&self, series: &[ArimaSeries<'_>]) -> Vec<Option<ArimaFit>> {
+    ///
+    /// # Errors
+    /// [`KernelError`] when the device refuses the work.
+    pub(in crate::classical) fn best(
+        &self,
+        series: &[ArimaSeries<'_>],
+        device: &Device,
+    ) -> Result<Vec<Option<ArimaFit>>, KernelError> {
         let mut alike: BTreeMap<[usize; 3], Vec<usize>> = BTreeMap::new();
         for (s, own) in series.iter().enumerate() {
             alike.entry([own.differences, own.seasonal_differences, own.season]).or_default().push(s);
@@ -56,18 +65,18 @@ impl Arima {
         for ([differences, seasonal_differences, season], some) in alike {
             let differencing = Differencing { differences, seasonal_differences, season };
             let own: Vec<&[f64]> = some.iter().map(|&s| series[s].values).collect();
-            let found =
-                self.choose(&batch(&own), differencing).expect("host memory refuses nothing of a model's shape");
+            let found = self.choose(&put_rows(batch(&own), device)?, differencing)?;
             some.into_iter().zip(found).for_each(|(s, fit)| best[s] = fit);
         }
-        best
+        Ok(best)
     }
 
     /// A chosen model fitted anew to a series much like the one that it was chosen for; `None` where that fit may not be
     /// used.
     pub(in crate::classical) fn again(series: &ArimaSeries<'_>, chosen: &ArimaFit) -> Option<ArimaFit> {
         let ArimaSeries { differences, seasonal_differences, season, .. } = *series;
-        let (y, differencing) = (batch(&[series.values]), Differencing { differences, seasonal_differences, season });
+        let (y, differencing) =
+            (Batch::Cpu(batch(&[series.values])), Differencing { differences, seasonal_differences, season });
         let start = chosen.candidate();
         let mut fits = arima_fit(&y, differencing, &[(0, &start)], ArimaEffort::Full).ok()?;
         fits.pop().filter(is_usable)
@@ -212,13 +221,13 @@ impl Fits<'_> {
 }
 
 /// Series that end together, unobserved before they begin.
-fn batch(series: &[&[f64]]) -> Batch {
+fn batch(series: &[&[f64]]) -> Rows {
     let steps = series.iter().map(|own| own.len()).max().unwrap_or(0);
     let mut values = vec![f64::NAN; series.len() * steps];
     for (row, own) in values.chunks_mut(steps.max(1)).zip(series) {
         row[steps - own.len()..].copy_from_slice(own);
     }
-    Batch::Cpu(Rows::new(series.len(), steps, values).expect("a row has as many values as the longest series"))
+    Rows::new(series.len(), steps, values).expect("a row has as many values as the longest series")
 }
 
 /// Whether a fit is settled.

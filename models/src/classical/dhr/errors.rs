@@ -1,6 +1,6 @@
 //! The ARIMA of what the waves leave, and the waves' coefficients under it.
 
-use foreshadow_kernels::{ArimaFit, ArimaSeries};
+use foreshadow_kernels::{ArimaFit, ArimaSeries, Device};
 use rayon::prelude::*;
 
 use super::ahead::Learned;
@@ -27,7 +27,8 @@ pub(super) fn learn(
     let places: Vec<usize> = (0..prepared.len()).filter(|&at| ready(&prepared[at]).is_some()).collect();
     let series: Vec<ArimaSeries<'_>> = places.iter().filter_map(|&at| prepared[at].as_ref().ok()?.series()).collect();
     let mut fits = vec![None; prepared.len()];
-    places.iter().zip(model.best(&series)).for_each(|(&at, fit)| fits[at] = fit);
+    let best = model.best(&series, &Device::Cpu).expect("host memory refuses nothing of a model's shape");
+    places.iter().zip(best).for_each(|(&at, fit)| fits[at] = fit);
     let together = regressed.into_par_iter().zip(prepared).zip(fits);
     let learned = together.map(|(((ready, own), errors), fit)| {
         let candidate = Candidate { waves, values: window.values(ready.series), ready: &ready, own: &own };

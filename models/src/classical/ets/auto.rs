@@ -2,14 +2,18 @@
 
 use std::borrow::Cow;
 
-use foreshadow_kernels::{Device, EtsFit, EtsForm, EtsHint, EtsPlace, LANES, Smoothing, Trend};
+use foreshadow_kernels::{
+    Device, EtsChoice, EtsEnd, EtsFit, EtsForm, EtsHint, EtsPlace, KernelError, LANES, Lanes, Smoothing, Trend,
+    auto_ets,
+};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::recursion::Learned;
+use super::recursion::{Learned, run};
 use super::states::Standing;
 use super::{EtsParameters, Prepared, end_of, fit_form};
 use crate::artifact::{Artifact, Kept, Whole};
+use crate::device::{self, Placed};
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 /// Every admissible ETS form, chosen by AICc for each series.
@@ -49,8 +53,58 @@ impl AutoEts {
     /// # Panics
     /// For a season of no steps.
     pub fn learn(&self, window: &Window<'_>) -> FittedAutoEts {
+        self.finish(window, self.best_on_host(window))
+    }
+
+    /// The same where a device says, but for series that hardly move, which are fitted on the CPU anywhere: a device holds
+    /// their values in `f32`.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when it refuses the work.
+    ///
+    /// # Panics
+    /// For a season of no steps.
+    pub fn learn_on(&self, window: &Window<'_>, device: &Device) -> Result<FittedAutoEts, KernelError> {
+        if matches!(device, Device::Cpu) {
+            return Ok(self.learn(window));
+        }
+        let (there, here): (Vec<usize>, Vec<usize>) =
+            (0..window.series_count()).partition(|&s| device::moves(window.values(s)));
+        let mut best: Vec<Option<Best>> = (0..window.series_count()).map(|_| None).collect();
+        for some in there.chunks(device::together(device, window.longest(), 1)) {
+            some.iter().zip(self.best_on_device(window, some, device)?).for_each(|(&s, found)| best[s] = found);
+        }
+        here.iter().zip(self.best_on_host(&window.only(&here))).for_each(|(&s, found)| best[s] = found);
+        Ok(self.finish(window, best))
+    }
+
+    /// The likeliest form of each of some series, of values over the largest.
+    fn best_on_device(
+        &self,
+        window: &Window<'_>,
+        some: &[usize],
+        device: &Device,
+    ) -> Result<Vec<Option<Best>>, KernelError> {
+        let values = |i: usize| window.values(some[i]);
+        let largest: Vec<f64> = (0..some.len()).into_par_iter().map(|i| device::largest(values(i))).collect();
+        let steps = some.iter().map(|&s| window.values(s).len()).max().unwrap_or(0);
+        let y = Lanes::from_fn(steps, some.len(), |t, i| {
+            values(i).get(t).map_or(f32::NAN, |value| (value / largest[i]) as f32)
+        });
+        let EtsChoice { chosen, units } =
+            auto_ets(&device::put(y, device)?, &EtsForm::admissible(self.season))?.to_host()?;
+        let best = |(i, end): (usize, Option<EtsEnd>)| {
+            let EtsEnd { form, aicc, smoothing, start, .. } = end.filter(|end| end.settled)?;
+            let unit = (units[i].0 * largest[i], units[i].1 * largest[i]);
+            let learned = run(values(i), form, unit, &smoothing, &start);
+            learned.end.is_sound(form).then_some(Best { aicc, form, learned })
+        };
+        Ok(chosen.into_par_iter().enumerate().with_min_len(LANES).map(best).collect())
+    }
+
+    /// The likeliest form of each series of a window.
+    fn best_on_host(&self, window: &Window<'_>) -> Vec<Option<Best>> {
         assert!(self.season > 0, "a season has steps");
-        let plain = EtsForm::additive(Trend::None, 1);
         let mut search = Search::new(window);
         let forms = EtsForm::admissible(self.season);
         // What others begin from comes first: no trend, and of those the additive error; then that error's trends.
@@ -59,14 +113,19 @@ impl AutoEts {
         forms.iter().filter(is_root).for_each(|form| search.everywhere(*form));
         forms.iter().filter(is_branch).for_each(|form| search.near(*form));
         forms.iter().filter(|form| form.trend != Trend::None).for_each(|form| search.near(*form));
-        let status_of = |s: usize| match (&search.best[s], Prepared::of(window.values(s), plain)) {
+        search.best
+    }
+
+    fn finish(&self, window: &Window<'_>, best: Vec<Option<Best>>) -> FittedAutoEts {
+        let plain = EtsForm::additive(Trend::None, 1);
+        let status_of = |s: usize| match (&best[s], Prepared::of(window.values(s), plain)) {
             (Some(_), _) => FitStatus::Fitted,
             (None, Ok(_)) => FitStatus::NotConverged,
             (None, Err(status)) => status,
         };
         let status: Vec<FitStatus> = (0..window.series_count()).map(status_of).collect();
         let constants: Vec<usize> = (0..status.len()).filter(|&s| status[s] == FitStatus::Constant).collect();
-        let mut fitted = FittedAutoEts::of(status, search.best, &forms);
+        let mut fitted = FittedAutoEts::of(status, best, &EtsForm::admissible(self.season));
         for s in constants {
             let parameters = EtsParameters::constant(window.values(s)[0], plain);
             fitted.picked[s] = Some(Picked { aicc: f64::NEG_INFINITY, form: plain, parameters });
@@ -197,6 +256,16 @@ impl Model for AutoEts {
 
     fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
         Ok(Box::new(self.learn(window)))
+    }
+
+    fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
+        Some(self.placed(device))
+    }
+}
+
+impl Placed for AutoEts {
+    fn fit_on(&self, window: &Window<'_>, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
+        Ok(Box::new(self.learn_on(window, device)?))
     }
 }
 

@@ -7,15 +7,12 @@ use foreshadow_kernels::{Device, KernelError, Lanes};
 use rayon::prelude::*;
 
 use super::fit::{Candidate, Fit, Found, Group, NOISE_FLOOR, NOISE_SCALE, TREND_PRECISION};
-use crate::device::{put, together};
+use crate::device::{largest, moves, put, together};
 
 /// Series of a chunk: their values stay in the second-level cache, and one Gram serves many.
 const CHUNK: usize = 64;
 /// Series with gaps, each with a Gram of its own, that a device is given at once.
 const GAPPED: usize = 8_192;
-/// Share of a series' largest value that its range must have to go to a device, which holds values in `f32`: of what
-/// moves, four digits are left then.
-const MOVES: f64 = 1e-3;
 
 pub(super) fn fit(group: &Group<'_>, candidates: &[Candidate], device: &Device) -> Result<Vec<Fit>, KernelError> {
     let design = Design::new(group.time(), group.features.columns(), |t, column| group.value(t, column));
@@ -34,7 +31,7 @@ pub(super) fn fit(group: &Group<'_>, candidates: &[Candidate], device: &Device) 
     if matches!(device, Device::Cpu) {
         return on_host(&Vec::from_iter(all));
     }
-    let (moving, still): (Vec<_>, Vec<_>) = all.partition(|one| moves(group, one));
+    let (moving, still): (Vec<_>, Vec<_>) = all.partition(|one| moves(group.window.values(one.series)));
     let (gapped, full): (Vec<_>, Vec<_>) = moving.into_iter().partition(|one| !one.layout.missing.is_empty());
     let most = together(device, group.shape.steps, CHUNK);
     let mut fits = on_host(&still)?;
@@ -42,13 +39,6 @@ pub(super) fn fit(group: &Group<'_>, candidates: &[Candidate], device: &Device) 
         fits.extend(fit_on_device(group, &design, &prior, chunk, device)?);
     }
     Ok(fits)
-}
-
-/// Whether a series moves enough for `f32`.
-fn moves(group: &Group<'_>, one: &Candidate) -> bool {
-    let seen = || group.window.values(one.series).iter().filter(|v| !v.is_nan());
-    let (low, high) = seen().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (v.min(low), v.max(high)));
-    high / 2.0 - low / 2.0 >= 0.5 * MOVES * low.abs().max(high.abs())
 }
 
 /// Both rounds in one chain on a device, of values over the largest.
@@ -60,8 +50,7 @@ fn fit_on_device(
     device: &Device,
 ) -> Result<Vec<Fit>, KernelError> {
     let values = |i: usize| group.window.values(chunk[i].series);
-    let scale = |i: usize| values(i).iter().fold(0.0, |most: f64, v| most.max(v.abs())); // `max` passes over a NaN
-    let scales: Vec<f64> = (0..chunk.len()).into_par_iter().map(scale).collect();
+    let scales: Vec<f64> = (0..chunk.len()).into_par_iter().map(|i| largest(values(i))).collect();
     let y = Lanes::from_fn(group.shape.steps, chunk.len(), |t, i| (values(i)[t] / scales[i]) as f32);
     let (layouts, layout_of) = layouts(chunk);
     let grams = masked_gram(design, &layouts)?;
@@ -138,7 +127,7 @@ fn layouts(chunk: &[&Candidate]) -> (Vec<Layout>, Vec<usize>) {
 
 /// Writes `values / scale - mean` and returns both: Prophet's `absmax` scale, and the mean after it.
 fn scale_and_centre(values: &[f64], observed: usize, scaled: &mut [f64]) -> (f64, f64) {
-    let scale = values.iter().fold(0.0, |most: f64, v| most.max(v.abs())); // `max` passes over a NaN
+    let scale = largest(values);
     let mut sum = 0.0;
     for (scaled, value) in scaled.iter_mut().zip(values) {
         *scaled = value / scale;
