@@ -260,8 +260,8 @@ pub fn arima_screen(
 /// run side by side. Gaps are filled for the search of a season so long that its covariance would take seconds.
 ///
 /// On a GPU derivatives are central differences, a unit a likelihood, and the curvature is that of the conditional sum
-/// of squares; starts of one order are worked on together, and what comes down is where they end. A GPU without `f64`
-/// tells likelihoods apart to some hundredths of a nat.
+/// of squares where a search begins; starts of one longer side are worked on together, and what comes down is where they
+/// end. A GPU without `f64` tells likelihoods apart to some hundredths of a nat.
 ///
 /// # Errors
 /// [`KernelError::Shape`] for a season of no steps or a candidate without its free numbers; [`KernelError::Device`] when
