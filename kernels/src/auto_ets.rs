@@ -82,10 +82,13 @@ impl EtsEnd {
 ///   `f32` on a device that has no other, which is right to about a hundredth of a nat.
 /// - `forms`: those to choose from, of one season or none; [`EtsForm::admissible`] names all.
 ///
-/// On a GPU a unit has a series and looks at one place a launch: the recursion forth and its adjoint back, which
-/// keeps the errors of every step (and, where it asks for them, slopes, levels and seasons), so at least 12 bytes a
-/// step, 50 multiplications, and as many launches as the slowest search has places. Weights and start are
-/// searched together. Nothing is downloaded before [`EtsChoices::to_host`].
+/// On a GPU weights and start are searched together, a place of every series a round: a unit has a series for the
+/// recursion forth and its adjoint back, which keeps the errors of every step (and, where it asks for them, slopes,
+/// levels and seasons), so at least 12 bytes a step and 50 multiplications; and a cube has a series for the quadratic
+/// of Gauss and Newton, a unit an unknown, so `unknowns²` multiplications a step, a handful of times a form. Seasons of
+/// more than 59 steps make theirs by limited memory instead, in hundreds of rounds. As on the CPU a form other than the
+/// first without a trend is given up where thirty times the gain that its next step promises would leave it behind the
+/// best so far. Nothing is downloaded before [`EtsChoices::to_host`].
 /// Source: Hyndman and Khandakar, *Automatic time series forecasting: the forecast package for R*, J. Stat. Soft.
 /// 27(3), 2008, for the forms and the criterion.
 ///

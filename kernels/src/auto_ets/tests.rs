@@ -97,9 +97,11 @@ fn what_is_told_is_worth_what_is_said() {
 
 #[test]
 fn gaps_and_a_long_season_match_reference() {
-    // A season that no cube's shared memory holds.
+    // The longest way to have a unit for each unknown, and a season that is too long for that and that no cube's
+    // shared memory holds.
     let y = check::with_gaps(panel(400, 20));
-    for forms in [EtsForm::admissible(12), vec![EtsForm::additive(Trend::None, 96)]] {
+    let long = |season: usize| vec![EtsForm::additive(Trend::None, season)];
+    for forms in [EtsForm::admissible(12), long(48), long(96)] {
         let expected = cpu::auto_ets::auto_ets(&y, &forms);
         for device in check::in_both_precisions() {
             let found = auto_ets(&y.to_device(&device).unwrap(), &forms).unwrap().to_host().unwrap();

@@ -29,7 +29,7 @@ pub(super) const ENDED: u32 = 2;
 pub(super) const COUNT_ROWS: usize = 3;
 
 pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>) {
-    let Rounds { panel, form, search, scratch } = rounds;
+    let Rounds { panel, form, search, scratch, .. } = rounds;
     let held = scratch.held(*form);
     let (gpu, series) = (panel.y.gpu(), panel.y.series());
     let (cubes, dim) = gpu.one_unit_per(series);
@@ -175,7 +175,7 @@ fn descend<F: Float>(
     #[comptime] damped: bool,
 ) {
     let s = ABSOLUTE_POS as u32;
-    if s < series && phases[s as usize] != DONE {
+    if s < series && phases[s as usize] < DONE {
         let zero = F::new(0.0f32);
         let one = F::new(1.0f32);
         let observed = units[(OBSERVED * series + s) as usize];

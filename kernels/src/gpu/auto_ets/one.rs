@@ -70,14 +70,14 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
     /// The likeliest place of the last of some forms, each of them kin of one after it, for standardised series.
     fn fit(y: &'a Buffer<R>, offset: &[f64], forms: &[EtsForm]) -> Option<EtsFound<R>> {
         let form = *forms.last()?;
-        let ladder = Self::climb(Panel::new::<F>(y, form.season, Some(offset)), forms, everywhere);
+        let ladder = Self::climb(Panel::new::<F>(y, form.season, Some(offset)), forms, Some(everywhere));
         let evaluations = ladder.search.counts.clone();
         let ends = ladder.ends.last()?;
         // A last look at each end, for its sum of squares.
         let counts = y.gpu().empty::<u32>(COUNT_ROWS * y.series());
         let search = Search { counts, ..ladder.search };
-        launch_begin::<R, F>(&ladder.panel, &search, form, beginnings(form)[0], Some(ends));
-        let rounds = Rounds { panel: &ladder.panel, form, scratch: &ladder.scratch, search: &search };
+        let rounds = Rounds::new(&ladder.panel, form, &ladder.scratch, &search, None);
+        launch_begin::<R, F>(&rounds, beginnings(form)[0], Some(ends), true);
         pass::launch::<R, F>(&rounds);
         Some(EtsFound {
             ends: ends.clone(),

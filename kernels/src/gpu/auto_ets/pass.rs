@@ -1,15 +1,19 @@
 //! One place of every series that still searches: its worth and its slope, by the recursion and its adjoint.
+#![allow(clippy::manual_div_ceil)] // of numbers that a kernel is given
 #![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 #![allow(clippy::too_many_lines)] // a unit's state stays in registers: a helper would send it through memory
 
 use cubecl::prelude::*;
 
+use super::descend::AT_VALUE;
 use super::prepare::{CENTRE, INVERSE_SCALE, OBSERVED, OFFSET, SETTLED_AT};
 use super::{DONE, FLOOR, NOTHING, NOWHERE, Rounds, SLOPE, START};
 use crate::gpu::{array, is_number, ln};
 
 /// The product of one plus each relative error leaves its range upwards here, downwards at one over it.
 const RANGE: f32 = 1e15;
+/// Steps whose values are read together.
+const AT_ONCE: u32 = 4;
 
 pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>) {
     let Rounds { panel, form, scratch, .. } = rounds;
@@ -26,7 +30,10 @@ pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>)
             panel.y.arg(),
             panel.units(),
             panel.firsts(form.season),
+            rounds.search.list(rounds.round()),
+            rounds.search.tally(),
             rounds.search.phase(),
+            rounds.search.state(),
             rounds.search.trial(),
             array(&scratch.ring, held.ring * series),
             array(&scratch.errors, steps * series),
@@ -35,6 +42,7 @@ pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>)
             array(&scratch.seasons, held.scaled * series),
             rounds.search.gradient(),
             rounds.search.value(),
+            rounds.round(),
             series as u32,
             form.season as u32,
             steps as u32,
@@ -42,6 +50,8 @@ pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>)
             form.is_relative(),
             form.scales(),
             held.near,
+            // Loads that do not wait for one another; software compiles the copies for longer than it then runs.
+            if gpu.is_software() { 1 } else { AT_ONCE },
         );
     }
 }
@@ -74,7 +84,10 @@ fn pass<F: Float>(
     y: &Array<f32>,
     units: &Array<F>,
     firsts: &Array<u32>,
+    list: &Array<u32>,
+    tally: &Array<u32>,
     phase: &Array<u32>,
+    state: &Array<F>,
     trial: &Array<F>,
     ring: &mut Array<F>,
     errors: &mut Array<f32>,
@@ -83,6 +96,7 @@ fn pass<F: Float>(
     seasons: &mut Array<f32>,
     gradient: &mut Array<F>,
     values: &mut Array<F>,
+    round: u32,
     series: u32,
     season: u32,
     steps: u32,
@@ -90,10 +104,16 @@ fn pass<F: Float>(
     #[comptime] relative: bool,
     #[comptime] scaled: bool,
     #[comptime] size: u32,
+    #[comptime] at_once: u32,
 ) {
-    let s = ABSOLUTE_POS as u32;
+    let entry = ABSOLUTE_POS as u32;
     let mut near = SharedMemory::<F>::new(comptime!(size as usize));
-    if s < series && phase[s as usize] != DONE {
+    let count = tally[round as usize];
+    let mut s = 0u32;
+    if entry < count {
+        s = list[entry as usize];
+    }
+    if entry < count && phase[s as usize] < DONE {
         let one = F::new(1.0f32);
         let zero = F::new(0.0f32);
         let floor = F::new(FLOOR);
@@ -128,84 +148,102 @@ fn pass<F: Float>(
         let mut product = one + zero;
         let mut ranges = zero + zero;
         let mut slot = 0u32;
-        for t in 0..steps {
-            let at = (t * series + s) as usize;
-            if damped {
-                slopes[at] = f32::cast_from(slope);
+        let mut next = Array::<f32>::new(at_once as usize);
+        for part in 0..(steps + at_once - 1) / at_once {
+            let first = part * at_once;
+            #[unroll]
+            for j in 0..at_once {
+                next[j as usize] = y[(u32::min(first + j, steps - 1) * series + s) as usize];
             }
-            let drift = phi * slope;
-            let ahead = level + drift;
-            let mut error = zero + zero;
-            let mut before = one + zero;
-            if !y[at].is_nan() {
-                let value = (F::cast_from(y[at]) - centre) * inverse;
-                let whole = value + offset;
-                let own = held::<F>(&near, ring, slot, series, s, size);
-                let mut fresh = false;
-                if t < settled {
-                    fresh = firsts[(slot * series + s) as usize] == t + 1;
-                }
-                before = own + zero;
-                let mut ratio = one + zero;
-                if scaled {
-                    if fresh {
-                        before = whole / (ahead * (one + own));
-                        error = own + zero;
-                        ratio = one + own;
-                    } else {
-                        ratio = whole / (ahead * own);
-                        error = ratio - one;
+            #[unroll]
+            for j in 0..at_once {
+                let t = first + j;
+                if t < steps {
+                    let seen = next[j as usize];
+                    let at = (t * series + s) as usize;
+                    if damped {
+                        slopes[at] = f32::cast_from(slope);
                     }
-                    sse += error * error;
-                    hold::<F>(&mut near, ring, slot, series, s, before * (one + gamma * error), size);
-                } else {
-                    if fresh {
-                        if relative {
-                            error = whole - whole / (one + own);
-                        } else {
-                            error = own + zero;
+                    let drift = phi * slope;
+                    let ahead = level + drift;
+                    let mut error = zero + zero;
+                    let mut before = one + zero;
+                    if !seen.is_nan() {
+                        let value = (F::cast_from(seen) - centre) * inverse;
+                        let whole = value + offset;
+                        let own = held::<F>(&near, ring, slot, series, s, size);
+                        let mut fresh = false;
+                        if t < settled {
+                            fresh = firsts[(slot * series + s) as usize] == t + 1;
                         }
-                        before = value - ahead - error;
-                    } else {
-                        error = value - ahead - own;
+                        before = own + zero;
+                        let mut ratio = one + zero;
+                        if scaled {
+                            if fresh {
+                                before = whole / (ahead * (one + own));
+                                error = own + zero;
+                                ratio = one + own;
+                            } else {
+                                ratio = whole / (ahead * own);
+                                error = ratio - one;
+                            }
+                            sse += error * error;
+                            hold::<F>(&mut near, ring, slot, series, s, before * (one + gamma * error), size);
+                        } else {
+                            if fresh {
+                                if relative {
+                                    error = whole - whole / (one + own);
+                                } else {
+                                    error = own + zero;
+                                }
+                                before = value - ahead - error;
+                            } else {
+                                error = value - ahead - own;
+                            }
+                            hold::<F>(&mut near, ring, slot, series, s, before + gamma * error, size);
+                            if relative {
+                                ratio = whole / (whole - error);
+                                let share = error / (whole - error);
+                                sse += share * share;
+                            } else {
+                                sse += error * error;
+                            }
+                        }
+                        if relative {
+                            product *= ratio;
+                            if product > F::new(RANGE) {
+                                product /= F::new(RANGE);
+                                ranges += one;
+                            } else if product < one / F::new(RANGE) {
+                                product *= F::new(RANGE);
+                                ranges -= one;
+                            }
+                            // Where an expected value is not positive the product ends, for good.
+                            if ratio <= zero {
+                                product = zero + zero;
+                            }
+                        }
                     }
-                    hold::<F>(&mut near, ring, slot, series, s, before + gamma * error, size);
-                    if relative {
-                        ratio = whole / (whole - error);
-                        let share = error / (whole - error);
-                        sse += share * share;
+                    // A gap's error is the gap itself.
+                    if seen.is_nan() {
+                        errors[at] = seen;
                     } else {
-                        sse += error * error;
+                        errors[at] = f32::cast_from(error);
+                    }
+                    if scaled {
+                        levels[at] = f32::cast_from(ahead);
+                        seasons[at] = f32::cast_from(before);
+                        level = ahead * (one + alpha * error);
+                        slope = drift + beta * ahead * error;
+                    } else {
+                        level = ahead + alpha * error;
+                        slope = drift + beta * error;
+                    }
+                    slot += 1u32;
+                    if slot == season {
+                        slot = 0u32;
                     }
                 }
-                if relative {
-                    product *= ratio;
-                    if product > F::new(RANGE) {
-                        product /= F::new(RANGE);
-                        ranges += one;
-                    } else if product < one / F::new(RANGE) {
-                        product *= F::new(RANGE);
-                        ranges -= one;
-                    }
-                    // Where an expected value is not positive the product ends, for good.
-                    if ratio <= zero {
-                        product = zero + zero;
-                    }
-                }
-            }
-            errors[at] = f32::cast_from(error);
-            if scaled {
-                levels[at] = f32::cast_from(ahead);
-                seasons[at] = f32::cast_from(before);
-                level = ahead * (one + alpha * error);
-                slope = drift + beta * ahead * error;
-            } else {
-                level = ahead + alpha * error;
-                slope = drift + beta * error;
-            }
-            slot += 1u32;
-            if slot == season {
-                slot = 0u32;
             }
         }
         let mut nothing = F::new(NOTHING) * observed;
@@ -213,15 +251,18 @@ fn pass<F: Float>(
             nothing /= offset * offset;
         }
         let whole_sse = sse + nothing;
-        values[s as usize] = F::new(2.0f32) * F::new(NOWHERE);
         values[(series + s) as usize] = whole_sse;
-        // Where no likelihood is there is no slope either.
+        let mut worth = F::new(2.0f32) * F::new(NOWHERE);
         if is_number::<F>(whole_sse) && product > zero {
             let mut growth = zero + zero;
             if relative {
                 growth = ln::<F>(product) + ranges * ln::<F>(F::new(RANGE));
             }
-            values[s as usize] = F::new(0.5f32) * observed * ln::<F>(whole_sse) - growth;
+            worth = F::new(0.5f32) * observed * ln::<F>(whole_sse) - growth;
+        }
+        values[s as usize] = worth;
+        // No search goes to where the likelihood falls, and so none asks for the slope there.
+        if worth <= state[(AT_VALUE * series + s) as usize] {
             let variance = sse / observed;
             for slot in 0..season {
                 hold::<F>(&mut near, ring, slot, series, s, zero, size);
@@ -232,68 +273,92 @@ fn pass<F: Float>(
             let mut by_beta = zero + zero;
             let mut by_gamma = zero + zero;
             let mut by_phi = zero + zero;
-            for i in 0..steps {
-                let t = steps - 1 - i;
-                if slot == 0u32 {
-                    slot = season + 0u32;
-                }
-                slot -= 1u32;
-                let at = (t * series + s) as usize;
-                let mut ahead = by_level + zero;
-                if !y[at].is_nan() {
-                    let error = F::cast_from(errors[at]);
-                    let own = held::<F>(&near, ring, slot, series, s, size);
-                    let mut fresh = false;
-                    if t < settled {
-                        fresh = firsts[(slot * series + s) as usize] == t + 1;
+            let mut next_y = Array::<f32>::new(at_once as usize);
+            let mut next_slopes = Array::<f32>::new(at_once as usize);
+            let mut next_levels = Array::<f32>::new(at_once as usize);
+            let mut next_seasons = Array::<f32>::new(at_once as usize);
+            for part in 0..(steps + at_once - 1) / at_once {
+                let first = part * at_once;
+                #[unroll]
+                for j in 0..at_once {
+                    let at = ((steps - 1 - u32::min(first + j, steps - 1)) * series + s) as usize;
+                    next[j as usize] = errors[at];
+                    if damped {
+                        next_slopes[j as usize] = slopes[at];
                     }
                     if scaled {
-                        let q = F::cast_from(levels[at]);
-                        let before = F::cast_from(seasons[at]);
-                        let ratio = one + error;
-                        let level_q = by_level * q;
-                        let slope_q = by_slope * q;
-                        let season_b = own * before;
-                        let pull = error - variance / ratio + alpha * level_q + beta * slope_q + gamma * season_b;
-                        by_alpha += error * level_q;
-                        by_beta += error * slope_q;
-                        by_gamma += error * season_b;
-                        let grown = own * (one + gamma * error);
-                        ahead = by_level * (one + alpha * error) + by_slope * beta * error;
-                        if fresh {
-                            ahead -= grown * before / q;
-                            hold::<F>(&mut near, ring, slot, series, s, pull - grown * before / ratio, size);
-                        } else {
-                            ahead -= pull * ratio / q;
-                            hold::<F>(&mut near, ring, slot, series, s, grown - pull * ratio / before, size);
-                        }
-                    } else {
-                        let mut pushed = error + zero;
-                        let mut steep = one + zero;
-                        if relative {
-                            let whole = (F::cast_from(y[at]) - centre) * inverse + offset;
-                            let expected = whole - error;
-                            steep = whole / (expected * expected);
-                            pushed = (error * steep - variance) / expected;
-                        }
-                        let pull = pushed + alpha * by_level + beta * by_slope + gamma * own;
-                        by_alpha += error * by_level;
-                        by_beta += error * by_slope;
-                        by_gamma += error * own;
-                        if fresh {
-                            ahead -= own;
-                            hold::<F>(&mut near, ring, slot, series, s, (pull - own) / steep, size);
-                        } else {
-                            ahead -= pull;
-                            hold::<F>(&mut near, ring, slot, series, s, own - pull, size);
-                        }
+                        next_levels[j as usize] = levels[at];
+                        next_seasons[j as usize] = seasons[at];
+                    } else if relative {
+                        next_y[j as usize] = y[at];
                     }
                 }
-                if damped {
-                    by_phi += F::cast_from(slopes[at]) * (by_slope + ahead);
+                #[unroll]
+                for j in 0..at_once {
+                    if first + j < steps {
+                        let t = steps - 1 - first - j;
+                        if slot == 0u32 {
+                            slot = season + 0u32;
+                        }
+                        slot -= 1u32;
+                        let mut ahead = by_level + zero;
+                        if !next[j as usize].is_nan() {
+                            let error = F::cast_from(next[j as usize]);
+                            let own = held::<F>(&near, ring, slot, series, s, size);
+                            let mut fresh = false;
+                            if t < settled {
+                                fresh = firsts[(slot * series + s) as usize] == t + 1;
+                            }
+                            if scaled {
+                                let q = F::cast_from(next_levels[j as usize]);
+                                let before = F::cast_from(next_seasons[j as usize]);
+                                let ratio = one + error;
+                                let level_q = by_level * q;
+                                let slope_q = by_slope * q;
+                                let season_b = own * before;
+                                let pull =
+                                    error - variance / ratio + alpha * level_q + beta * slope_q + gamma * season_b;
+                                by_alpha += error * level_q;
+                                by_beta += error * slope_q;
+                                by_gamma += error * season_b;
+                                let grown = own * (one + gamma * error);
+                                ahead = by_level * (one + alpha * error) + by_slope * beta * error;
+                                if fresh {
+                                    ahead -= grown * before / q;
+                                    hold::<F>(&mut near, ring, slot, series, s, pull - grown * before / ratio, size);
+                                } else {
+                                    ahead -= pull * ratio / q;
+                                    hold::<F>(&mut near, ring, slot, series, s, grown - pull * ratio / before, size);
+                                }
+                            } else {
+                                let mut pushed = error + zero;
+                                let mut steep = one + zero;
+                                if relative {
+                                    let whole = (F::cast_from(next_y[j as usize]) - centre) * inverse + offset;
+                                    let expected = whole - error;
+                                    steep = whole / (expected * expected);
+                                    pushed = (error * steep - variance) / expected;
+                                }
+                                let pull = pushed + alpha * by_level + beta * by_slope + gamma * own;
+                                by_alpha += error * by_level;
+                                by_beta += error * by_slope;
+                                by_gamma += error * own;
+                                if fresh {
+                                    ahead -= own;
+                                    hold::<F>(&mut near, ring, slot, series, s, (pull - own) / steep, size);
+                                } else {
+                                    ahead -= pull;
+                                    hold::<F>(&mut near, ring, slot, series, s, own - pull, size);
+                                }
+                            }
+                        }
+                        if damped {
+                            by_phi += F::cast_from(next_slopes[j as usize]) * (by_slope + ahead);
+                        }
+                        by_slope = phi * (by_slope + ahead);
+                        by_level = ahead + zero;
+                    }
                 }
-                by_slope = phi * (by_slope + ahead);
-                by_level = ahead + zero;
             }
             let scale = observed / whole_sse;
             let mut from_b = zero + zero;

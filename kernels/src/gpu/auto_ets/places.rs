@@ -4,10 +4,11 @@
 use cubecl::prelude::*;
 
 use super::descend::{AT_VALUE, ENDED, EVALUATIONS, PAIRS};
+use super::newton::{LAST, STAYS};
 use super::prepare::{CENTRE, INVERSE_SCALE, LEAST, LOGS, OBSERVED, OFFSET, SETTLED_AT};
-use super::{BEGINS, Best, DONE, Ends, NO_FORM, NOWHERE, Panel, SLOPE, START, Search};
+use super::{BEGINS, Best, DONE, Ends, GAVE_UP, NO_FORM, NOWHERE, Panel, Rounds, SLOPE, START};
+use crate::Trend;
 use crate::gpu::is_number;
-use crate::{EtsForm, Trend};
 
 /// The weights that a search begins with where what it begins from lacks them, or for all of them.
 #[derive(Clone, Copy)]
@@ -16,18 +17,18 @@ pub(super) struct Beginning {
     /// Shares of the ranges of beta and gamma.
     pub(super) shares: [f32; 2],
     pub(super) phi: f32,
-    /// Whether these replace what it begins from.
+    /// Whether these replace what it begins from, but for those below zero.
     pub(super) replaces: bool,
 }
 
-/// Puts every series that the form suits at a beginning.
+/// Puts every series that the form suits at a beginning, or only those for which an end to begin from is known.
 pub(super) fn launch_begin<R: Runtime, F: Float + CubeElement>(
-    panel: &Panel<'_, R>,
-    search: &Search<R>,
-    form: EtsForm,
+    rounds: &Rounds<'_, R>,
     beginning: Beginning,
     near: Option<&Ends<R>>,
+    known_only: bool,
 ) {
+    let &Rounds { panel, search, form, .. } = rounds;
     let (gpu, series) = (panel.y.gpu(), panel.y.series());
     let (cubes, dim) = gpu.one_unit_per(series);
     let relative_before = near.is_some_and(|near| near.form.is_relative());
@@ -43,12 +44,15 @@ pub(super) fn launch_begin<R: Runtime, F: Float + CubeElement>(
             // Without an end to begin from the kernel reads none.
             near.map_or_else(|| search.trial(), Ends::point),
             near.map_or_else(|| search.value(), Ends::worth),
+            search.list(rounds.round()),
+            search.tally(),
             search.phase(),
             search.counts(),
             search.state(),
             search.trial(),
             search.at(),
             search.gradient(),
+            rounds.round(),
             series as u32,
             form.season as u32,
             (2 * form.season).max(form.unknowns() + 3) as u32,
@@ -58,6 +62,7 @@ pub(super) fn launch_begin<R: Runtime, F: Float + CubeElement>(
             beginning.shares[1],
             beginning.phi,
             near.is_some(),
+            known_only,
             beginning.replaces,
             form.trend != Trend::None,
             form.trend == Trend::Damped,
@@ -75,12 +80,15 @@ fn begin<F: Float>(
     firsts: &Array<u32>,
     near: &Array<F>,
     near_worth: &Array<F>,
+    list: &mut Array<u32>,
+    tally: &mut Array<u32>,
     phase: &mut Array<u32>,
     counts: &mut Array<u32>,
     state: &mut Array<F>,
     trial: &mut Array<F>,
     at: &mut Array<F>,
     gradient: &mut Array<F>,
+    round: u32,
     series: u32,
     season: u32,
     needed: u32,
@@ -90,6 +98,7 @@ fn begin<F: Float>(
     share_g: f32,
     phi: f32,
     #[comptime] from_near: bool,
+    #[comptime] known_only: bool,
     #[comptime] replaces: bool,
     #[comptime] sloped: bool,
     #[comptime] damped: bool,
@@ -99,6 +108,10 @@ fn begin<F: Float>(
 ) {
     let s = ABSOLUTE_POS as u32;
     if s < series {
+        list[s as usize] = s;
+        if s == 0u32 {
+            tally[round as usize] = series;
+        }
         let zero = F::new(0.0f32);
         let lacks = F::new(-1.0f32);
         let observed = units[(OBSERVED * series + s) as usize];
@@ -119,17 +132,17 @@ fn begin<F: Float>(
         if from_near {
             known = near_worth[s as usize] < F::new(NOWHERE);
             if known {
-                if !replaces {
+                if !replaces || alpha < 0.0f32 {
                     weight_a = near[s as usize];
-                    if near[(series + s) as usize] >= zero {
-                        weight_b = near[(series + s) as usize];
-                    }
-                    if near[(2 * series + s) as usize] >= zero {
-                        weight_g = near[(2 * series + s) as usize];
-                    }
-                    if near[(3 * series + s) as usize] < F::new(1.0f32) {
-                        weight_p = near[(3 * series + s) as usize];
-                    }
+                }
+                if (!replaces || share_b < 0.0f32) && near[(series + s) as usize] >= zero {
+                    weight_b = near[(series + s) as usize];
+                }
+                if (!replaces || share_g < 0.0f32) && near[(2 * series + s) as usize] >= zero {
+                    weight_g = near[(2 * series + s) as usize];
+                }
+                if !replaces && near[(3 * series + s) as usize] < F::new(1.0f32) {
+                    weight_p = near[(3 * series + s) as usize];
                 }
                 slope = near[(SLOPE * series + s) as usize];
             }
@@ -193,19 +206,21 @@ fn begin<F: Float>(
         counts[(EVALUATIONS * series + s) as usize] = 0u32;
         counts[(ENDED * series + s) as usize] = 0u32;
         phase[s as usize] = BEGINS;
-        if !fits {
+        if !fits || (known_only && !known) {
             phase[s as usize] = DONE;
         }
     }
 }
 
-/// Keeps where a search stands, where that is better than what was kept.
+/// Keeps what a search came to, where that is better than what was kept: where it stands, or once judged what it has
+/// found. A search that gave up is worth nothing but in the end, where others may begin from it.
 pub(super) fn launch_keep<R: Runtime, F: Float + CubeElement>(
-    panel: &Panel<'_, R>,
-    search: &Search<R>,
+    rounds: &Rounds<'_, R>,
     ends: &Ends<R>,
+    judged: bool,
     anew: bool,
 ) {
+    let Rounds { panel, search, .. } = rounds;
     let (gpu, series) = (panel.y.gpu(), panel.y.series());
     let (cubes, dim) = gpu.one_unit_per(series);
     // SAFETY: as above.
@@ -215,14 +230,18 @@ pub(super) fn launch_keep<R: Runtime, F: Float + CubeElement>(
             cubes,
             dim,
             search.phase(),
+            search.mode(),
             search.counts(),
             search.state(),
             search.at(),
+            search.trial(),
             ends.point(),
             ends.worth(),
             series as u32,
             ends.form.season as u32,
             anew,
+            judged,
+            ends.form.trend == Trend::None && !judged,
         );
     }
 }
@@ -230,29 +249,42 @@ pub(super) fn launch_keep<R: Runtime, F: Float + CubeElement>(
 #[cube(launch_unchecked)]
 fn keep<F: Float>(
     phase: &Array<u32>,
+    modes: &Array<u32>,
     counts: &Array<u32>,
     state: &Array<F>,
     at: &Array<F>,
+    trial: &Array<F>,
     ends: &mut Array<F>,
     worth: &mut Array<F>,
     series: u32,
     season: u32,
     #[comptime] anew: bool,
+    #[comptime] judged: bool,
+    #[comptime] keeps_all: bool,
 ) {
     let s = ABSOLUTE_POS as u32;
     if s < series {
         let value = state[(AT_VALUE * series + s) as usize];
         let ended = counts[(ENDED * series + s) as usize];
-        let began = value < F::new(NOWHERE) && phase[s as usize] != BEGINS;
+        let own = phase[s as usize];
+        let began = value < F::new(NOWHERE) && own != BEGINS && (keeps_all || own != GAVE_UP);
         if anew {
             worth[s as usize] = F::new(NOWHERE);
             worth[(series + s) as usize] = F::new(0.0f32);
         }
         let better = value < worth[s as usize];
         if began && better {
+            let mut found = false;
+            if judged {
+                found = own < DONE && modes[s as usize] % LAST != STAYS;
+            }
             for i in 0..START + season {
                 let row = (i * series + s) as usize;
-                ends[row] = at[row];
+                let mut place = at[row];
+                if found {
+                    place = trial[row];
+                }
+                ends[row] = place;
             }
             worth[s as usize] = value;
             worth[(series + s) as usize] = F::cast_from(ended);
