@@ -23,7 +23,7 @@ mod rounds;
 
 pub(super) use one::fit_one;
 
-use places::{Beginning, launch_begin, launch_choose, launch_keep};
+use places::{Beginning, Whose, launch_begin, launch_choose, launch_keep};
 use prepare::{Panel, UNIT_ROWS};
 use rounds::{Rounds, Scratch, Search};
 
@@ -207,21 +207,32 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
         let besides = besides.unwrap_or_default();
         let others = beginnings[1..].iter().chain(&besides).map(|&other| (other, kin.last().copied()));
         let places: Vec<_> = from_kin.chain(alone).chain(others).collect();
-        if let [(beginning, near)] = places[..] {
-            launch_begin::<R, F>(&rounds, beginning, near, false);
-        } else {
-            for (tried, (beginning, near)) in places.into_iter().enumerate() {
-                launch_begin::<R, F>(&rounds, beginning, near, near.is_some() && (limited || tried > 0));
+        let alone = places.len() == 1 && !form.is_relative();
+        for (tried, (beginning, near)) in places.into_iter().enumerate() {
+            let known = near.is_some() && (limited || tried > 0);
+            launch_begin::<R, F>(&rounds, beginning, near, if known { Whose::Known } else { Whose::All });
+            if !alone {
                 let judged = rounds.try_out::<F>(tried_places);
                 launch_keep::<R, F>(&rounds, &ends, judged, tried == 0);
             }
-            launch_begin::<R, F>(&rounds, beginnings[0], Some(&ends), true);
+        }
+        if form.is_relative() {
+            launch_begin::<R, F>(&rounds, NAIVE, Some(&ends), Whose::Unknown);
+            let judged = rounds.try_out::<F>(tried_places);
+            launch_keep::<R, F>(&rounds, &ends, judged, false);
+        }
+        if !alone {
+            launch_begin::<R, F>(&rounds, beginnings[0], Some(&ends), Whose::Known);
         }
         rounds.run_out::<F>();
         launch_keep::<R, F>(&rounds, &ends, false, true);
         ends
     }
 }
+
+/// Where a relative error begins whose expected value is not positive at every step from any of the others: about the
+/// naive forecast.
+const NAIVE: Beginning = Beginning { alpha: 0.9, shares: [0.01, 0.01], phi: 0.9, replaces: true };
 
 /// Whether a form may begin from the ends of another: it has one component less, or a simpler one.
 fn is_kin(form: EtsForm, near: EtsForm) -> bool {

@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 
 use super::descend::{COUNT_ROWS, EVALUATIONS};
-use super::places::{Beginning, launch_begin};
+use super::places::{Beginning, Whose, launch_begin};
 use super::prepare::{LOGS, Panel};
 use super::{Ends, Ladder, NOWHERE, Rounds, SLOPE, START, Search, beginnings, expect_walkable, pass};
 use crate::auto_ets::EtsEnd;
@@ -77,7 +77,7 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
         let counts = y.gpu().empty::<u32>(COUNT_ROWS * y.series());
         let search = Search { counts, ..ladder.search };
         let rounds = Rounds::new(&ladder.panel, form, &ladder.scratch, &search, None);
-        launch_begin::<R, F>(&rounds, beginnings(form)[0], Some(ends), true);
+        launch_begin::<R, F>(&rounds, beginnings(form)[0], Some(ends), Whose::Known);
         pass::launch::<R, F>(&rounds);
         Some(EtsFound {
             ends: ends.clone(),

@@ -21,12 +21,20 @@ pub(super) struct Beginning {
     pub(super) replaces: bool,
 }
 
-/// Puts every series that the form suits at a beginning, or only those for which an end to begin from is known.
+/// Which series are put at a beginning: all, those for which an end to begin from is known, or those for which none is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Whose {
+    All,
+    Known,
+    Unknown,
+}
+
+/// Puts series that the form suits at a beginning.
 pub(super) fn launch_begin<R: Runtime, F: Float + CubeElement>(
     rounds: &Rounds<'_, R>,
     beginning: Beginning,
     near: Option<&Ends<R>>,
-    known_only: bool,
+    whose: Whose,
 ) {
     let &Rounds { panel, search, form, .. } = rounds;
     let (gpu, series) = (panel.y.gpu(), panel.y.series());
@@ -62,7 +70,8 @@ pub(super) fn launch_begin<R: Runtime, F: Float + CubeElement>(
             beginning.shares[1],
             beginning.phi,
             near.is_some(),
-            known_only,
+            whose == Whose::Known,
+            whose == Whose::Unknown,
             beginning.replaces,
             form.trend != Trend::None,
             form.trend == Trend::Damped,
@@ -99,6 +108,7 @@ fn begin<F: Float>(
     phi: f32,
     #[comptime] from_near: bool,
     #[comptime] known_only: bool,
+    #[comptime] unknown_only: bool,
     #[comptime] replaces: bool,
     #[comptime] sloped: bool,
     #[comptime] damped: bool,
@@ -206,7 +216,7 @@ fn begin<F: Float>(
         counts[(EVALUATIONS * series + s) as usize] = 0u32;
         counts[(ENDED * series + s) as usize] = 0u32;
         phase[s as usize] = BEGINS;
-        if !fits || (known_only && !known) {
+        if !fits || (known_only && !known) || (unknown_only && known) {
             phase[s as usize] = DONE;
         }
     }
