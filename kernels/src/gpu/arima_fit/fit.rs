@@ -73,7 +73,7 @@ enum Over {
 /// How the likelihood of models is found.
 enum Exact<'a, R: Runtime> {
     Short(Short<'a, R>),
-    Wide(Group<'a, R>, bool),
+    Wide(Box<Group<'a, R>>, bool),
 }
 
 impl<'a, R: Runtime> Exact<'a, R> {
@@ -211,7 +211,7 @@ impl<'a, R: Runtime> Fits<'a, R> {
         let all: Vec<u32> = places.iter().flat_map(|place| std::iter::repeat_n(*place, variants)).collect();
         let series = if over == Over::Gaps { &self.seen } else { &self.packed.filled };
         let columns = series.take::<F>(&self.gpu().upload(&all), all.len());
-        Exact::Wide(Group::new::<F>(columns, model), over == Over::Gaps)
+        Exact::Wide(Box::new(Group::new::<F>(columns, model)), over == Over::Gaps)
     }
 
     fn search<F: Float + CubeElement>(

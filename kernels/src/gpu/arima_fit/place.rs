@@ -2,6 +2,7 @@
 //!
 //! Source: Jones, Maximum likelihood fitting of ARMA models to time series with missing observations, Technometrics
 //! 22(3), 1980.
+#![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;
@@ -342,7 +343,8 @@ pub(super) fn damped_step<F: Float>(
                     * rows[(factor + j * (j + 1) / 2 + l) * series + s];
             }
             if i == j {
-                if !(whole > zero) {
+                let stands = whole > zero;
+                if !stands {
                     positive = 0u32;
                     whole = F::new(1.0f32);
                 }

@@ -2,6 +2,7 @@
 //!
 //! Source: Hannan and Rissanen, Recursive estimation of mixed autoregressive-moving average order, Biometrika 69(1),
 //! 1982.
+#![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;

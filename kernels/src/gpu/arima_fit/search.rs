@@ -235,7 +235,7 @@ fn spread<F: Float>(
                 place::<F>(trial, coefficients, jacobian, lengths, shrink, most, models, m, alike);
             } else {
                 which = (variant - 1) / 2;
-                if variant % 2 == 0 {
+                if variant % 2 != 1 {
                     by = F::new(0.0f32) - by;
                 }
             }

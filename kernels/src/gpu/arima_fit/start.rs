@@ -66,7 +66,8 @@ pub(super) fn begin<F: Float>(
             }
         }
         let excess = by_autocovariances::<F>(&phi, &theta, &mut first, width);
-        if !(excess < F::cast_from(limit)) {
+        let trusted = excess < F::cast_from(limit);
+        if !trusted {
             by_doubling::<F>(&phi, &theta, &mut first, width);
         }
         #[unroll]
@@ -149,7 +150,7 @@ fn by_autocovariances<F: Float>(phi: &Array<F>, theta: &Array<F>, first: &mut Ar
         let mut sum = weights[0] * plain[k];
         #[unroll]
         for lag in 1..width {
-            let near = comptime!(if k > lag { k - lag } else { lag - k });
+            let near = comptime!(k.abs_diff(lag));
             if comptime!(k + lag < 2 * width) {
                 sum += weights[lag] * (plain[near] + plain[comptime!(k + lag)]);
             }

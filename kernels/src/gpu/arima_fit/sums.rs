@@ -3,6 +3,7 @@
 //! The derivatives are the series filtered, seen some steps ago. A short model without a season keeps them in registers
 //! and passes over the series once; any other leaves each filter's output in memory.
 #![allow(clippy::too_many_lines)] // a unit's sums stay in registers: a helper would send them through memory
+#![allow(clippy::collapsible_if)] // conditions of the compiler and of a unit do not short-circuit together
 #![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 
 use cubecl::prelude::*;
