@@ -52,7 +52,7 @@ const GAVE_UP: u32 = 5;
 /// Places that a beginning is followed for before it is compared with others: by limited memory, and by Newton where
 /// there is a best form so far, where there is none, and where a form is searched alone.
 const TRIED: u32 = 20;
-const TRIED_BY_NEWTON: [u32; 3] = [1, 2, 4];
+const TRIED_BY_NEWTON: [u32; 3] = [3, 4, 4];
 /// The form of a series without one.
 const NO_FORM: u32 = u32::MAX;
 /// The worth of a place that was not reached.

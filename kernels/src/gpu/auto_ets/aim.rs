@@ -429,12 +429,12 @@ fn aim<F: Float>(
                         limit -= units[(LOGS * series + s) as usize];
                     }
                 }
-                let mut ahead = value - F::new(HOPE) * F::cast_from(promised);
+                let mut ahead = value - F::new(HOPE) * F::cast_from(f32::max(promised, 0.0f32));
                 let mut goes = phase + 0u32;
                 if !is_number::<f32>(promised) {
                     goes = DONE + 0u32;
                 } else if phase == CONVERGED || mode >= LAST {
-                    if phase == CONVERGED || promised <= STUCK {
+                    if phase == CONVERGED || f32::abs(promised) <= STUCK {
                         counts[(ENDED * series + s) as usize] = 1u32;
                     }
                     goes = DONE + 0u32;

@@ -174,7 +174,8 @@ fn decide<F: Float>(
         } else {
             let promised = state[(PROMISED * series + s) as usize];
             let gained = state[(AT_VALUE * series + s) as usize] - value;
-            let trusted = damping <= F::new(TRUSTED_DAMPING);
+            // A promise of less than nothing is a quadratic that rounding has bent downwards.
+            let trusted = damping <= F::new(TRUSTED_DAMPING) && promised > F::new(-SETTLED);
             let mut steps = counts[(PAIRS * series + s) as usize];
             if value < F::new(NOWHERE) && gained >= F::max(F::new(1e-4f32) * promised, F::new(0.0f32)) {
                 steps += 1u32;
