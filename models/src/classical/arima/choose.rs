@@ -18,7 +18,9 @@ const SHORT_LIST: usize = 6;
 const FINALISTS: usize = 2;
 /// Those that go there on a GPU, where a look knows the curvature of sums of squares alone.
 const FINALISTS_ON_GPU: usize = 4;
-const STAND_BY: usize = 8;
+const STAND_BY: usize = 36;
+/// Those that stand by on a GPU, which has to carry them down.
+const STAND_BY_ON_GPU: usize = 8;
 /// How far a criterion may be from the best for the model to compete: before the exact likelihood has been looked at,
 /// and by what that look promises.
 const REACH: f64 = 40.0;
@@ -97,10 +99,11 @@ impl Arima {
         if let Some(fixed) = self.fixed {
             return fits.fixed(fixed);
         }
-        let screened = arima_screen(y, differencing, &self.orders(), ROOT_MARGIN, STAND_BY)?;
+        let stand_by = if matches!(y, Batch::Cpu(_)) { STAND_BY } else { STAND_BY_ON_GPU };
+        let screened = arima_screen(y, differencing, &self.orders(), ROOT_MARGIN, stand_by)?;
         let mut contests: Vec<Contest> = screened.into_par_iter().map(Contest::new).collect();
         fits.look(&mut contests)?;
-        for rank in 0..STAND_BY {
+        for rank in 0..stand_by {
             if !fits.rank(&mut contests, rank)? {
                 break;
             }
