@@ -221,8 +221,10 @@ impl Bench<'_> {
         let start = Instant::now();
         let mut groups = Vec::new();
         for (differencing, of, values) in alike.into_values() {
+            let own = of.iter().take_while(|&&s| s < self.originals.series_count()).count();
+            let originals = Rows::new(own, STEPS, values[..own * STEPS].to_vec()).map_err(refused)?;
             let rows = Rows::new(of.len(), STEPS, values).map_err(refused)?;
-            groups.push((differencing, of, rows.to_device(self.device).map_err(refused)?));
+            groups.push((differencing, originals, rows.to_device(self.device).map_err(refused)?));
         }
         self.device.wait().map_err(refused)?;
         if self.ceilings.is_some() {
@@ -234,17 +236,13 @@ impl Bench<'_> {
         let without = chosen.iter().flatten().filter(|fit| fit.is_none()).count();
         figures.add("cuda.autoarima_unusable_series", without as f64, "series");
         let mut gains = Vec::new();
-        for ((differencing, of, y), chosen) in groups.iter().zip(&chosen) {
-            let own: Vec<usize> = (0..of.len()).take_while(|&i| of[i] < self.originals.series_count()).collect();
-            let rows = y.to_host().map_err(refused)?;
-            let values = own.iter().flat_map(|&i| rows.row(i).to_vec()).collect();
-            let on_cpu = Batch::Cpu(Rows::new(own.len(), STEPS, values).map_err(refused)?);
-            let on_cpu = model.choose(&on_cpu, *differencing).map_err(refused)?;
-            let gain = |(&i, cpu): (&usize, &Option<ArimaFit>)| {
+        for ((differencing, originals, _), chosen) in groups.into_iter().zip(&chosen) {
+            let on_cpu = model.choose(&Batch::Cpu(originals), differencing).map_err(refused)?;
+            let gain = |(fit, cpu): (&Option<ArimaFit>, &Option<ArimaFit>)| {
                 let cpu = cpu.as_ref()?.aicc;
-                Some(chosen[i].as_ref().map_or(f64::NEG_INFINITY, |fit| cpu - fit.aicc))
+                Some(fit.as_ref().map_or(f64::NEG_INFINITY, |fit| cpu - fit.aicc))
             };
-            gains.extend(own.iter().zip(&on_cpu).filter_map(gain));
+            gains.extend(chosen.iter().zip(&on_cpu).filter_map(gain));
         }
         parity("autoarima", gains, figures);
         Ok(())

@@ -21,7 +21,7 @@ const LEADS: usize = 8;
 /// Forecasts that wait to be judged: as many in one horizon, so that each hour of the day takes part.
 const PENDING: usize = 4;
 /// How many times the usual error a champion in trouble errs, and horizons' worth of values that must say so.
-const TROUBLE: f64 = 2.75;
+const TROUBLE: f64 = 3.25;
 const TOLD: f64 = 0.2;
 /// Horizons in which half of what is usual is forgotten, and how many times the usual an error counts for in it at most.
 const USUAL_HORIZONS: f64 = 8.0;

@@ -6,6 +6,9 @@ pub(crate) const LARGEST: f64 = 0.999_99;
 pub(crate) const INSIDE: f64 = 0.98;
 /// Free numbers are held inside this: past it their coefficient no longer moves.
 pub(crate) const FARTHEST: f64 = 6.0;
+/// A free number past this is at its bound: were one just inside to take part in a step, the cut at the bound would turn
+/// the rest of the step, which counts on it, uphill.
+pub(crate) const AT_BOUND: f64 = 5.9;
 
 /// A screen's way down one order's sum of squares.
 pub(crate) mod descent {

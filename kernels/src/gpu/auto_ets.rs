@@ -207,11 +207,11 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
         let besides = besides.unwrap_or_default();
         let others = beginnings[1..].iter().chain(&besides).map(|&other| (other, kin.last().copied()));
         let places: Vec<_> = from_kin.chain(alone).chain(others).collect();
-        let alone = places.len() == 1 && !form.is_relative();
+        let goes_on = places.len() > 1 || form.is_relative();
         for (tried, (beginning, near)) in places.into_iter().enumerate() {
             let known = near.is_some() && (limited || tried > 0);
             launch_begin::<R, F>(&rounds, beginning, near, if known { Whose::Known } else { Whose::All });
-            if !alone {
+            if goes_on {
                 let judged = rounds.try_out::<F>(tried_places);
                 launch_keep::<R, F>(&rounds, &ends, judged, tried == 0);
             }
@@ -221,7 +221,7 @@ impl<'a, R: Runtime, F: Float + CubeElement> Ladder<'a, R, F> {
             let judged = rounds.try_out::<F>(tried_places);
             launch_keep::<R, F>(&rounds, &ends, judged, false);
         }
-        if !alone {
+        if goes_on {
             launch_begin::<R, F>(&rounds, beginnings[0], Some(&ends), Whose::Known);
         }
         rounds.run_out::<F>();

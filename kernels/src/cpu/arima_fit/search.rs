@@ -4,8 +4,8 @@
 use super::solve::spd_solve;
 use super::transform::{Place, Region};
 use crate::arima_fit::ArimaEffort;
-use crate::arima_fit::limits::FARTHEST;
 use crate::arima_fit::limits::search::{ASTRAY, FREE, LONGEST, NEAR, STUCK};
+use crate::arima_fit::limits::{AT_BOUND, FARTHEST};
 
 /// Steps after which a curvature is no longer looked at anew where that costs more.
 const FRESH: usize = 1;
@@ -90,8 +90,8 @@ pub(super) fn minimise(
         let unheld = direction(&curvature, &slopes, &free, FREE);
         let promised = -0.5 * dot(&unheld, &slopes);
         let stuck = damping > STUCK;
-        if promised.is_nan() || promised < settled || stuck || evaluations >= most {
-            let converged = promised < if stuck { NEAR } else { settled };
+        if promised.is_nan() || promised.abs() < settled || stuck || evaluations >= most {
+            let converged = promised.abs() < if stuck { NEAR } else { settled };
             return End { converged, value: at.value, free, promised, evaluations };
         }
         let step = direction(&curvature, &slopes, &free, damping);
@@ -196,7 +196,7 @@ fn direction(bent: &[f64], gradient: &[f64], free: &[f64], damping: f64) -> Vec<
         matrix[i * count + i] = matrix[i * count + i] * (1.0 + damping) + 1e-2 + damping;
     }
     for i in 0..count {
-        if free[i].abs() >= FARTHEST && downhill[i] * free[i] > 0.0 {
+        if free[i].abs() >= AT_BOUND && downhill[i] * free[i] > 0.0 {
             downhill[i] = 0.0;
             (0..count).for_each(|j| (matrix[i * count + j], matrix[j * count + i]) = (0.0, 0.0));
             matrix[i * count + i] = 1.0;
@@ -235,5 +235,19 @@ mod tests {
         let end = minimise(&[0.0], None, ArimaEffort::Full, look);
         assert!(end.converged && end.evaluations < 10, "{} {}", end.evaluations, end.promised);
         assert!((end.free[0] - 0.7).abs() < 1e-3, "{:?}", end.free);
+    }
+
+    #[test]
+    fn a_number_about_to_reach_its_bound_does_not_end_the_search_of_the_others() {
+        let (target, own, shared) = ([8.0, 1.5], 100.0, -95.0);
+        let look = |free: &[f64], _: bool| {
+            let [x, y] = [free[0] - target[0], free[1] - target[1]];
+            let gradient = vec![own * x + shared * y, shared * x + own * y];
+            let value = 0.5 * (x * gradient[0] + y * gradient[1]);
+            Look { value, gradient, curvature: vec![own, shared, shared, own] }
+        };
+        let end = minimise(&[5.99, 0.0], None, ArimaEffort::Full, look);
+        let best = target[1] - shared / own * (end.free[0] - target[0]);
+        assert!(end.converged && (end.free[1] - best).abs() < 1e-3, "{:?} for {best}", end.free);
     }
 }

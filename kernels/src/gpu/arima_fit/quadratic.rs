@@ -6,8 +6,8 @@ use cubecl::prelude::*;
 use super::place::{damped_step, largest, length, shrinks, tanh};
 use super::search::FREE;
 use crate::arima_fit::MAX_BLOCK;
-use crate::arima_fit::limits::FARTHEST;
 use crate::arima_fit::limits::search::LONGEST;
+use crate::arima_fit::limits::{AT_BOUND, FARTHEST};
 use crate::gpu::{is_number, ln};
 
 /// The damped step to the least value of the quadratic, no number moved too far; those at their bound that would leave
@@ -31,7 +31,7 @@ pub(super) fn direction<F: Float>(
         let free = rows[(FREE + i) * models + m];
         let downhill = zero - rows[(slopes + i) * models + m];
         held[i] = 0u32;
-        if free.abs() >= farthest && downhill * free > zero {
+        if free.abs() >= F::new(AT_BOUND as f32) && downhill * free > zero {
             held[i] = 1u32;
         }
     }

@@ -429,9 +429,9 @@ fn step<F: Float>(
                 enough = F::new(NEAR as f32);
             }
             let known = is_number::<F>(promised);
-            if !known || promised < F::cast_from(settled) || stuck || round + 1 >= most_looks {
+            if !known || promised.abs() < F::cast_from(settled) || stuck || round + 1 >= most_looks {
                 rows[PROMISED * models + m] = promised;
-                flags[CONVERGED * models + m] = u32::cast_from(known && promised < enough);
+                flags[CONVERGED * models + m] = u32::cast_from(known && promised.abs() < enough);
                 walks[m] = 0u32;
             } else {
                 let damping = rows[damping_at];

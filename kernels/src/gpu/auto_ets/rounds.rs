@@ -21,7 +21,8 @@ pub(super) struct Scratch {
     pub(super) seasons: Handle,
     pub(super) steps: usize,
     pub(super) longest: usize,
-    pub(super) value_size: usize,
+    /// Whether the ring of the longest season has room in shared memory.
+    pub(super) near: bool,
 }
 
 /// Rows of each scratch array that a form reads, and values of shared memory a cube.
@@ -36,8 +37,7 @@ impl Scratch {
     pub(super) fn new<R: Runtime, F: Float + CubeElement>(y: &Buffer<R>, season: usize) -> Self {
         let (gpu, steps, series) = (y.gpu(), y.steps(), y.series());
         let rows = || gpu.empty::<f32>(steps * series);
-        let value_size = size_of::<F>();
-        let near = season * value_size * CUBE as usize <= SHARED_BYTES;
+        let near = season * size_of::<F>() * CUBE as usize <= SHARED_BYTES;
         let scaled = |one: Handle| if season > 1 { rows() } else { one };
         Self {
             ring: gpu.empty::<F>(if near { 1 } else { season * series }),
@@ -47,17 +47,16 @@ impl Scratch {
             seasons: scaled(gpu.empty::<f32>(1)),
             steps,
             longest: season,
-            value_size,
+            near,
         }
     }
 
     pub(super) fn held(&self, form: EtsForm) -> Held {
-        let near = self.longest * self.value_size * CUBE as usize <= SHARED_BYTES;
         Held {
-            ring: if near { 0 } else { self.longest },
+            ring: if self.near { 0 } else { self.longest },
             slopes: if form.trend == Trend::Damped { self.steps } else { 0 },
             scaled: if form.scales() { self.steps } else { 0 },
-            near: if near { form.season as u32 * CUBE } else { 1 },
+            near: if self.near { form.season as u32 * CUBE } else { 1 },
         }
     }
 }

@@ -129,9 +129,9 @@ fn bending(series: usize) -> Fleet {
 #[test]
 fn shrink_on_matches_reference() {
     // The last has more Laplace coefficients than a cube has units.
-    for (steps, order, count) in [(40, 3, 257), (400, 30, 12), (500, 45, 12)] {
+    for (steps, order, count) in [(40, 3, 257), (400, 30, 3), (500, 45, 2)] {
         let fleet = orthogonal(steps, order, count);
-        let expected: Vec<_> = (0..12)
+        let expected: Vec<_> = (0..count.min(12))
             .map(|s| {
                 let gram = &fleet.grams[s * order * order..][..order * order];
                 reference::shrink::shrink(&prior(), gram, fleet.moments[s], &fleet.cross[s * order..][..order])

@@ -99,7 +99,7 @@ impl Arima {
         if let Some(fixed) = self.fixed {
             return fits.fixed(fixed);
         }
-        let stand_by = if matches!(y, Batch::Cpu(_)) { STAND_BY } else { STAND_BY_ON_GPU };
+        let stand_by = if fits.is_on_host() { STAND_BY } else { STAND_BY_ON_GPU };
         let screened = arima_screen(y, differencing, &self.orders(), ROOT_MARGIN, stand_by)?;
         let mut contests: Vec<Contest> = screened.into_par_iter().map(Contest::new).collect();
         fits.look(&mut contests)?;
@@ -130,6 +130,10 @@ impl Contest {
 }
 
 impl Fits<'_> {
+    fn is_on_host(&self) -> bool {
+        matches!(self.y, Batch::Cpu(_))
+    }
+
     fn fit(&self, starts: &[(usize, &ArimaCandidate)], effort: ArimaEffort) -> Result<Vec<ArimaFit>, KernelError> {
         arima_fit(self.y, self.differencing, starts, effort)
     }
@@ -174,7 +178,7 @@ impl Fits<'_> {
 
     /// Fits the candidate of a rank where it may still win; whether any was.
     fn rank(&self, contests: &mut [Contest], rank: usize) -> Result<bool, KernelError> {
-        let finalists = if self.y.kind() == "cpu" { FINALISTS } else { FINALISTS_ON_GPU };
+        let finalists = if self.is_on_host() { FINALISTS } else { FINALISTS_ON_GPU };
         let starts: Vec<(usize, &ArimaCandidate)> = contests
             .par_iter_mut()
             .enumerate()
