@@ -134,7 +134,7 @@ impl Config {
         let refused = |source: toml::de::Error| {
             let line = source.span().map(|span| error::line_at(text, span.start));
             let place = line.map_or(file.to_string(), |line| format!("{file} line {line}"));
-            ConfigError::Parse { place, message: source.message().into() }
+            ConfigError::Parse { place, message: error::of_key(text, &source) }
         };
         let mut raw: RawConfig = toml::from_str(text).map_err(refused)?;
         let mut table: toml::Table = toml::from_str(text).map_err(refused)?;

@@ -14,10 +14,10 @@ pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
 pub use working::Working;
 
 /// Names that may stand in `forecast.models`, for messages.
-pub const KNOWN: &str = "auto (the best of all for each series), naive, drift, snaive, snaive_ar, smedian, ridge, theta, ces, \
+pub const KNOWN: &str = "auto (the best for each series, blended by their backtests), naive, drift, snaive, snaive_ar, smedian, ridge, theta, ces, \
 card, rho, delta, mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
 ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho and delta have a day and a week, or others as \
-in mstl24_168";
+in mstl24_168; seasons go up to 400 steps in sarima, 1440 in ets, 2016 in mstl, 288 in autoets and ces";
 
 /// Families that can be fitted on a GPU, for messages.
 pub const ON_DEVICES: &str = "theta, ces, ets and its forms, autoets, mstl, prophet, autoarima and sarima";

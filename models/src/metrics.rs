@@ -161,7 +161,8 @@ impl Accuracy {
             unscaled: scored.iter().filter(|s| s.scaled_steps == 0).count(),
             mase: mean(SeriesScore::mase),
             smape: mean(SeriesScore::smape),
-            wql: (absolute_actual > 0.0).then(|| 2.0 * pinball / DECILES.len() as f64 / absolute_actual),
+            wql: (absolute_actual > 0.0 && absolute_actual.is_finite())
+                .then(|| 2.0 * pinball / DECILES.len() as f64 / absolute_actual),
             msis95: mean(SeriesScore::msis95),
             coverage80: covered(0),
             coverage95: covered(1),

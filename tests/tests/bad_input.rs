@@ -115,6 +115,7 @@ fn broken_series() -> Vec<(&'static str, Rows, Outcome)> {
             with(&|rows| every_tenth(rows, "1e300")),
             Outcome::Forecast("fitted", "not_finite", 0),
         ),
+        ("one spike", with(&|rows| rows[60].1 = "1e30".into()), Outcome::Forecast("fitted", "absurd_values", 1)),
         // A forecast starts after the last sample: the lookback before the year 2200 holds that one alone.
         (
             "time far ahead",
@@ -166,6 +167,33 @@ fn one_broken_series_changes_no_bit_of_the_other_299() {
             (_, found) => panic!("{what}: {found:?}, {rejected:?}"),
         }
     }
+}
+
+#[test]
+fn one_spike_is_nothing_that_a_family_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    for at in [0, 60, STEPS - 1] {
+        let mut rows = sound(0);
+        rows[at].1 = "1e30".into();
+        let text: String = rows.iter().map(|(time, value)| format!("a,{time},{value}\n")).collect();
+        let input = written(&folder, "spike.csv", format!("host,timestamp,value\n{text}"));
+        for family in ["auto", "naive", "theta", "ces", "autoets", "mstl", "autoarima", "sarima", "prophet"] {
+            let run = forecast(&input, &["--models", family]);
+            let told = run.json();
+            let mean = told["series"][0]["mean"].as_array().unwrap();
+            let sound = mean.iter().all(|mean| mean.as_f64().is_some_and(|mean| (30.0..70.0).contains(&mean)));
+            assert!(sound, "{family}, spike at {at}: {mean:?}");
+            assert!(run.err.contains("{host=\"a\"}: one value is more than 16 million times"), "{}", run.err);
+        }
+    }
+}
+
+#[test]
+fn a_backtest_says_why_a_series_is_not_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = written(&folder, "short.csv", table(&Vec::new()));
+    let run = foreshadow(&["backtest", "--input", input.to_str().unwrap(), "--models", "naive", "--horizon", "500"]);
+    assert!(run.err.contains("{host=\"h001\"} is not judged: no_data at its cutoffs"), "{}", run.err);
 }
 
 #[test]

@@ -128,6 +128,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     drop((task, told, fleet)); // the bar goes, and what was only counted is told
     results.extend(lost.series.iter().map(|lost| unscored(&lost.name, "lost")));
     results.sort_by(|a, b| a.name.cmp(&b.name));
+    output::tell(&unjudged(&results));
     print(&results, started.elapsed().as_secs_f64(), args.output)?;
     lost.failure.map_or(Ok(()), Err)
 }
@@ -198,6 +199,18 @@ impl Task<'_> {
         self.progress.pass(panel);
         Ok(tested)
     }
+}
+
+/// What a person is told of series that no step was judged of, but for those whose loss was told already.
+fn unjudged(results: &[SeriesResult]) -> Vec<String> {
+    let told = |SeriesResult { name, status, .. }: &SeriesResult| match status.as_str() {
+        "rejected" | "lost" => None,
+        "no_split" => Some(format!("{name} is not judged: --splits has no row of it")),
+        status => Some(format!(
+            "{name} is not judged: {status} at its cutoffs; fewer --origins or a shorter --horizon leave it more to learn from"
+        )),
+    };
+    results.iter().filter(|result| result.score.steps == 0).filter_map(told).collect()
 }
 
 fn unscored(name: &str, status: &str) -> SeriesResult {

@@ -79,8 +79,15 @@ pub(super) fn of_input(panels: &PanelSet, now_ms: i64) -> Vec<String> {
             format!("{name} ends in the future; {dropped} samples before the lookback from there were left out")
         }));
         warnings.extend(contradicted.map(|(series, notes)| {
-            let times = notes.conflicting;
-            format!("{}: {times} times had two values; the last one read was taken", panel.name(series))
+            let times = if notes.conflicting == 1 { "one time".into() } else { format!("{} times", notes.conflicting) };
+            format!("{}: {times} had two values; the last one read was taken", panel.name(series))
+        }));
+        let absurd = notes.iter().enumerate().filter(|(_, notes)| notes.absurd_values > 0);
+        warnings.extend(absurd.map(|(series, _)| {
+            let name = panel.name(series);
+            format!(
+                "{name}: one value is more than 16 million times as large as any other; it is taken as not observed"
+            )
         }));
     }
     warnings

@@ -131,6 +131,15 @@ pub(super) fn place_of(text: &str, file: &str, key: &str) -> String {
     line.map_or(file.into(), |line| format!("{file} line {line}"))
 }
 
+/// What the reader says, with the key of a value that is of another kind.
+pub(super) fn of_key(text: &str, source: &toml::de::Error) -> String {
+    let message = source.message();
+    let start = source.span().filter(|_| message.starts_with("invalid ")).map(|span| span.start);
+    let before = start.and_then(|start| text.get(..start)?.rsplit('\n').next()?.trim_end().strip_suffix('='));
+    let key = before.and_then(|before| before.trim_end().rsplit([' ', '\t', '{', ',', '[']).next());
+    key.map_or(message.into(), |key| format!("`{key}`: {message}"))
+}
+
 /// The line of a byte, counted from 1.
 pub(super) fn line_at(text: &str, byte: usize) -> usize {
     text[..byte.min(text.len())].matches('\n').count() + 1

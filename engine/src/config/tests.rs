@@ -133,7 +133,7 @@ fn a_refusal_of_what_moves_series_names_place_key_and_way_out() {
         (&format!("{regressor}series = 'up{{'"), "line 4: `regressor[0].series` is \"up{\""),
         (&format!("{regressor}mode = 'both'"), "line 4: `regressor[0].mode` is \"both\""),
         (&format!("{regressor}prior_scale = 0"), "line 4: `regressor[0].prior_scale` is 0"),
-        (&format!("{regressor}known_future = 'no'"), "line 4: invalid type"),
+        (&format!("{regressor}known_future = 'no'"), "line 4: `known_future`: invalid type"),
         (&format!("{season}order = 3\n{regressor}"), "line 6: `regressor[0].name` is \"a\""),
     ]);
 }

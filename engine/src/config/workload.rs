@@ -77,7 +77,7 @@ impl TryFrom<RawWorkload> for WorkloadConfig {
         Ok(Self {
             demand: demand(raw.demand, raw.utilisation, raw.capacity)?,
             name: raw.name,
-            unit_capacity: in_range("unit_capacity", raw.unit_capacity, f64::MIN_POSITIVE..=1e18)?,
+            unit_capacity: in_range("unit_capacity", raw.unit_capacity, 1e-9..=1e18)?,
             target: in_range("target", raw.target.unwrap_or(0.7), 0.01..=1.0)?,
             quantile: in_range("quantile", raw.quantile.unwrap_or(0.9), 0.5..=0.999)?,
             lead_time_ms: span_ms("lead_time", raw.lead_time.as_deref().unwrap_or("15m"), "0s", "30d")?,
@@ -98,9 +98,7 @@ fn demand(
         (None, Some(utilisation), Some(capacity)) => Ok(Demand::Utilisation {
             utilisation: selector("utilisation", &utilisation)?,
             capacity: match capacity {
-                RawCapacity::Number(number) => {
-                    Capacity::Number(in_range("capacity", number, f64::MIN_POSITIVE..=1e18)?)
-                }
+                RawCapacity::Number(number) => Capacity::Number(in_range("capacity", number, 1e-9..=1e18)?),
                 RawCapacity::Series(text) => Capacity::Series(selector("capacity", &text)?),
             },
         }),

@@ -52,6 +52,11 @@ impl Default for BuildOptions {
     }
 }
 
+/// How many times the next largest size a lone value is dropped at: beside it no other has a digit left in an `f32`, in
+/// which kernels hold values, and all that would be learned of the series is the one value. Among fewer samples than
+/// these it may be what the series is about.
+const ABSURD: f64 = 16_777_216.0;
+const FEWEST_TO_JUDGE: usize = 8;
 /// The end of the year 9999; a time further from 1970 than that is a broken cell, not a sample.
 const LATEST_MS: i64 = 253_402_300_799_999;
 
@@ -63,6 +68,8 @@ pub struct SeriesNotes {
     pub not_finite: usize,
     /// Samples whose time no calendar can name, dropped.
     pub absurd_times: usize,
+    /// Samples beside which all others of the series are nothing, dropped: one of 1e30 among hundreds, say.
+    pub absurd_values: usize,
     /// Samples that stood before an earlier one.
     pub out_of_order: usize,
     /// Samples equal to another of the same time, dropped.
@@ -187,7 +194,11 @@ fn stepped(
     is_counter: bool,
     notes: &mut SeriesNotes,
 ) -> Result<(Vec<(i64, f64)>, i64), String> {
-    let samples = clean(raw, notes);
+    let mut samples = clean(raw, notes);
+    if let Some(at) = lone(known(&samples, part)) {
+        samples.remove(at);
+        notes.absurd_values = 1;
+    }
     if samples.is_empty() {
         let count = raw.values.len();
         return Err(match notes.absurd_times {
@@ -215,6 +226,19 @@ fn stepped(
 fn known<'a>(samples: &'a [(i64, f64)], part: Option<&HeldOutPart>) -> &'a [(i64, f64)] {
     let known = part.map_or(samples.len(), |part| samples.partition_point(|(time, _)| *time < part.start_ms));
     if known < 2 { samples } else { &samples[..known] }
+}
+
+/// The place of a value beside which all others are nothing.
+fn lone(samples: &[(i64, f64)]) -> Option<usize> {
+    let (mut at, mut largest, mut next) = (0, 0.0, 0.0);
+    for (place, (_, value)) in samples.iter().enumerate() {
+        if value.abs() > largest {
+            (at, largest, next) = (place, value.abs(), largest);
+        } else if value.abs() > next {
+            next = value.abs();
+        }
+    }
+    (samples.len() >= FEWEST_TO_JUDGE && next > 0.0 && largest / next > ABSURD).then_some(at)
 }
 
 /// Finite samples in time order, one a time: of equal times the last read stays.
@@ -263,6 +287,32 @@ mod tests {
     fn only(set: &PanelSet) -> (&Panel, &SeriesNotes) {
         assert_eq!((set.panels.len(), set.series_count()), (1, 1));
         (&set.panels[0], &set.notes[0][0])
+    }
+
+    #[test]
+    fn a_lone_value_beside_which_all_others_are_nothing_is_dropped() {
+        let build = |values: &[f64]| {
+            let samples: Vec<(i64, f64)> = values.iter().enumerate().map(|(t, v)| (60_000 * t as i64, *v)).collect();
+            let set = PanelSet::build(vec![raw("a", &samples)], &BuildOptions::default());
+            (set.panels[0].values(0).to_vec(), set.notes[0][0].clone())
+        };
+        let mut values: Vec<f64> = (0..20).map(|t| 80.0 + f64::from(t % 5)).collect();
+        for (at, spike) in [(0, -1e30), (7, 1e30), (7, 2e9)] {
+            let mut spiked = values.clone();
+            spiked[at] = spike;
+            let (kept, notes) = build(&spiked);
+            let rest: Vec<f64> = kept.into_iter().filter(|value| !value.is_nan()).collect();
+            let expected: Vec<f64> = (0..20).filter(|t| *t != at).map(|t| values[t]).collect();
+            assert_eq!((notes.absurd_values, rest), (1, expected), "{spike} at {at}");
+        }
+        // What comes twice is how the load is, and so is a burst after nothing or among few samples.
+        values[7] = 1e30;
+        values[12] = 2e29;
+        assert_eq!(build(&values).1.absurd_values, 0);
+        let mut idle = vec![0.0; 20];
+        idle[3] = 1e9;
+        assert_eq!(build(&idle), (idle.clone(), SeriesNotes::default()));
+        assert_eq!(build(&[1e-6, 1.0, 1e9, 2.0]).1.absurd_values, 0);
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::{FitStatus, Window};
 /// Precision of `k` and `m`, whose prior is normal with a deviation of 5.
 pub(super) const TREND_PRECISION: f64 = 1.0 / 25.0;
 pub(super) const NOISE_SCALE: f64 = 0.5;
+/// Observations at least: a line through two of them would be certain.
+const LEAST: usize = 8;
 /// Noise of a count of 1e12 that is told to its last digit: less is rounding.
 pub(super) const NOISE_FLOOR: f64 = 1e-12;
 /// Scale up to which whatever goes on, a trend or a regressor's effect ([`features::FURTHEST`]), stays in f64's range.
@@ -203,7 +205,7 @@ fn examine(window: &Window<'_>, settings: &Settings, s: usize) -> Result<(Shape,
     let observed = steps - missing.len();
     match observed {
         0 => return Err(FitStatus::NoData),
-        1 => return Err(FitStatus::TooShort { observed, needed: 2 }),
+        1..LEAST => return Err(FitStatus::TooShort { observed, needed: LEAST }),
         _ if values.iter().all(|v| v.is_nan() || *v == values[0]) => return Err(FitStatus::Constant),
         _ => {}
     }
