@@ -77,7 +77,7 @@ fn shadow(finding: &Finding, id: &str) -> Markup {
                 "champion " (finding.champion) " · MASE " (number(finding.mase))
                 " against " (number(finding.mase_seasonal_naive)) " of seasonal naive · "
                 (finding.coverage95_percent.map_or("–".into(), |c| format!("{c:.0} %"))) " in the 95 % band · "
-                (table::anomalies(finding))
+                "anomalies: " (table::anomalies(finding))
             }
             (drawn(&plots::last_day(finding), id))
         }

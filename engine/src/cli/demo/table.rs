@@ -94,7 +94,7 @@ fn name(finding: &Finding) -> String {
 
 pub(super) fn anomalies(finding: &Finding) -> String {
     match finding.episodes.iter().max_by(|a, b| a.worst.abs().total_cmp(&b.worst.abs())) {
-        None => "no anomaly".into(),
+        None => "none".into(),
         Some(worst) => {
             format!("{}, worst {:+.1} × band at {}", finding.episodes.len(), worst.worst, clock_time(worst.start_ms))
         }

@@ -173,7 +173,7 @@ fn a_series_has_the_same_bits_in_any_company() {
 
 #[test]
 fn what_cannot_be_fitted_is_told_apart() {
-    let all = [vec![f64::NAN; 9], vec![1.0], vec![3.0; 50], vec![1.0, f64::NAN, 2.0, f64::INFINITY, 3.0].repeat(2)];
+    let all = [vec![f64::NAN; 9], vec![1.0], vec![3.0; 50], [1.0, f64::NAN, 2.0, f64::INFINITY, 3.0].repeat(2)];
     let fitted = fit(HOUR, 0, &all);
     let too_short = FitStatus::TooShort { observed: 1, needed: 8 };
     let expected = [FitStatus::NoData, too_short, FitStatus::Constant, FitStatus::NotConverged];
