@@ -173,10 +173,12 @@ fn a_series_has_the_same_bits_in_any_company() {
 
 #[test]
 fn what_cannot_be_fitted_is_told_apart() {
-    let all = [vec![f64::NAN; 9], vec![1.0], vec![3.0; 50], [1.0, f64::NAN, 2.0, f64::INFINITY, 3.0].repeat(2)];
+    let seven = (0..7).map(f64::from).collect();
+    let infinite = [1.0, f64::NAN, 2.0, f64::INFINITY, 3.0].repeat(2);
+    let all = [vec![f64::NAN; 9], vec![1.0], vec![3.0; 50], infinite, seven];
     let fitted = fit(HOUR, 0, &all);
-    let too_short = FitStatus::TooShort { observed: 1, needed: 8 };
-    let expected = [FitStatus::NoData, too_short, FitStatus::Constant, FitStatus::NotConverged];
+    let too_short = |observed| FitStatus::TooShort { observed, needed: 8 };
+    let expected = [FitStatus::NoData, too_short(1), FitStatus::Constant, FitStatus::NotConverged, too_short(7)];
     assert_eq!(fitted.status(), expected);
     let forecast = fitted.predict(Horizon::new(3).unwrap(), &Quantiles::standard()).unwrap();
     assert_eq!(forecast.mean(2), [3.0; 3]);
