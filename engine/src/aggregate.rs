@@ -60,7 +60,8 @@ pub struct Whole {
     pub series: String,
     /// What its parts became.
     pub function: Function,
-    /// Identities of the parts that it has at its end; those that were gone by then are no part of its future.
+    /// Identities of the parts that it has at its end, and of those that could not be read, without which it was made;
+    /// parts that were gone by then are none of its future.
     pub parts: Vec<String>,
 }
 
@@ -189,8 +190,13 @@ fn made(
     places: &HashMap<&str, (&Panel, usize)>,
     lookback_steps: usize,
 ) -> Result<(Built, Whole), AggregateError> {
-    let part = |name: &String| places.get(name.as_str()).and_then(|(panel, s)| Gridded::of(panel, *s));
-    let parts: Vec<Gridded<'_>> = wanted.parts.iter().filter_map(part).collect();
+    let (mut parts, mut unread) = (Vec::new(), Vec::new());
+    for name in &wanted.parts {
+        match places.get(name.as_str()).and_then(|(panel, s)| Gridded::of(panel, *s)) {
+            Some(part) => parts.push(part),
+            None => unread.push(name.clone()),
+        }
+    }
     if parts.is_empty() {
         return Err(AggregateError::NoPart);
     }
@@ -199,7 +205,7 @@ fn made(
     }
     let built = join(&parts, wanted.function, lookback_steps).ok_or(AggregateError::Never)?;
     let lasting = parts.iter().zip(&built.lasting).filter(|(_, lasting)| **lasting);
-    let parts = lasting.map(|(part, _)| part.name.to_string()).collect();
+    let parts = lasting.map(|(part, _)| part.name.to_string()).chain(unread).collect();
     Ok((built, Whole { series: wanted.series.clone(), function: wanted.function, parts }))
 }
 

@@ -29,6 +29,11 @@ const LONGEST_ETS_SEASON: usize = 1_440;
 /// Steps of the longest season that every form of it, or CES, is tried with.
 const LONGEST_TRIED_SEASON: usize = 288;
 
+/// Whether regressors move what a family forecasts: they do Prophet's, which is one of those that `auto` chooses from.
+pub fn takes_regressors(name: &str) -> bool {
+    matches!(name, "auto" | "prophet")
+}
+
 /// The family of a name. `season`, in steps, is what a seasonal family without a number takes; `horizon` is
 /// what `auto` picks for; `prophet` is the Prophet of the settings. It follows the clocks of a panel's series and keeps to
 /// their bounds. It is fitted on the device if it can be, else on the CPU.
@@ -184,6 +189,15 @@ mod tests {
         assert_eq!(at_half_minutes("sarima"), "autoarima");
         assert_eq!(at_half_minutes("dhr"), "dhr2880_20160", "waves are as many for a season of any length");
         assert_eq!(of("dhr", 1).unwrap().name(), "dhr7", "a day of one step is no season");
+    }
+
+    #[test]
+    fn the_longest_seasons_that_are_told_are_those_that_are_taken() {
+        let (sarima, mstl) = (Arima::LONGEST_SEASON, Mstl::LONGEST_SEASON);
+        let told = format!(
+            "{sarima} steps in sarima, {LONGEST_ETS_SEASON} in ets, {mstl} in mstl, {LONGEST_TRIED_SEASON} in autoets and ces"
+        );
+        assert!(KNOWN.ends_with(&told), "{told}");
     }
 
     #[test]

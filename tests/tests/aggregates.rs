@@ -88,6 +88,15 @@ fn a_sum_without_the_forecast_of_a_part_says_so() {
     assert_eq!(left["series"], "total");
     assert_eq!(left["reason"], format!("its part {US} has no forecast"));
     assert!(run.err.contains("total is forecast without regard to its parts"), "{}", run.err);
+    // So does one that a part of could not even be read.
+    let mut text = std::fs::read_to_string(folder.path().join("input.csv")).unwrap();
+    text = text.lines().filter(|line| !line.contains(",b,")).map(|line| format!("{line}\n")).collect();
+    text.push_str(&format!("{START_S},rps,b,us,1\n"));
+    std::fs::write(folder.path().join("input.csv"), text).unwrap();
+    let told = with(&["forecast"], &config, &["--output", "json", "--models", "snaive"]).json();
+    assert_eq!(told["rejected"][1]["series"], US);
+    assert_eq!(told["not_coherent"][0]["series"], "total");
+    assert_eq!(told["not_coherent"][0]["reason"], format!("its part {US} has no forecast"));
 }
 
 #[test]

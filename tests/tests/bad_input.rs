@@ -340,6 +340,10 @@ fn regressors_that_cannot_be_used_are_named_with_their_file() {
     let status = |host| of(&answer, host).unwrap()["status"].as_str().unwrap();
     assert_eq!(["h000", "h001", "h002"].map(status), ["fitted", "bad_input", "bad_input"]);
     assert_eq!(answer["lacking"].as_array().unwrap().len(), SERIES - 1);
+    // A family that they do not move says so.
+    let file = written(&folder, "idle.csv", head);
+    let silent = forecast(&input, &["--models", "theta", "--regressors", file.to_str().unwrap()]);
+    assert!(silent.err.contains("regressors are not looked at by theta"), "{}", silent.err);
 }
 
 #[test]

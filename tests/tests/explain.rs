@@ -55,6 +55,7 @@ fn a_word_that_names_none_or_many_is_refused_with_what_there_is() {
     explain("checkout", &input, &[]).assert_failed(3, &["checkout", "any of 12 series", "name one"]);
     let said = ["`forecast.models` is \"theta\"", "explain shows how auto chooses"];
     explain(SERIES, &input, &["--models", "theta"]).assert_failed(4, &said);
+    explain(SERIES, &input, &["--models", "auto,theta"]).assert_failed(4, &["explain shows how auto chooses"]);
     let plot = folder.path().join("no/such/folder.html");
     explain(SERIES, &input, &["--issues", "0", "--plot", plot.to_str().unwrap()]).assert_failed(7, &["folder.html"]);
 }

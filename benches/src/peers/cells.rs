@@ -56,7 +56,7 @@ impl Answering for Programs {
         }
         let mut command = Command::new(&self.own);
         command.arg("--cell");
-        python::ask(command, work)
+        python::ask(command, work).map_err(|unanswered| unanswered.to_string())
     }
 }
 

@@ -15,6 +15,19 @@ const REQUIREMENTS: &str = include_str!("../../peers/requirements.txt");
 const SCRIPTS: [&str; 2] = [include_str!("../../peers/contend.py"), include_str!("../../peers/contenders.py")];
 /// CPU-seconds that a peer may take where a figure needs it whole.
 const PATIENCE: f64 = 1_800.0;
+/// What is left of its budget to a peer whose first call overran, windows being dearer than the first of them.
+const SECOND_SHARE: f64 = 1.0 / 8.0;
+
+/// Why a program gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unanswered {
+    /// It ran on past its time and was stopped.
+    #[error("it hung and was stopped after {} s", .0.as_secs())]
+    Hung(Duration),
+    /// As one clause.
+    #[error("{0}")]
+    Failed(String),
+}
 
 /// Has a peer fit some series of a panel, in one process, and forecast `horizon` steps of each.
 ///
@@ -75,12 +88,26 @@ pub(super) fn identity() -> u64 {
 /// # Errors
 /// Why there is no answer, as one clause.
 pub(super) fn answer(python: &Path, work: &Work) -> Result<Answer, String> {
-    let mut command = Command::new(python);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/contend.py"));
-    for pinned in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
-        command.env(pinned, "1");
+    let ask = |work: &Work| {
+        let mut command = Command::new(python);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/contend.py"));
+        for pinned in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
+            command.env(pinned, "1");
+        }
+        self::ask(command, work)
+    };
+    twice(work, ask).map_err(|unanswered| unanswered.to_string())
+}
+
+/// The number of windows that a budget holds is told by the first one's price. Where the others are so much dearer that
+/// the call is stopped, fewer are asked for once more: a table that says how many is worth more than none.
+fn twice(work: &Work, ask: impl Fn(&Work) -> Result<Answer, Unanswered>) -> Result<Answer, Unanswered> {
+    match ask(work) {
+        Err(Unanswered::Hung(_)) if work.series.len() > 1 => {
+            ask(&Work { budget: SECOND_SHARE * work.budget, ..work.clone() })
+        }
+        asked => asked,
     }
-    ask(command, work)
 }
 
 /// Gives a program its work as a file and reads the answer that it prints last.
@@ -88,16 +115,17 @@ pub(super) fn answer(python: &Path, work: &Work) -> Result<Answer, String> {
 /// A program that hangs is killed once its wall time passes what its CPU-seconds could explain.
 ///
 /// # Errors
-/// Why there is no answer, as one clause.
-pub(super) fn ask(mut command: Command, work: &Work) -> Result<Answer, String> {
-    let unwritten = |error: std::io::Error| format!("its files could not be written: {error}");
+/// Why there is no answer.
+pub(super) fn ask(mut command: Command, work: &Work) -> Result<Answer, Unanswered> {
+    let failed = |reason: String| Unanswered::Failed(reason);
+    let unwritten = |error: std::io::Error| failed(format!("its files could not be written: {error}"));
     let file = tempfile::NamedTempFile::new().map_err(unwritten)?;
-    let text = serde_json::to_vec(work).map_err(|error| error.to_string())?;
+    let text = serde_json::to_vec(work).map_err(|error| failed(error.to_string()))?;
     std::fs::write(file.path(), text).map_err(unwritten)?;
     let (mut out, mut err) = (tempfile::tempfile().map_err(unwritten)?, tempfile::tempfile().map_err(unwritten)?);
     let (stdout, stderr) = (out.try_clone().map_err(unwritten)?, err.try_clone().map_err(unwritten)?);
     command.arg(file.path()).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-    let mut child = command.spawn().map_err(|error| format!("it did not start: {error}"))?;
+    let mut child = command.spawn().map_err(|error| failed(format!("it did not start: {error}")))?;
     let patience = Duration::from_secs_f64(120.0 + 2.0 * work.limit + 4.0 * work.budget);
     let began = Instant::now();
     let status = loop {
@@ -108,21 +136,21 @@ pub(super) fn ask(mut command: Command, work: &Work) -> Result<Answer, String> {
                 // Whatever else happens to it, it is not left to run on.
                 let _ = child.kill().and_then(|()| child.wait());
                 return Err(match hung {
-                    Err(error) => error.to_string(),
-                    _ => format!("it hung and was stopped after {} s", patience.as_secs()),
+                    Err(error) => failed(error.to_string()),
+                    _ => Unanswered::Hung(patience),
                 });
             }
         }
     };
     let (mut said, mut complained) = (String::new(), String::new());
     let read = |file: &mut std::fs::File, text: &mut String| file.rewind().and_then(|()| file.read_to_string(text));
-    read(&mut out, &mut said).map_err(|error| format!("it printed no text: {error}"))?;
+    read(&mut out, &mut said).map_err(|error| failed(format!("it printed no text: {error}")))?;
     if !status.success() {
         let _ = read(&mut err, &mut complained);
-        return Err(format!("{status}: {}", tail(&complained)));
+        return Err(failed(format!("{status}: {}", tail(&complained))));
     }
     let last = said.lines().last().unwrap_or_default();
-    serde_json::from_str(last).map_err(|error| format!("its last line is no answer: {error}"))
+    serde_json::from_str(last).map_err(|error| failed(format!("its last line is no answer: {error}")))
 }
 
 /// The interpreter of the environment in the user's cache folder under the hash of `peers/requirements.txt`; it is made
@@ -196,10 +224,30 @@ mod tests {
 
     #[test]
     fn a_program_that_fails_or_prints_no_answer_is_a_reason() {
-        let ask = |program: &str| ask(Command::new(program), &work("theta", &[])).unwrap_err();
+        let ask = |program: &str| ask(Command::new(program), &work("theta", &[])).unwrap_err().to_string();
         assert!(ask("false").contains("exit status: 1"), "{}", ask("false"));
         assert!(ask("true").contains("no answer"), "{}", ask("true"));
         assert!(ask("foreshadow-no-such-program").contains("did not start"));
+    }
+
+    #[test]
+    fn a_call_that_overruns_is_made_once_more_on_fewer_windows() {
+        let asked = std::cell::RefCell::new(Vec::new());
+        let ask = |longest: f64| {
+            let asked = &asked;
+            move |work: &Work| {
+                asked.borrow_mut().push(work.budget);
+                let hung = work.budget > longest;
+                if hung { Err(Unanswered::Hung(Duration::from_secs(9))) } else { Ok(Answer::TooSlow { too_slow: 1.0 }) }
+            }
+        };
+        let (one, two) = (work("theta", &[&[1.0]]), work("theta", &[&[1.0], &[2.0]]));
+        assert!(twice(&two, ask(10.0)).is_ok());
+        assert_eq!(asked.take(), [60.0, 7.5]);
+        let told = twice(&two, ask(1.0)).unwrap_err().to_string();
+        assert_eq!((told.as_str(), asked.take().len()), ("it hung and was stopped after 9 s", 2));
+        assert!(twice(&one, ask(10.0)).is_err() && twice(&two, ask(60.0)).is_ok());
+        assert_eq!(asked.take(), [60.0, 60.0], "neither is asked again");
     }
 
     #[test]

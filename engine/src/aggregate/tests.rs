@@ -91,6 +91,16 @@ fn a_part_that_is_late_leaves_no_dip_at_the_end() {
 }
 
 #[test]
+fn a_part_that_cannot_be_read_stays_a_part() {
+    let mut set = set(vec![raw("x{h=\"1\"}", 0, &[1.0; 8])]);
+    let parts: Vec<String> = ["1", "2"].map(|host| format!("x{{h=\"{host}\"}}")).into();
+    let wanted = Wanted { series: "all".into(), function: Function::Sum, parts: parts.clone() };
+    let wholes = super::extend(&mut set, &[wanted], 100);
+    assert_eq!(values(&set, "all"), (0, vec![1.0; 8]));
+    assert_eq!(wholes[0].parts, parts);
+}
+
+#[test]
 fn the_newest_steps_are_kept_and_what_is_too_large_is_not_observed() {
     let mut set =
         set(vec![raw("x{h=\"1\"}", 0, &[1.0, 1.7e308, 3.0, 4.0]), raw("x{h=\"2\"}", 0, &[1.0, 1.7e308, 3.0, 4.0])]);

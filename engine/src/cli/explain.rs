@@ -12,7 +12,7 @@ use super::failure::{Exit, Failure};
 use super::output::{self, Output};
 use super::progress::Step;
 use super::regressors;
-use super::settings::{Settings, only_model, open, pipeline_settings};
+use super::settings::{Settings, open, pipeline_settings};
 use crate::aggregate::{self, Plan, Whole};
 use crate::config::{Config, ConfigError, Refusal};
 use crate::explain::{Explanation, Family, Folds, Learned, Part, find};
@@ -90,11 +90,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// Reads the telemetry and follows the series in it.
 fn learn(args: &Args) -> Result<Explanation, Failure> {
     let config = args.settings.load()?;
-    let family = only_model(&config, "explain")?;
-    if family != "auto" {
-        let way_out =
-            format!("explain shows how auto chooses: --models auto; `foreshadow backtest` judges {family} alone");
-        let refusal = Refusal::new("forecast.models", family, way_out);
+    let models = config.forecast().models();
+    if models != ["auto"] {
+        let way_out = "explain shows how auto chooses: --models auto; `foreshadow backtest` judges one family alone";
+        let refusal = Refusal::new("forecast.models", models, way_out);
         return Err(ConfigError::Invalid { refusal, place: "explain".into() }.into());
     }
     // Not the configured quantiles: what is shown is of these.

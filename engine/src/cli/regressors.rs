@@ -2,9 +2,10 @@
 
 use foreshadow_models::RawSeries;
 
+use super::output;
 use super::progress::Step;
 use crate::config::Config;
-use crate::families::{Lack, RegressorError, Regressors, Wanted};
+use crate::families::{self, Lack, RegressorError, Regressors, Wanted};
 use crate::telemetry::{SourceError, TableSpec};
 
 /// Why regressors could not be read.
@@ -44,6 +45,11 @@ pub(super) fn read(config: &Config) -> Result<Regressors, ReadError> {
             prior_scale: regressor.prior_scale(),
         };
         regressors.add(&wanted, &table.path.display().to_string(), raw)?;
+    }
+    let models = config.forecast().models();
+    if !regressors.is_empty() && !models.iter().any(|name| families::takes_regressors(name)) {
+        let models = models.join(", ");
+        output::tell(&[format!("regressors are not looked at by {models}: prophet is moved by them, and auto through it")]);
     }
     Ok(regressors)
 }
