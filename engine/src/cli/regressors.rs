@@ -49,7 +49,9 @@ pub(super) fn read(config: &Config) -> Result<Regressors, ReadError> {
     let models = config.forecast().models();
     if !regressors.is_empty() && !models.iter().any(|name| families::takes_regressors(name)) {
         let models = models.join(", ");
-        output::tell(&[format!("regressors are not looked at by {models}: prophet is moved by them, and auto through it")]);
+        output::tell(&[format!(
+            "regressors are not looked at by {models}: prophet is moved by them, and auto through it"
+        )]);
     }
     Ok(regressors)
 }
