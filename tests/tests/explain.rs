@@ -53,7 +53,7 @@ fn a_word_that_names_none_or_many_is_refused_with_what_there_is() {
     let input = fleet(&folder);
     explain("nowhere", &input, &[]).assert_failed(3, &["nowhere", "12 series", "checkout-eu-west-1"]);
     explain("checkout", &input, &[]).assert_failed(3, &["checkout", "any of 12 series", "name one"]);
-    let said = ["`forecast.models` is \"theta\"", "explain shows how auto chooses"];
+    let said = ["`forecast.models` is [\"theta\"]", "explain shows how auto chooses"];
     explain(SERIES, &input, &["--models", "theta"]).assert_failed(4, &said);
     explain(SERIES, &input, &["--models", "auto,theta"]).assert_failed(4, &["explain shows how auto chooses"]);
     let plot = folder.path().join("no/such/folder.html");
