@@ -60,9 +60,22 @@ pub struct Whole {
     pub series: String,
     /// What its parts became.
     pub function: Function,
-    /// Identities of the parts that it has at its end, and of those that could not be read, without which it was made;
-    /// parts that were gone by then are none of its future.
+    /// Identities of the parts that it has at its end; those that were gone by then are no part of its future.
     pub parts: Vec<String>,
+    /// Identities of those that could not be read, without which it was made.
+    pub unread: Vec<String>,
+}
+
+impl Whole {
+    /// What a person should know of a series that was made without some of its parts.
+    pub fn incomplete(&self) -> Option<String> {
+        let first = self.unread.first()?;
+        let others = match self.unread.len() - 1 {
+            0 => String::new(),
+            others => format!(" and {others} others"),
+        };
+        Some(format!("{} is made without {first}{others}, which could not be read", self.series))
+    }
 }
 
 /// Whether a panel's series were made of others; those of one panel all were, or none.
@@ -205,8 +218,8 @@ fn made(
     }
     let built = join(&parts, wanted.function, lookback_steps).ok_or(AggregateError::Never)?;
     let lasting = parts.iter().zip(&built.lasting).filter(|(_, lasting)| **lasting);
-    let parts = lasting.map(|(part, _)| part.name.to_string()).chain(unread).collect();
-    Ok((built, Whole { series: wanted.series.clone(), function: wanted.function, parts }))
+    let parts = lasting.map(|(part, _)| part.name.to_string()).collect();
+    Ok((built, Whole { series: wanted.series.clone(), function: wanted.function, parts, unread }))
 }
 
 #[cfg(test)]

@@ -173,6 +173,10 @@ pub fn make_issue(
     let telemetry = read.set.panels.len();
     read.set.rejected.extend(plan.rejected);
     let wholes = aggregate::extend(&mut read.set, &plan.wanted, settings.lookback_steps);
+    let mut incomplete = wholes.iter().filter_map(Whole::incomplete);
+    if let Some(first) = incomplete.next() {
+        tracing::warn!(count = 1 + incomplete.count(), first, "aggregates lack a part");
+    }
     let mut missing: Vec<Missing> = future;
     for (workload, aggregate) in doubled(workloads, &wholes) {
         tracing::warn!(workload, aggregate, "the workload's demand counts an aggregate and its parts; select one");

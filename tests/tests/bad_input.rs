@@ -343,7 +343,9 @@ fn regressors_that_cannot_be_used_are_named_with_their_file() {
     // A family that they do not move says so.
     let file = written(&folder, "idle.csv", head);
     let silent = forecast(&input, &["--models", "theta", "--regressors", file.to_str().unwrap()]);
-    assert!(silent.err.contains("regressors are not looked at by theta"), "{}", silent.err);
+    assert!(silent.err.contains("theta does not look at regressors: prophet and auto do"), "{}", silent.err);
+    assert!(!silent.err.contains("left out by Prophet"), "{}", silent.err);
+    assert!(!told.err.contains("does not look at regressors"), "{}", told.err);
 }
 
 #[test]

@@ -52,7 +52,9 @@ impl Answering for Programs {
 
     fn answer(&self, contender: &Contender, work: &Work) -> Result<Answer, String> {
         if contender.rival.is_some() {
-            return python::answer(self.python.as_ref().map_err(Clone::clone)?, work);
+            let python = self.python.as_ref().map_err(Clone::clone)?;
+            let answer = python::again_on_fewer(work, |work| python::answer(python, work));
+            return answer.map_err(|unanswered| unanswered.to_string());
         }
         let mut command = Command::new(&self.own);
         command.arg("--cell");

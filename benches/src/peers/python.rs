@@ -15,7 +15,7 @@ const REQUIREMENTS: &str = include_str!("../../peers/requirements.txt");
 const SCRIPTS: [&str; 2] = [include_str!("../../peers/contend.py"), include_str!("../../peers/contenders.py")];
 /// CPU-seconds that a peer may take where a figure needs it whole.
 const PATIENCE: f64 = 1_800.0;
-/// What is left of its budget to a peer whose first call overran, windows being dearer than the first of them.
+/// Share of its budget that a peer gets in a second call, the first having overrun.
 const SECOND_SHARE: f64 = 1.0 / 8.0;
 
 /// Why a program gave no answer.
@@ -72,7 +72,7 @@ fn whole(name: &str, step_ms: i64, series: Vec<Shown>, seasons: &[usize], horizo
         grown: None,
     };
     let failed = |reason: String| BenchError::Program { program: format!("peer {name}"), reason };
-    match answer(&environment()?, &work).map_err(failed)? {
+    match answer(&environment()?, &work).map_err(|unanswered| failed(unanswered.to_string()))? {
         Answer::Ran(ran) if ran.rows.len() == count => Ok(ran),
         _ => Err(failed(format!("it does not end within {PATIENCE} CPU-seconds"))),
     }
@@ -86,25 +86,31 @@ pub(super) fn identity() -> u64 {
 /// Runs `peers/contend.py`. BLAS threads are pinned to one, so that CPU-seconds mean work.
 ///
 /// # Errors
-/// Why there is no answer, as one clause.
-pub(super) fn answer(python: &Path, work: &Work) -> Result<Answer, String> {
-    let ask = |work: &Work| {
-        let mut command = Command::new(python);
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/contend.py"));
-        for pinned in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
-            command.env(pinned, "1");
-        }
-        self::ask(command, work)
-    };
-    twice(work, ask).map_err(|unanswered| unanswered.to_string())
+/// Why there is no answer.
+pub(super) fn answer(python: &Path, work: &Work) -> Result<Answer, Unanswered> {
+    let mut command = Command::new(python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/contend.py"));
+    for pinned in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
+        command.env(pinned, "1");
+    }
+    ask(command, work)
 }
 
 /// The number of windows that a budget holds is told by the first one's price. Where the others are so much dearer that
-/// the call is stopped, fewer are asked for once more: a table that says how many is worth more than none.
-fn twice(work: &Work, ask: impl Fn(&Work) -> Result<Answer, Unanswered>) -> Result<Answer, Unanswered> {
+/// the call is stopped, `ask` is called once more for fewer of them: a row that says how many is worth more than none. What
+/// is to be fitted whole is not asked for twice.
+///
+/// # Errors
+/// Why there is no answer.
+pub(super) fn again_on_fewer(
+    work: &Work,
+    ask: impl Fn(&Work) -> Result<Answer, Unanswered>,
+) -> Result<Answer, Unanswered> {
     match ask(work) {
-        Err(Unanswered::Hung(_)) if work.series.len() > 1 => {
-            ask(&Work { budget: SECOND_SHARE * work.budget, ..work.clone() })
+        Err(Unanswered::Hung(first)) if work.series.len() > 1 && work.grown.is_none() => {
+            let fewer = Work { budget: SECOND_SHARE * work.budget, ..work.clone() };
+            ask(&fewer)
+                .map_err(|second| Unanswered::Failed(format!("{}; on fewer windows {second}", Unanswered::Hung(first))))
         }
         asked => asked,
     }
@@ -191,7 +197,7 @@ fn tail(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peers::work::Said;
+    use crate::peers::work::{Grown, Said};
 
     fn work(contender: &str, series: &[&[f64]]) -> Work {
         Work {
@@ -242,12 +248,15 @@ mod tests {
             }
         };
         let (one, two) = (work("theta", &[&[1.0]]), work("theta", &[&[1.0], &[2.0]]));
-        assert!(twice(&two, ask(10.0)).is_ok());
+        assert!(again_on_fewer(&two, ask(10.0)).is_ok());
         assert_eq!(asked.take(), [60.0, 7.5]);
-        let told = twice(&two, ask(1.0)).unwrap_err().to_string();
-        assert_eq!((told.as_str(), asked.take().len()), ("it hung and was stopped after 9 s", 2));
-        assert!(twice(&one, ask(10.0)).is_err() && twice(&two, ask(60.0)).is_ok());
-        assert_eq!(asked.take(), [60.0, 60.0], "neither is asked again");
+        let told = again_on_fewer(&two, ask(1.0)).unwrap_err().to_string();
+        let both = "it hung and was stopped after 9 s; on fewer windows it hung and was stopped after 9 s";
+        assert_eq!((told.as_str(), asked.take().len()), (both, 2));
+        assert!(again_on_fewer(&one, ask(10.0)).is_err() && again_on_fewer(&two, ask(60.0)).is_ok());
+        let grown = Work { grown: Some(Grown { series: 4, steps: 2 }), ..work("theta", &[&[1.0], &[2.0]]) };
+        assert!(again_on_fewer(&grown, ask(10.0)).is_err());
+        assert_eq!(asked.take(), [60.0; 3], "none is asked again");
     }
 
     #[test]

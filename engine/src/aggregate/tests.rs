@@ -91,13 +91,19 @@ fn a_part_that_is_late_leaves_no_dip_at_the_end() {
 }
 
 #[test]
-fn a_part_that_cannot_be_read_stays_a_part() {
+fn parts_that_cannot_be_read_are_told() {
     let mut set = set(vec![raw("x{h=\"1\"}", 0, &[1.0; 8])]);
-    let parts: Vec<String> = ["1", "2"].map(|host| format!("x{{h=\"{host}\"}}")).into();
-    let wanted = Wanted { series: "all".into(), function: Function::Sum, parts: parts.clone() };
-    let wholes = super::extend(&mut set, &[wanted], 100);
-    assert_eq!(values(&set, "all"), (0, vec![1.0; 8]));
-    assert_eq!(wholes[0].parts, parts);
+    let told = |set: &mut PanelSet, hosts: &[&str]| {
+        let parts = hosts.iter().map(|host| format!("x{{h=\"{host}\"}}")).collect();
+        let wholes = super::extend(set, &[Wanted { series: "all".into(), function: Function::Sum, parts }], 100);
+        assert_eq!(wholes[0].parts, ["x{h=\"1\"}"], "what is there is made to agree as ever");
+        wholes[0].incomplete()
+    };
+    assert_eq!(told(&mut set, &["1"]), None);
+    let one = "all is made without x{h=\"2\"}, which could not be read";
+    assert_eq!(told(&mut set, &["1", "2"]).as_deref(), Some(one));
+    let three = "all is made without x{h=\"2\"} and 2 others, which could not be read";
+    assert_eq!(told(&mut set, &["1", "2", "3", "4"]).as_deref(), Some(three));
 }
 
 #[test]

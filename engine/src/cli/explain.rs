@@ -147,7 +147,8 @@ fn one(raw: Vec<RawSeries>, config: &Config, wanted: &str, lookback_steps: usize
         let (series, reason) = (rejected.name.clone(), rejected.reason.clone());
         return Err(Failure::new(Exit::Input, ExplainError::Rejected { series, reason }));
     };
-    let own: Vec<String> = warnings.into_iter().filter(|warning| warning.starts_with(whole.name(series))).collect();
+    let warnings = warnings.into_iter().chain(wholes.iter().filter_map(Whole::incomplete));
+    let own: Vec<String> = warnings.filter(|warning| warning.starts_with(whole.name(series))).collect();
     output::tell(&own);
     let panel = whole.part(series, 0..whole.values(series).len());
     let notes = set.notes[places[at].0][series].clone();

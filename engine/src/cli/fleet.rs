@@ -184,6 +184,7 @@ impl Fleet {
         let (mut set, own) = read.finish(&self.reading, horizon);
         set.rejected.splice(0..0, std::mem::take(&mut self.rejected));
         let mut warnings = output::of_input(&set, SystemClock.now_ms());
+        warnings.extend(wholes.iter().filter_map(Whole::incomplete));
         warnings.extend(std::mem::take(&mut self.warnings).into_iter().chain(own));
         self.progress.aside(|| self.told.tell(warnings));
         Panels { set, wholes }

@@ -2,7 +2,6 @@
 
 use foreshadow_models::RawSeries;
 
-use super::output;
 use super::progress::Step;
 use crate::config::Config;
 use crate::families::{self, Lack, RegressorError, Regressors, Wanted};
@@ -46,14 +45,17 @@ pub(super) fn read(config: &Config) -> Result<Regressors, ReadError> {
         };
         regressors.add(&wanted, &table.path.display().to_string(), raw)?;
     }
+    // Whoever passes them over lacks none.
+    if unused(config).is_some() { Ok(Regressors::default()) } else { Ok(regressors) }
+}
+
+/// What a person is told of regressors that none of the families asked for looks at.
+pub(super) fn unused(config: &Config) -> Option<String> {
     let models = config.forecast().models();
-    if !regressors.is_empty() && !models.iter().any(|name| families::takes_regressors(name)) {
-        let models = models.join(", ");
-        output::tell(&[format!(
-            "regressors are not looked at by {models}: prophet is moved by them, and auto through it"
-        )]);
-    }
-    Ok(regressors)
+    let given = config.regressor_table().is_some() || !config.regressors().is_empty();
+    let looked_at = models.iter().any(|name| families::takes_regressors(name));
+    let told = || format!("{} does not look at regressors: prophet and auto do", models.join(", "));
+    (given && !looked_at).then(told)
 }
 
 fn series(table: &TableSpec) -> Result<Vec<RawSeries>, SourceError> {

@@ -69,6 +69,9 @@ pub(super) fn run(config: &Config) -> Result<(), ServeError> {
     let mut stop = runtime.block_on(async { Stop::new() }).map_err(ServeError::Signal)?;
     let workloads: Vec<Workload> = config.workloads().iter().map(Workload::from).collect();
     regressors::read(config)?; // what cannot be read is told before anything opens
+    if let Some(told) = regressors::unused(config) {
+        tracing::warn!(told, "regressors are configured for nothing");
+    }
     let device = open(config.forecast().device())?;
     let road = Road { source, workloads: &workloads, config, device };
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(config.store().path())?);

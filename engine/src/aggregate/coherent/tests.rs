@@ -35,7 +35,8 @@ fn run(fleets: &mut [Fleet], wholes: &[Whole], broken: &[&str]) -> Vec<Apart> {
 }
 
 fn whole(series: &str, function: Function, parts: &[&str]) -> Whole {
-    Whole { series: series.into(), function, parts: parts.iter().map(|part| part.to_string()).collect() }
+    let parts = parts.iter().map(|part| part.to_string()).collect();
+    Whole { series: series.into(), function, parts, unread: Vec::new() }
 }
 
 #[test]

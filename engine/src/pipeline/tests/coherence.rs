@@ -111,7 +111,8 @@ fn a_sum_whose_part_has_no_shadow_keeps_its_own_forecast() {
 fn a_workload_that_counts_an_aggregate_and_its_parts_is_told() {
     let workload = |name: &str, selector: &str| workload(name, Demand::Series(selector.parse().unwrap()));
     let parts = vec![r#"rps{host="1",region="eu"}"#.to_string()];
-    let whole = Whole { series: r#"total{region="eu"}"#.into(), function: crate::config::Function::Sum, parts };
+    let (series, function) = (r#"total{region="eu"}"#.into(), crate::config::Function::Sum);
+    let whole = Whole { series, function, parts, unread: Vec::new() };
     let workloads = [workload("both", r#"{region="eu"}"#), workload("parts", "rps"), workload("whole", "total")];
     assert_eq!(doubled(&workloads, &[whole]).collect::<Vec<_>>(), [("both", r#"total{region="eu"}"#)]);
 }
