@@ -7,7 +7,7 @@ use foreshadow_models::{Auto, BuildOptions, FitStatus, Fitted, FittedAuto, Forec
 
 use super::Failure;
 use super::fleet::{Fleet, Panels, Part};
-use super::output::Format;
+use super::output::{self, Format};
 use super::progress::FleetStep;
 use super::regressors;
 use super::settings::{Settings, only_model, open};
