@@ -123,7 +123,7 @@ pub(super) fn again_on_fewer(
 /// # Errors
 /// Why there is no answer.
 pub(super) fn ask(mut command: Command, work: &Work) -> Result<Answer, Unanswered> {
-    let failed = |reason: String| Unanswered::Failed(reason);
+    let failed = Unanswered::Failed;
     let unwritten = |error: std::io::Error| failed(format!("its files could not be written: {error}"));
     let file = tempfile::NamedTempFile::new().map_err(unwritten)?;
     let text = serde_json::to_vec(work).map_err(|error| failed(error.to_string()))?;

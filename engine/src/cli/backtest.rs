@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let name = only_model(&config, "backtest")?;
     let splits = args.splits.as_deref().map(Splits::read).transpose()?;
     let regressors = regressors::read(&config)?;
-    output::tell(&regressors::unused(&config).into_iter().collect::<Vec<_>>());
+    output::tell(regressors::unused(&config).as_slice());
     let (horizon, levels) = (config.forecast().horizon(), Quantiles::standard().levels().len());
     let origins = if splits.is_some() { 1 } else { usize::from(args.origins) };
     let lookback_steps = match &splits {

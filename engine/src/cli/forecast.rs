@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return Err(ConfigError::Invalid { refusal, place: "--paths".into() }.into());
     }
     let regressors = regressors::read(&config)?;
-    output::tell(&regressors::unused(&config).into_iter().collect::<Vec<_>>());
+    output::tell(regressors::unused(&config).as_slice());
     let cutoff_ms = args.cutoff.as_deref().map(cutoff).transpose()?;
     let (horizon, quantiles) = (config.forecast().horizon(), config.quantiles());
     let lookback_steps = config.forecast().lookback_steps();
