@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::ceilings::Ceilings;
-use crate::peers::Effort;
+use crate::peers::{Choice, Effort};
 
 /// How much work a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Context {
     pub peers: bool,
     /// What the area `peers` may cost.
     pub effort: Effort,
+    /// What of the area `peers` is taken.
+    pub choice: Choice,
 }
 
 /// Why a figure could not be taken.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use foreshadow_benches::peers::Effort;
+use foreshadow_benches::peers::{Choice, Effort};
 use foreshadow_benches::{
     BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, cuda, demo, dhr, ets, m4, mstl, peers,
     plot, prophet, provider, score, switch, telemetry, theta, update,
@@ -38,6 +38,12 @@ struct Arguments {
     /// In `peers`, CPU-seconds that a peer may take on one set: it is given as many series as that is good for.
     #[arg(long, value_name = "N", default_value_t = Effort::default().cell_seconds)]
     peer_seconds: f64,
+    /// In `peers`, whom to take alone, beside the family of ours that a peer is compared with; everybody without it.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(Choice::contenders()))]
+    contenders: Vec<String>,
+    /// In `peers`, what to take alone: sets of telemetry, the table, the growth; everything without it.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(Choice::sets()))]
+    sets: Vec<String>,
     /// Answers one cell of `peers`, whose work lies in the file; in a process of its own for its memory.
     #[arg(long, hide = true, value_name = "FILE", exclusive = true)]
     cell: Option<PathBuf>,
@@ -77,9 +83,10 @@ fn main() -> miette::Result<()> {
     let scale = if arguments.smoke { Scale::Smoke } else { Scale::Quick };
     let ceilings = ceilings::measure();
     let (data, peers) = (Context::data_folder(), scale == Scale::Quick);
-    let Arguments { fresh, minutes, peer_seconds: cell_seconds, .. } = arguments;
+    let Arguments { fresh, minutes, peer_seconds: cell_seconds, contenders, sets, .. } = arguments;
     let effort = Effort { fresh, minutes, cell_seconds };
-    let context = Context { data, input: arguments.input, scale, ceilings, peers, effort };
+    let choice = Choice { contenders, sets };
+    let context = Context { data, input: arguments.input, scale, ceilings, peers, effort, choice };
     let mut figures = Figures::default();
     figures.add("machine.fma_gflops", ceilings.fma_gflops, "GFLOP/s");
     figures.add("machine.triad_gbps", ceilings.triad_gbps, "GB/s");

@@ -5,6 +5,7 @@
 //! cells are kept, so that a run that was cut off goes on where it was.
 
 mod cells;
+mod choice;
 mod contender;
 mod growth;
 mod ours;
@@ -21,6 +22,7 @@ use crate::{BenchError, Context, Figures, Scale};
 use cells::{Cells, Programs};
 use workload::Workload;
 
+pub use choice::Choice;
 pub use ours::answer_file;
 pub use python::{peer, peer_given};
 pub(crate) use work::numbers;
@@ -58,12 +60,17 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
         Some(path) => Workload::given(path, figures)?,
         None => Workload::m4(context)?,
     };
-    table::figures(&workload, &cells, smoke, figures);
+    let choice = &context.choice;
+    if choice.takes_set(choice::TABLE) {
+        table::figures(&workload, &cells, choice, smoke, figures);
+    }
     // Growth comes last: it takes as long as it is given.
     if context.input.is_none() {
         telemetry::figures(context, &cells, figures)?;
     }
-    growth::figures(&workload, &cells, smoke, figures);
+    if choice.takes_set(choice::GROWTH) {
+        growth::figures(&workload, &cells, choice, smoke, figures);
+    }
     if let Some(reason) = cells.unfinished() {
         figures.skip("peers", &reason);
     }

@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::cells::{Cell, Cells};
+use super::choice::Choice;
 use super::contender::Contender;
 use super::table::processes;
 use super::work::{Grown, Ran, Said, Shown, Work};
@@ -26,10 +27,10 @@ const PEERS_BUDGET: f64 = 60.0;
 const SEED: u64 = 40_320;
 
 /// Takes the points `peers.growth.CONTENDER.series_N_ms` and `steps_N_ms`, CPU-milliseconds a series, and peak memory.
-pub(super) fn figures(workload: &Workload, cells: &Cells, smoke: bool, figures: &mut Figures) {
+pub(super) fn figures(workload: &Workload, cells: &Cells, choice: &Choice, smoke: bool, figures: &mut Figures) {
     let base = workload.clone().first(100);
-    let contenders: Vec<&'static Contender> =
-        CONTENDERS.map(Contender::named).into_iter().filter(|one| !smoke || one.figure == "theta").collect();
+    let taken = |one: &&Contender| choice.needs(one) && (!smoke || one.figure == "theta");
+    let contenders: Vec<&'static Contender> = CONTENDERS.map(Contender::named).into_iter().filter(taken).collect();
     let (counts, lengths) = if smoke { (&COUNTS[..2], &LENGTHS[..2]) } else { (&COUNTS[..], &LENGTHS[..]) };
     cells.plan(contenders.len() * (counts.len() + lengths.len()));
     let shown = format!("series of {STEPS} steps");

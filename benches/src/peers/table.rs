@@ -4,6 +4,7 @@ use foreshadow_models::metrics::{Accuracy, SeriesScore};
 use serde_json::Value;
 
 use super::cells::{Cell, Cells};
+use super::choice::Choice;
 use super::contender::{Contender, OURS, PEERS};
 use super::work::{Ran, Said};
 use super::workload::Workload;
@@ -34,13 +35,15 @@ const COLUMNS: [(&str, &str, &str); 14] = [
 
 /// Takes the figures `peers.CONTENDER.MEASURE` and prints them as a table; a contender without an answer is a row with its
 /// reason. One contender at a time, since its wall time is a figure.
-pub(super) fn figures(workload: &Workload, cells: &Cells, smoke: bool, figures: &mut Figures) {
+pub(super) fn figures(workload: &Workload, cells: &Cells, choice: &Choice, smoke: bool, figures: &mut Figures) {
     let few = workload.clone().first(4);
     let (workload, ours, peers) =
         if smoke { (&few, &OURS[..3], &PEERS[..0]) } else { (workload, &OURS[..], &PEERS[..]) };
-    cells.plan(ours.len() + peers.len());
+    let contenders: Vec<&'static Contender> =
+        ours.iter().chain(peers).filter(|contender| choice.needs(contender)).collect();
+    cells.plan(contenders.len());
     let mut rated: Vec<Rated> = Vec::new();
-    for contender in ours.iter().chain(peers) {
+    for contender in contenders {
         let budget = if contender.rival.is_some() { SHARE * cells.cell_seconds() } else { OURS_REPEATED };
         let work = Box::new(move || workload.work(contender.asked, processes(), budget, budget));
         let answer = cells.answer(&Cell { contender, on: workload.name.clone(), work });

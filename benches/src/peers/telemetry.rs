@@ -27,10 +27,12 @@ pub(super) fn figures(context: &Context, cells: &Cells, figures: &mut Figures) -
         Scale::Smoke => (&SETS[4..5], 2, &PEERS[..0]),
         Scale::Quick => (&SETS[..], SERIES, &PEERS[..]),
     };
+    // The two that every peer is set beside are taken whoever is chosen.
+    let peers = peers.iter().filter(|peer| context.choice.needs(peer));
     let contenders: Vec<&'static Contender> =
         ["snaive", "auto"].map(Contender::named).into_iter().chain(peers).collect();
     let mut sets_of = Vec::new();
-    for set in sets {
+    for set in sets.iter().filter(|set| context.choice.takes_set(set)) {
         let panels = drawn(context, set, series, |_| true)?;
         let of_panel = |panel: &_| Workload::daily((*set).into(), panel);
         let workloads: Vec<Workload> = panels.iter().map(of_panel).filter(|own| !own.windows.is_empty()).collect();
