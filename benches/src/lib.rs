@@ -21,6 +21,7 @@ pub mod fit;
 pub mod m4;
 pub mod mase;
 pub mod mstl;
+pub mod neural;
 pub mod peers;
 pub mod plot;
 pub mod prophet;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use foreshadow_benches::peers::{Choice, Effort};
 use foreshadow_benches::{
-    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, cuda, demo, dhr, ets, m4, mstl, peers,
+    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, cuda, demo, dhr, ets, m4, mstl, neural, peers,
     plot, prophet, provider, score, switch, telemetry, theta, update,
 };
 use miette::IntoDiagnostic;
@@ -52,7 +52,7 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 17] = [
+const AREAS: [(&str, Area); 18] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
     ("autoets", autoets::figures),
@@ -68,12 +68,13 @@ const AREAS: [(&str, Area); 17] = [
     ("accuracy", accuracy::figures),
     ("telemetry", telemetry::figures),
     ("switch", switch::figures),
+    ("neural", neural::figures),
     ("cuda", cuda::figures),
     ("peers", peers::figures),
 ];
 
 /// Areas that a run without names leaves out: they take minutes.
-const LONG: [&str; 6] = ["arima", "dhr", "switch", "telemetry", "cuda", "peers"];
+const LONG: [&str; 7] = ["arima", "dhr", "switch", "telemetry", "neural", "cuda", "peers"];
 
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();

@@ -8,6 +8,7 @@ use foreshadow_models::classical::{
     Arima, AutoEts, Card, Ces, CustomProphet, Delta, Dhr, Drift, Ets, LowRankRidge, Mstl, Naive, Rho, SeasonalAr,
     SeasonalMedian, SeasonalNaive, Theta,
 };
+use foreshadow_models::neural::LstmBank;
 use foreshadow_models::{AsRead, Auto, Horizon, Model};
 
 pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
@@ -46,6 +47,7 @@ pub fn family(
 ) -> Option<Box<dyn Model>> {
     let family: Box<dyn Model> = match name {
         "auto" => Box::new(Auto::new(horizon).with_prophet(prophet.clone())),
+        "lstm-bank" => Box::new(AsRead(Box::new(LstmBank::new(horizon)))),
         _ => Box::new(AsRead(named(name, season, prophet)?)),
     };
     let on_host = matches!(device, Device::Cpu);

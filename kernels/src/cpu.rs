@@ -9,6 +9,7 @@ pub(crate) mod ces_fit;
 pub(crate) mod decompose;
 pub(crate) mod ets;
 pub(crate) mod ets_fit;
+pub(crate) mod lstm;
 pub(crate) mod products;
 pub(crate) mod quantile;
 pub(crate) mod regression;

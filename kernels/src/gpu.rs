@@ -22,6 +22,7 @@ pub(crate) mod decompose;
 pub(crate) mod ets;
 pub(crate) mod ets_fit;
 mod probe;
+pub(crate) mod lstm;
 pub(crate) mod products;
 pub(crate) mod quantile;
 pub(crate) mod regression;

@@ -22,6 +22,7 @@ mod error;
 mod ets;
 mod ets_fit;
 mod gpu;
+mod lstm;
 mod matrix;
 pub mod products;
 mod quantile;
@@ -51,6 +52,9 @@ pub use ets::{Effect, EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};
 pub use ets_fit::{ALPHA_RANGE, EtsFit, EtsHint, EtsPlace, PHI_RANGE, ets_fit};
 pub use gpu::auto_ets::EtsChosen;
 pub use gpu::{Buffer, Gpu, GpuCeilings, RowBuffer};
+pub use lstm::{
+    LstmEffort, LstmEnd, LstmFit, LstmGradient, LstmSeries, LstmShape, lstm_forward, lstm_gradient, lstm_train,
+};
 pub use matrix::{LANES, Lanes, Matrix};
 pub use quantile::quantiles;
 pub use score::{SCORE_LIMIT, Scores, score};

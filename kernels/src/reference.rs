@@ -9,6 +9,7 @@ pub mod ces_fit;
 pub mod decompose;
 pub mod ets;
 pub mod ets_fit;
+pub mod lstm;
 pub mod products;
 pub mod quantile;
 pub mod regression;

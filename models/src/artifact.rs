@@ -13,6 +13,7 @@ use crate::classical::{
     FittedArima, FittedAutoEts, FittedCard, FittedCes, FittedDhr, FittedEts, FittedMstl, FittedNaive, FittedRidge,
     FittedSeasonalAr, FittedSeasonalMedian, FittedTheta, KeptProphet,
 };
+use crate::neural::FittedLstmBank;
 use crate::{FitStatus, Fitted, FittedAuto};
 
 /// The format written. Another one comes with a reader of this one: [`decode`] reads every format ever written.
@@ -72,6 +73,7 @@ pub(crate) enum Kept<'a> {
     Auto(KeptAuto),
     Dhr(Cow<'a, FittedDhr>),
     SeasonalAr(Cow<'a, FittedSeasonalAr>),
+    LstmBank(Cow<'a, FittedLstmBank>),
 }
 
 /// What was read of a family and may not fit together.
@@ -179,6 +181,7 @@ fn fitted(kept: Kept<'static>) -> Option<Box<dyn Fitted>> {
         Kept::Auto(own) => Some(Box::new(own.restore()?)),
         Kept::Dhr(own) => whole(own),
         Kept::SeasonalAr(own) => whole(own),
+        Kept::LstmBank(own) => whole(own),
     }
 }
 

@@ -20,6 +20,7 @@ pub mod live;
 mod local;
 pub mod metrics;
 mod model;
+pub mod neural;
 mod normal;
 mod panel;
 mod paths;

@@ -1,0 +1,365 @@
+//! Banks of LSTM networks on a device: a cube a network and some of its windows, whose units and cells stay with it from a
+//! window's first step to its last. Nothing comes down before a bank is trained.
+
+use cubecl::prelude::*;
+use cubecl::server::Handle;
+
+use super::{Gpu, array};
+use crate::lstm::{GATES, Layout, LstmEffort, LstmEnd, LstmFit, LstmGradient, LstmSeries, LstmShape};
+use crate::{KernelError, lstm};
+
+mod backward;
+mod forward;
+mod learn;
+
+/// Units of a cube.
+const UNITS: usize = 256;
+/// Windows that each unit of a cube works on: their sums are its registers.
+const OWN: usize = 4;
+/// What is kept of a unit at a step: its gates, on the way back their slopes, then its cell and that squashed.
+const RECORD: usize = 6;
+const CELL: u32 = 4;
+const SQUASHED: u32 = 5;
+/// What is told of a series: its first step, its steps, those that are learned, its seed, and whether a rest of it is known.
+const FACTS: usize = 5;
+/// What is counted of a series: how it ended, looks without a gain, and steps taken.
+const COUNTS: usize = 3;
+const RUNNING: u32 = 0;
+const STOPPED: u32 = 1;
+const DIVERGED: u32 = 2;
+
+/// Sizes that a kernel is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Sizes {
+    inputs: u32,
+    /// Units of a layer with those that fill it up to a power of two.
+    units: u32,
+    hidden: u32,
+    outputs: u32,
+    /// Outputs with those that fill up their vectors.
+    wide: u32,
+    targets: u32,
+    levels: u32,
+    windows: u32,
+    length: u32,
+    /// Vectors of `units` that a network's weights take.
+    vectors: u32,
+    head: u32,
+}
+
+impl Sizes {
+    fn new(layout: &Layout, levels: usize, windows: usize, length: usize) -> Self {
+        let LstmShape { inputs, hidden, outputs, .. } = layout.shape;
+        Self {
+            inputs: inputs as u32,
+            units: layout.lanes as u32,
+            hidden: hidden as u32,
+            outputs: outputs as u32,
+            wide: (layout.out_vectors * layout.lanes) as u32,
+            targets: (outputs / levels) as u32,
+            levels: levels as u32,
+            windows: windows as u32,
+            length: length as u32,
+            vectors: layout.vectors() as u32,
+            head: layout.head().start as u32,
+        }
+    }
+
+    /// Windows that a cube works on.
+    fn together(&self) -> u32 {
+        (UNITS * OWN) as u32 / self.units
+    }
+
+    /// Steps of all windows of a network.
+    fn rows(&self) -> usize {
+        (self.length * self.windows) as usize
+    }
+
+    /// Numbers of a network's weights.
+    fn weights(&self) -> usize {
+        (self.vectors * self.units) as usize
+    }
+}
+
+/// See [`crate::lstm_gradient`].
+pub(crate) fn gradient<R: Runtime>(
+    gpu: &Gpu<R>,
+    shape: LstmShape,
+    windows: usize,
+    weights: &[f32],
+    x: &[f32],
+    y: &[f32],
+    levels: &[f32],
+) -> Result<LstmGradient, KernelError> {
+    const OPERATION: &str = "the LSTM gradient";
+    let layout = layout(shape)?;
+    let targets = shape.outputs / levels.len();
+    let models = weights.len() / shape.weights();
+    let mut told = LstmGradient { loss: vec![0.0; models], gradient: vec![0.0; weights.len()] };
+    if y.is_empty() {
+        return Ok(told);
+    }
+    let length = y.len() / (models * windows * targets);
+    let sizes = Sizes::new(&layout, levels.len(), windows, length);
+    let of = |values: &[f32], width: usize, first: usize, count: usize| values[first * width..][..count * width].to_vec();
+    let (each, together) = (sizes.rows(), together(gpu, &sizes));
+    for first in (0..models).step_by(together) {
+        let count = together.min(models - first);
+        let begin: Vec<&[f32]> = weights.chunks(shape.weights()).skip(first).take(count).collect();
+        let none = LstmSeries { inputs: &[], targets: &[], learned_steps: 0, seed: 0 };
+        let mut bank = Bank::new(gpu, &layout, sizes, &vec![none; count], levels, &begin);
+        bank.pass.x = gpu.upload(&of(x, each * shape.inputs, first, count));
+        bank.pass.y = gpu.upload(&of(y, each * targets, first, count));
+        bank.differentiate();
+        let costs: Vec<f32> = gpu.download(&bank.pass.costs, OPERATION)?;
+        let known: Vec<f32> = gpu.download(&bank.pass.known, OPERATION)?;
+        let gradient: Vec<f32> = gpu.download(&bank.gradient, OPERATION)?;
+        for own in 0..count {
+            let sum = |values: &[f32]| values[own * each..][..each].iter().copied().map(f64::from).sum::<f64>();
+            let seen = sum(&known).max(1.0);
+            told.loss[first + own] = sum(&costs) / seen;
+            let flat = layout.flat(&gradient[own * sizes.weights()..][..sizes.weights()]);
+            let to = &mut told.gradient[(first + own) * shape.weights()..][..shape.weights()];
+            to.iter_mut().zip(flat).for_each(|(to, slope)| *to = slope / seen as f32);
+        }
+    }
+    Ok(told)
+}
+
+/// How the weights of a network lie on a device: a vector has all units of a layer.
+fn layout(shape: LstmShape) -> Result<Layout, KernelError> {
+    let lanes = shape.hidden.next_power_of_two().max(OWN);
+    if lanes > UNITS {
+        return Err(KernelError::Shape { operand: "hidden units", found: shape.hidden, needed: UNITS });
+    }
+    Ok(Layout::new(shape, lanes))
+}
+
+/// See [`crate::lstm_train`].
+pub(crate) fn train<R: Runtime>(
+    gpu: &Gpu<R>,
+    shape: LstmShape,
+    series: &[LstmSeries<'_>],
+    levels: &[f32],
+    effort: &LstmEffort,
+    weights: &[f32],
+) -> Result<LstmFit, KernelError> {
+    let layout = layout(shape)?;
+    let sizes = Sizes::new(&layout, levels.len(), effort.windows, effort.length);
+    let mut fit = LstmFit {
+        weights: weights.to_vec(),
+        loss: vec![f64::NAN; series.len()],
+        steps: vec![0; series.len()],
+        end: vec![LstmEnd::Nothing; series.len()],
+    };
+    let taught: Vec<usize> = (0..series.len()).filter(|s| lstm::can_learn(&series[*s], effort, sizes.targets as usize)).collect();
+    for batch in taught.chunks(together(gpu, &sizes)) {
+        let own: Vec<LstmSeries<'_>> = batch.iter().map(|s| series[*s]).collect();
+        let begin: Vec<&[f32]> = batch.iter().map(|s| &weights[s * shape.weights()..][..shape.weights()]).collect();
+        let bank = Bank::new(gpu, &layout, sizes, &own, levels, &begin);
+        bank.train(effort);
+        bank.collect(batch, &mut fit)?;
+    }
+    Ok(fit)
+}
+
+/// Networks that a device has room for, and places for in 32 bits.
+fn together<R: Runtime>(gpu: &Gpu<R>, sizes: &Sizes) -> usize {
+    let records = sizes.rows() * RECORD * sizes.units as usize;
+    let room = gpu.largest_piece() / size_of::<f32>() / records;
+    room.min(u32::MAX as usize / records).max(1)
+}
+
+/// A bank in a device's memory.
+struct Bank<'a, R: Runtime> {
+    gpu: &'a Gpu<R>,
+    layout: &'a Layout,
+    sizes: Sizes,
+    models: usize,
+    inputs: (Handle, usize),
+    targets: (Handle, usize),
+    facts: Handle,
+    levels: Handle,
+    /// Each `[models][vectors][units]`.
+    weights: Handle,
+    best: Handle,
+    gradient: Handle,
+    mean: Handle,
+    square: Handle,
+    counts: Handle,
+    losses: Handle,
+    pass: Pass,
+}
+
+/// What a pass over the windows of all networks leaves.
+struct Pass {
+    /// `[models][length][windows][inputs]`.
+    x: Handle,
+    /// `[models][length][windows][targets]`.
+    y: Handle,
+    /// Of each layer `[models][length][RECORD][windows][units]`.
+    records: Vec<Handle>,
+    /// Of each layer `[models][1 + length][windows][units]`.
+    hidden: Vec<Handle>,
+    /// `[models][length][windows][outputs]`.
+    slopes: Handle,
+    /// `[models][length][windows][units]`.
+    asked: Handle,
+    /// `[models][length][windows]`: what a step costs, and how much of it is known.
+    costs: Handle,
+    known: Handle,
+    /// `[models][4 gates][units][units]`.
+    turned: Handle,
+}
+
+impl<'a, R: Runtime> Bank<'a, R> {
+    fn new(
+        gpu: &'a Gpu<R>,
+        layout: &'a Layout,
+        sizes: Sizes,
+        series: &[LstmSeries<'_>],
+        levels: &[f32],
+        begin: &[&[f32]],
+    ) -> Self {
+        let models = series.len();
+        let (rows, units, layers) = (models * sizes.rows(), sizes.units as usize, layout.shape.layers);
+        let all = models * sizes.weights();
+        let mut packed = vec![0.0; all];
+        for (own, packed) in begin.iter().zip(packed.chunks_mut(sizes.weights())) {
+            layout.pack(own, packed);
+        }
+        let mut facts = Vec::with_capacity(models * FACTS);
+        let mut first = 0;
+        for own in series {
+            let steps = own.targets.len() / sizes.targets as usize;
+            let rest = own.targets[own.learned_steps * sizes.targets as usize..].iter().any(|y| !y.is_nan());
+            facts.extend([first as u32, steps as u32, own.learned_steps as u32, own.seed, u32::from(rest)]);
+            first += steps;
+        }
+        let inputs: Vec<f32> = series.iter().flat_map(|own| own.inputs).copied().collect();
+        let targets: Vec<f32> = series.iter().flat_map(|own| own.targets).copied().collect();
+        let empty = |count: usize| gpu.empty::<f32>(count);
+        let hidden = models * (1 + sizes.length as usize) * sizes.windows as usize * units;
+        Self {
+            gpu,
+            layout,
+            sizes,
+            models,
+            inputs: (gpu.upload(&inputs), inputs.len()),
+            targets: (gpu.upload(&targets), targets.len()),
+            facts: gpu.upload(&facts),
+            levels: gpu.upload(levels),
+            weights: gpu.upload(&packed),
+            best: gpu.upload(&packed),
+            gradient: empty(all),
+            mean: gpu.upload(&vec![0.0_f32; all]),
+            square: gpu.upload(&vec![0.0_f32; all]),
+            counts: gpu.upload(&vec![0_u32; models * COUNTS]),
+            losses: gpu.upload(&vec![f32::INFINITY; models]),
+            pass: Pass {
+                x: empty(rows * sizes.inputs as usize),
+                y: empty(rows * sizes.targets as usize),
+                records: (0..layers).map(|_| empty(rows * RECORD * units)).collect(),
+                hidden: (0..layers).map(|_| gpu.upload(&vec![0.0_f32; hidden])).collect(),
+                slopes: empty(rows * sizes.outputs as usize),
+                asked: empty(rows * units),
+                costs: empty(rows),
+                known: empty(rows),
+                turned: empty(models * GATES * units * units),
+            },
+        }
+    }
+
+    /// The whole training, launch after launch.
+    fn train(&self, effort: &LstmEffort) {
+        self.look(effort, 0);
+        for taken in 0..effort.steps {
+            self.show(taken as u32, false);
+            self.differentiate();
+            self.step(effort, taken);
+            if (taken + 1) % effort.look_every.max(1) == 0 || taken + 1 == effort.steps {
+                self.look(effort, taken as u32 + 1);
+            }
+        }
+    }
+
+    /// The cost of the windows at hand and its slopes, which nothing is divided by yet.
+    fn differentiate(&self) {
+        self.forward();
+        self.head();
+        self.head_slopes();
+        for layer in (0..self.layout.shape.layers).rev() {
+            self.backward(layer);
+            self.slopes(layer);
+        }
+    }
+
+    /// The loss on what training does not see, and what follows from it.
+    fn look(&self, effort: &LstmEffort, taken: u32) {
+        self.show(0, true);
+        self.forward();
+        self.head();
+        self.judge(effort.patience as u32, taken == 0);
+    }
+
+    /// Brings down what was learned.
+    fn collect(&self, batch: &[usize], fit: &mut LstmFit) -> Result<(), KernelError> {
+        const OPERATION: &str = "the LSTM bank";
+        let counts: Vec<u32> = self.gpu.download(&self.counts, OPERATION)?;
+        let losses: Vec<f32> = self.gpu.download(&self.losses, OPERATION)?;
+        let facts: Vec<u32> = self.gpu.download(&self.facts, OPERATION)?;
+        let best: Vec<f32> = self.gpu.download(&self.best, OPERATION)?;
+        let last: Vec<f32> = self.gpu.download(&self.weights, OPERATION)?;
+        let width = self.layout.shape.weights();
+        for (own, s) in batch.iter().enumerate() {
+            let rest = facts[own * FACTS + FACTS - 1] == 1;
+            let end = match counts[own * COUNTS] {
+                STOPPED => LstmEnd::Stopped,
+                DIVERGED => LstmEnd::Diverged,
+                _ => LstmEnd::Done,
+            };
+            let kept = if !rest && end == LstmEnd::Done { &last } else { &best };
+            let kept = self.layout.flat(&kept[own * self.sizes.weights()..][..self.sizes.weights()]);
+            fit.weights[s * width..][..width].copy_from_slice(&kept);
+            fit.loss[*s] = if rest { f64::from(losses[own]) } else { f64::NAN };
+            fit.steps[*s] = counts[own * COUNTS + 2];
+            fit.end[*s] = end;
+        }
+        Ok(())
+    }
+
+    /// How to launch a unit for each of so many places.
+    fn each(&self, places: usize) -> (CubeCount, CubeDim) {
+        self.gpu.one_unit_per(places)
+    }
+
+    /// How to launch so many whole cubes.
+    fn cubes(&self, count: usize) -> (CubeCount, CubeDim) {
+        let dim = CubeDim::new_1d(UNITS as u32);
+        (cubecl::calculate_cube_count_elemwise(self.gpu.client(), count * UNITS, dim), dim)
+    }
+
+    /// Numbers of a table that has so many for each step of each window of every network.
+    fn rows(&self, width: u32) -> usize {
+        self.models * self.sizes.rows() * width as usize
+    }
+
+    fn of_weights(&self, handle: &Handle) -> ArrayArg<R> {
+        array(handle, self.models * self.sizes.weights())
+    }
+
+    fn of_hidden(&self, layer: usize) -> ArrayArg<R> {
+        let rows = self.models * (1 + self.sizes.length as usize) * self.sizes.windows as usize;
+        array(&self.pass.hidden[layer], rows * self.sizes.units as usize)
+    }
+
+    fn of_records(&self, layer: usize) -> ArrayArg<R> {
+        array(&self.pass.records[layer], self.rows(RECORD as u32 * self.sizes.units))
+    }
+}
+
+/// Where a cube or a unit stands in a bank: `at` over `width` and what is left.
+#[cube]
+fn part(at: u32, width: u32) -> (u32, u32) {
+    (at / width, at % width)
+}

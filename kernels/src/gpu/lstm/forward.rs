@@ -1,0 +1,298 @@
+//! Windows, what networks say of them, and what that costs.
+
+use cubecl::prelude::*;
+
+use super::super::array;
+use super::{Bank, CELL, FACTS, OWN, RECORD, SQUASHED, Sizes, UNITS, part};
+
+impl<R: Runtime> Bank<'_, R> {
+    /// Makes the windows of a step of training, or of a look at the rest.
+    pub(super) fn show(&self, taken: u32, rest: bool) {
+        let places = self.models * self.sizes.rows();
+        let (cubes, dim) = self.each(places);
+        // SAFETY: every table was made for so many models, and the series have the steps that the facts tell of.
+        unsafe {
+            show::launch_unchecked::<R>(
+                self.gpu.client(),
+                cubes,
+                dim,
+                array(&self.inputs.0, self.inputs.1),
+                array(&self.targets.0, self.targets.1),
+                array(&self.facts, self.models * FACTS),
+                array(&self.pass.x, self.rows(self.sizes.inputs)),
+                array(&self.pass.y, self.rows(self.sizes.targets)),
+                places as u32,
+                taken,
+                u32::from(rest),
+                self.sizes,
+            );
+        }
+    }
+
+    /// Works out the cells of every layer at every step.
+    pub(super) fn forward(&self) {
+        let chunks = self.sizes.windows.div_ceil(self.sizes.together());
+        for layer in 0..self.layout.shape.layers {
+            let (cubes, dim) = self.cubes(self.models * chunks as usize);
+            let input = match layer.checked_sub(1) {
+                None => array(&self.pass.x, self.rows(self.sizes.inputs)),
+                Some(below) => self.of_hidden(below),
+            };
+            // SAFETY: as in `show`; cubes past the last stop.
+            unsafe {
+                forward::launch_unchecked::<R>(
+                    self.gpu.client(),
+                    cubes,
+                    dim,
+                    self.of_weights(&self.weights),
+                    input,
+                    self.of_records(layer),
+                    self.of_hidden(layer),
+                    (self.models as u32) * chunks,
+                    self.layout.block(layer, 0).start as u32,
+                    layer > 0,
+                    self.sizes,
+                );
+            }
+        }
+    }
+
+    /// What the networks say, what that costs, its slopes and what is asked of the last layer.
+    pub(super) fn head(&self) {
+        let places = self.models * self.sizes.rows();
+        let (cubes, dim) = self.each(places);
+        // SAFETY: as in `show`.
+        unsafe {
+            head::launch_unchecked::<R>(
+                self.gpu.client(),
+                cubes,
+                dim,
+                self.of_weights(&self.weights),
+                self.of_hidden(self.layout.shape.layers - 1),
+                array(&self.pass.y, self.rows(self.sizes.targets)),
+                array(&self.levels, self.sizes.levels as usize),
+                array(&self.pass.slopes, self.rows(self.sizes.outputs)),
+                array(&self.pass.asked, self.rows(self.sizes.units)),
+                array(&self.pass.costs, self.rows(1)),
+                array(&self.pass.known, self.rows(1)),
+                places as u32,
+                self.sizes,
+            );
+        }
+    }
+}
+
+/// Wellons' `lowbias32`, as in `crate::lstm::place`.
+#[cube]
+fn mixed(number: u32) -> u32 {
+    let first = (number ^ (number >> 16u32)) * 0x7feb_352du32;
+    let second = (first ^ (first >> 15u32)) * 0x846c_a68bu32;
+    second ^ (second >> 16u32)
+}
+
+/// One unit a step of a window.
+#[cube(launch_unchecked)]
+fn show(
+    inputs: &Array<f32>,
+    targets: &Array<f32>,
+    facts: &Array<u32>,
+    x: &mut Array<f32>,
+    y: &mut Array<f32>,
+    places: u32,
+    taken: u32,
+    rest: u32,
+    #[comptime] sizes: Sizes,
+) {
+    let at = ABSOLUTE_POS as u32;
+    if at < places {
+        let (row, window) = part(at, sizes.windows);
+        let (model, t) = part(row, sizes.length);
+        let fact = (model * FACTS as u32) as usize;
+        let first = facts[fact];
+        let steps = facts[fact + 1];
+        let learned = facts[fact + 2];
+        let mut from = 0u32.runtime();
+        let mut counted = 0u32.runtime();
+        if rest == 0u32 {
+            let places = learned + 1 - sizes.length;
+            from = mixed(facts[fact + 3] ^ mixed(taken * sizes.windows + window)) % places;
+        } else {
+            // A window for each length of the rest, from the end; nothing of the others counts.
+            counted = steps;
+            if window * sizes.length + learned < steps {
+                from = steps - (window + 1) * sizes.length;
+                counted = learned + 0u32;
+            }
+        }
+        let step = from + t;
+        for i in 0..sizes.inputs {
+            x[(at * sizes.inputs + i) as usize] = inputs[((first + step) * sizes.inputs + i) as usize];
+        }
+        for k in 0..sizes.targets {
+            let mut value = f32::new(f32::NAN);
+            if step >= counted {
+                value = targets[((first + step) * sizes.targets + k) as usize];
+            }
+            y[(at * sizes.targets + k) as usize] = value;
+        }
+    }
+}
+
+/// A NaN stays one.
+#[cube]
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0f32 / (1.0f32 + (0.0f32 - x).exp())
+}
+
+#[cube]
+pub(super) fn squash(x: f32) -> f32 {
+    2.0f32 * sigmoid(2.0f32 * x) - 1.0f32
+}
+
+/// One cube some windows of a network, one unit a cell of some of these: a group of units has the cells of its windows.
+#[cube(launch_unchecked)]
+fn forward(
+    weights: &Array<f32>,
+    input: &Array<f32>,
+    records: &mut Array<f32>,
+    hidden: &mut Array<f32>,
+    cubes: u32,
+    block: u32,
+    #[comptime] above: bool,
+    #[comptime] sizes: Sizes,
+) {
+    let units = comptime!(sizes.units);
+    let together = comptime!((UNITS * OWN) as u32 / sizes.units);
+    let chunks = comptime!(sizes.windows.div_ceil(together));
+    let inputs = comptime!(if above { sizes.hidden } else { sizes.inputs });
+    let width = comptime!(if above { sizes.units } else { sizes.inputs });
+    if (CUBE_POS as u32) < cubes {
+        let mut last = SharedMemory::<f32>::new(comptime!(UNITS * OWN));
+        let (model, chunk) = part(CUBE_POS as u32, chunks);
+        let (group, unit) = part(UNIT_POS, units);
+        let own = group * OWN as u32;
+        let mut cells = Array::<f32>::new(OWN);
+        let mut sums = Array::<f32>::new(comptime!(4 * OWN));
+        let mut window = Array::<u32>::new(OWN);
+        #[unroll]
+        for r in 0..OWN {
+            cells[r] = 0.0f32;
+            last[((own + comptime!(r as u32)) * units + unit) as usize] = 0.0f32;
+            // One past the last is read as the last, and not written.
+            window[r] = u32::min(chunk * together + own + comptime!(r as u32), comptime!(sizes.windows - 1));
+        }
+        sync_cube();
+        let from = (model * comptime!(sizes.vectors) + block) * units + unit;
+        for t in 0..sizes.length {
+            let row = from + comptime!((inputs + sizes.hidden) * 4) * units;
+            #[unroll]
+            for i in 0..comptime!(4 * OWN) {
+                sums[i] = weights[(row + comptime!((i % 4) as u32) * units) as usize];
+            }
+            // A layer above reads the step's units, which lie one row further on.
+            let step = if above { model * comptime!(sizes.length + 1) + t + 1 } else { model * sizes.length + t };
+            for k in 0..inputs {
+                let row = from + k * comptime!(4 * sizes.units);
+                #[unroll]
+                for r in 0..OWN {
+                    let value = input[((step * sizes.windows + window[r]) * width + k) as usize];
+                    #[unroll]
+                    for g in 0..4usize {
+                        sums[r * 4 + g] += value * weights[(row + comptime!(g as u32) * units) as usize];
+                    }
+                }
+            }
+            for k in 0..sizes.hidden {
+                let row = from + (inputs + k) * comptime!(4 * sizes.units);
+                #[unroll]
+                for r in 0..OWN {
+                    let value = last[((own + comptime!(r as u32)) * units + k) as usize];
+                    #[unroll]
+                    for g in 0..4usize {
+                        sums[r * 4 + g] += value * weights[(row + comptime!(g as u32) * units) as usize];
+                    }
+                }
+            }
+            sync_cube();
+            let record = (model * sizes.length + t) * RECORD as u32;
+            #[unroll]
+            for r in 0..OWN {
+                let i = sigmoid(sums[r * 4]);
+                let f = sigmoid(sums[r * 4 + 1]);
+                let g = squash(sums[r * 4 + 2]);
+                let o = sigmoid(sums[r * 4 + 3]);
+                cells[r] = f * cells[r] + i * g;
+                let squashed = squash(cells[r]);
+                let told = o * squashed;
+                last[((own + comptime!(r as u32)) * units + unit) as usize] = told;
+                if chunk * together + own + comptime!(r as u32) < sizes.windows {
+                    let place = window[r] * units + unit;
+                    let size = comptime!(sizes.windows * sizes.units);
+                    records[(record * size + place) as usize] = i;
+                    records[((record + 1) * size + place) as usize] = f;
+                    records[((record + 2) * size + place) as usize] = g;
+                    records[((record + 3) * size + place) as usize] = o;
+                    records[((record + CELL) * size + place) as usize] = cells[r];
+                    records[((record + SQUASHED) * size + place) as usize] = squashed;
+                    hidden[((model * comptime!(sizes.length + 1) + t + 1) * size + place) as usize] = told;
+                }
+            }
+            sync_cube();
+        }
+    }
+}
+
+/// One unit a step of a window.
+#[cube(launch_unchecked)]
+fn head(
+    weights: &Array<f32>,
+    hidden: &Array<f32>,
+    y: &Array<f32>,
+    levels: &Array<f32>,
+    slopes: &mut Array<f32>,
+    asked: &mut Array<f32>,
+    costs: &mut Array<f32>,
+    known: &mut Array<f32>,
+    places: u32,
+    #[comptime] sizes: Sizes,
+) {
+    let at = ABSOLUTE_POS as u32;
+    if at < places {
+        let (row, window) = part(at, sizes.windows);
+        let (model, t) = part(row, sizes.length);
+        let from = (model * sizes.vectors + sizes.head) * sizes.units;
+        let step = (model * comptime!(sizes.length + 1) + t + 1) * sizes.windows + window;
+        let mut cost = 0.0f32;
+        let mut count = 0.0f32;
+        for o in 0..sizes.outputs {
+            let mut said = weights[(from + sizes.hidden * sizes.wide + o) as usize];
+            for k in 0..sizes.hidden {
+                said += hidden[(step * sizes.units + k) as usize] * weights[(from + k * sizes.wide + o) as usize];
+            }
+            let level = levels[(o % sizes.levels) as usize];
+            let right = y[(at * sizes.targets + o / sizes.levels) as usize];
+            let mut slope = 0.0f32;
+            if !right.is_nan() {
+                let error = right - said;
+                slope = 1.0f32 - level;
+                if error > 0.0f32 {
+                    slope = 0.0f32 - level;
+                }
+                cost -= slope * error;
+                count += 1.0f32;
+            }
+            slopes[(at * sizes.outputs + o) as usize] = slope;
+        }
+        for k in 0..sizes.units {
+            let mut sum = 0.0f32;
+            if k < sizes.hidden {
+                for o in 0..sizes.outputs {
+                    sum += slopes[(at * sizes.outputs + o) as usize] * weights[(from + k * sizes.wide + o) as usize];
+                }
+            }
+            asked[(at * sizes.units + k) as usize] = sum;
+        }
+        costs[at as usize] = cost;
+        known[at as usize] = count;
+    }
+}

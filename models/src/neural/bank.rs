@@ -1,0 +1,256 @@
+//! One small LSTM network for each series, all trained in one batch.
+//!
+//! A network is shown the latest steps of its series and answers, for some steps ahead, with quantiles of how far they will
+//! lie off what the usual cycle says (`Frame`): a direct forecast, as Wen, Torkkola, Narayanaswamy and Madeka advise (*A
+//! multi-horizon quantile recurrent forecaster*, arXiv 1711.11053). The newest fifth of the series chooses among its weights.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use foreshadow_kernels::{
+    Device, KernelError, LstmEffort, LstmEnd, LstmSeries, LstmShape, lstm_forward, lstm_train,
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::frame::{Frame, INPUTS, LEVELS};
+use crate::append::append_each;
+use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
+use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
+
+/// Steps that a network looks back on.
+const LENGTH: usize = 48;
+const HIDDEN: usize = 32;
+/// The part of a series, at its end, that chooses among weights.
+const CHOOSING: usize = 5;
+/// Series whose windows are in memory together: some hundred megabytes at four thousand steps.
+const TOGETHER: usize = 256;
+
+/// A bank of LSTM networks, one a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LstmBank {
+    /// Steps ahead that its networks are trained for.
+    pub horizon: Horizon,
+    /// How they are trained.
+    pub effort: LstmEffort,
+}
+
+impl LstmBank {
+    /// A bank that forecasts so far ahead.
+    pub fn new(horizon: Horizon) -> Self {
+        Self { horizon, effort: LstmEffort { length: LENGTH, ..LstmEffort::default() } }
+    }
+
+    fn shape(outputs: usize) -> LstmShape {
+        LstmShape { inputs: INPUTS, hidden: HIDDEN, layers: 1, outputs }
+    }
+
+    /// Steps that a series must have: those before anything is expected, and as many windows as make learning one worth it.
+    fn needed(&self, frame: &Frame) -> usize {
+        frame.warm_up() + 3 * self.effort.length + self.horizon.steps()
+    }
+
+    fn fit_on(&self, window: &Window<'_>, seed: u64, device: &Device) -> Result<FittedLstmBank, KernelError> {
+        let count = window.series_count();
+        let (mut status, mut learned) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for from in (0..count).step_by(TOGETHER) {
+            for end in self.fit_some(window, from..(from + TOGETHER).min(count), seed, device)? {
+                let (own, bank) = match end {
+                    Ok((status, learned)) => (status, Some(learned)),
+                    Err(status) => (status, None),
+                };
+                status.push(own);
+                learned.push(bank);
+            }
+        }
+        Ok(FittedLstmBank { status, learned })
+    }
+
+    fn fit_some(
+        &self,
+        window: &Window<'_>,
+        series: Range<usize>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Vec<Result<(FitStatus, Learned), FitStatus>>, KernelError> {
+        let prepare = |s: usize| self.prepare(window.values(s), window.start_ms(s), window.step_ms());
+        let prepared: Vec<Result<Prepared, FitStatus>> = series.into_par_iter().map(prepare).collect();
+        let taught: Vec<&Prepared> = prepared.iter().flatten().filter(|own| own.frame.moves()).collect();
+        let shape = Self::shape(taught.first().map_or(LEVELS.len(), |own| own.frame.outputs()));
+        let learning: Vec<LstmSeries<'_>> = taught.iter().map(|own| own.learning(seed as u32)).collect();
+        let begin = shape.seeded(seed).repeat(learning.len());
+        let fit = lstm_train(device, shape, &learning, &LEVELS, &self.effort, &begin)?;
+        let mut trained = fit.weights.chunks_exact(shape.weights()).zip(fit.end.iter().zip(&fit.steps));
+        let mut weights = |own: &Prepared| match if own.frame.moves() { trained.next() } else { None } {
+            None => Ok(Vec::new()),
+            Some((_, (LstmEnd::Nothing, _) | (LstmEnd::Diverged, 0))) => Err(FitStatus::NotConverged),
+            Some((weights, _)) => Ok(weights.to_vec()),
+        };
+        let weights: Vec<Result<Vec<f32>, FitStatus>> =
+            prepared.iter().map(|own| own.as_ref().map_err(Clone::clone).and_then(&mut weights)).collect();
+        let learn = |(own, weights): (Result<Prepared, FitStatus>, Result<Vec<f32>, FitStatus>)| {
+            let own = own?;
+            Ok((own.status.clone(), own.learned(weights?)))
+        };
+        Ok(prepared.into_iter().zip(weights).map(learn).collect())
+    }
+
+    /// What a network is to see of a series, or why it cannot learn it.
+    fn prepare(&self, values: &[f64], start_ms: i64, step_ms: i64) -> Result<Prepared, FitStatus> {
+        let horizon = self.horizon.steps();
+        let kept = |frame: &Frame| {
+            let from = values.len().saturating_sub(LENGTH + frame.reach() + 1);
+            (values[from..].to_vec(), start_ms + from as i64 * step_ms)
+        };
+        let frame = match Frame::of(values, step_ms, horizon) {
+            Ok(frame) => frame,
+            Err(FitStatus::Constant) => {
+                let value = values.iter().copied().find(|y| !y.is_nan()).unwrap_or(f64::NAN);
+                let frame = Frame::constant(value, step_ms, horizon);
+                let recent = kept(&frame);
+                return Ok(Prepared { frame, status: FitStatus::Constant, recent, ..Prepared::nothing() });
+            }
+            Err(status) => return Err(status),
+        };
+        let observed = values.iter().filter(|y| !y.is_nan()).count();
+        let needed = self.needed(&frame);
+        if observed < needed {
+            return Err(FitStatus::TooShort { observed, needed });
+        }
+        let recent = kept(&frame);
+        if !frame.moves() {
+            return Ok(Prepared { frame, status: FitStatus::Fitted, recent, ..Prepared::nothing() });
+        }
+        let from = frame.warm_up();
+        let choosing = (values.len() / CHOOSING).max(horizon).min((values.len() - from) / 2);
+        let split = values.len() - choosing;
+        let inputs = frame.inputs(values, start_ms, from);
+        let targets = frame.targets(values, from, split);
+        Ok(Prepared { frame, status: FitStatus::Fitted, recent, inputs, targets, learned_steps: split - from })
+    }
+}
+
+/// A series on its way to its network.
+struct Prepared {
+    frame: Frame,
+    status: FitStatus,
+    /// The latest values, and the time of the first of them.
+    recent: (Vec<f64>, i64),
+    inputs: Vec<f32>,
+    targets: Vec<f32>,
+    learned_steps: usize,
+}
+
+impl Prepared {
+    fn nothing() -> Self {
+        let frame = Frame::constant(0.0, 1, 1);
+        let (recent, inputs, targets) = ((Vec::new(), 0), Vec::new(), Vec::new());
+        Self { frame, status: FitStatus::Constant, recent, inputs, targets, learned_steps: 0 }
+    }
+
+    fn learning(&self, seed: u32) -> LstmSeries<'_> {
+        let Self { inputs, targets, learned_steps, .. } = self;
+        LstmSeries { inputs, targets, learned_steps: *learned_steps, seed }
+    }
+
+    fn learned(self, weights: Vec<f32>) -> Learned {
+        let (recent, start_ms) = self.recent;
+        Learned { frame: self.frame, weights, recent, start_ms }
+    }
+}
+
+/// One series' network, and what it is shown for a forecast.
+#[derive(Clone, Serialize, Deserialize)]
+struct Learned {
+    frame: Frame,
+    /// None where what is expected always comes.
+    weights: Vec<f32>,
+    recent: Vec<f64>,
+    start_ms: i64,
+}
+
+impl Learned {
+    /// What the network says at the last step.
+    fn said(&self) -> Vec<f32> {
+        if self.weights.is_empty() {
+            return Vec::new();
+        }
+        let from = self.recent.len().saturating_sub(LENGTH);
+        let shape = LstmBank::shape(self.frame.outputs());
+        let inputs = self.frame.inputs(&self.recent, self.start_ms, from);
+        let said = lstm_forward(shape, &self.weights, &inputs).expect("a frame shows what its network reads");
+        said[said.len() - shape.outputs..].to_vec()
+    }
+
+    /// Takes in one more step; returns the status from then on, `None` where it stays.
+    fn append(&mut self, value: f64, status: &FitStatus) -> Option<FitStatus> {
+        let moved = *status == FitStatus::Constant && !value.is_nan() && self.recent.iter().any(|y| *y != value);
+        self.recent.remove(0);
+        self.recent.push(value);
+        self.start_ms += self.frame.step_ms();
+        (moved || value.is_infinite()).then_some(FitStatus::Outdated)
+    }
+}
+
+/// A bank that has learned a window.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct FittedLstmBank {
+    status: Vec<FitStatus>,
+    learned: Vec<Option<Learned>>,
+}
+
+impl Model for LstmBank {
+    fn name(&self) -> String {
+        "lstm-bank".into()
+    }
+
+    fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError> {
+        let refused = |source| FitError::Kernel { family: self.name(), series_count: window.series_count(), source };
+        Ok(Box::new(self.fit_on(window, seed, &Device::Cpu).map_err(refused)?))
+    }
+}
+
+impl Fitted for FittedLstmBank {
+    fn status(&self) -> &[FitStatus] {
+        &self.status
+    }
+
+    fn family(&self) -> &'static str {
+        "lstm-bank"
+    }
+
+    fn artifact(&self) -> Option<Artifact<'_>> {
+        Some(Artifact(Kept::LstmBank(Cow::Borrowed(self))))
+    }
+
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        append_each(&mut self.status, &mut self.learned, points, Learned::append)
+    }
+
+    fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
+        let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
+        let ahead = |own: &Option<Learned>| {
+            let own = own.as_ref()?;
+            Some(own.frame.curves(&own.recent, &own.said(), horizon.steps(), quantiles.levels()))
+        };
+        let curves: Vec<_> = self.learned.par_iter().map(ahead).collect();
+        for (series, curves) in curves.into_iter().enumerate() {
+            let Some((mean, bands)) = curves else { continue };
+            forecast.mean_mut(series).copy_from_slice(&mean);
+            for (index, band) in bands.iter().enumerate() {
+                forecast.quantile_mut(series, index).copy_from_slice(band);
+            }
+        }
+        Ok(forecast)
+    }
+}
+
+impl Whole for FittedLstmBank {
+    fn is_whole(&self) -> bool {
+        let sized = |own: &Learned| {
+            own.weights.is_empty() || own.weights.len() == LstmBank::shape(own.frame.outputs()).weights()
+        };
+        let finite = |own: &Learned| own.weights.iter().all(|weight| weight.is_finite());
+        each_is_whole(&self.status, &self.learned, |own| own.frame.is_whole(own.recent.len()) && sized(own) && finite(own))
+    }
+}
