@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use foreshadow_benches::peers::{Choice, Effort};
 use foreshadow_benches::{
-    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, cuda, demo, dhr, ets, m4, mstl, neural, peers,
-    plot, prophet, provider, score, switch, telemetry, theta, update,
+    BenchError, Context, Figures, Scale, accuracy, arima, autoets, ceilings, cuda, demo, dhr, ets, m4, mstl, neural,
+    peers, plot, prophet, provider, score, switch, telemetry, theta, update,
 };
 use miette::IntoDiagnostic;
 

@@ -46,7 +46,8 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
 /// Seconds of a bank's training, all of whose steps are taken.
 fn cost(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
     let models = if context.scale == Scale::Smoke { 2 } else { MODELS };
-    let value = |s: usize, t: usize| (t as f32 * (0.2 + s as f32 * 1e-3)).sin() + ((t * 7_919 + s) % 101) as f32 / 101.0;
+    let value =
+        |s: usize, t: usize| (t as f32 * (0.2 + s as f32 * 1e-3)).sin() + ((t * 7_919 + s) % 101) as f32 / 101.0;
     let values: Vec<Vec<f32>> = (0..models).map(|s| (0..=STEPS).map(|t| value(s, t)).collect()).collect();
     let series: Vec<LstmSeries<'_>> = (values.iter().enumerate())
         .map(|(s, values)| LstmSeries {

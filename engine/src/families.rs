@@ -16,7 +16,7 @@ pub use working::Working;
 
 /// Names that may stand in `forecast.models`, for messages.
 pub const KNOWN: &str = "auto (the best for each series, blended by their backtests), naive, drift, snaive, snaive_ar, smedian, ridge, theta, ces, \
-card, rho, delta, mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
+card, rho, delta, lstm-bank (a network for each series), mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
 ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho and delta have a day and a week, or others as \
 in mstl24_168; seasons go up to 400 steps in sarima, 1440 in ets, 2016 in mstl, 288 in autoets and ces";
 
@@ -181,6 +181,7 @@ mod tests {
             ("ets_ana", "ets_ana24"),
             ("ets_aada12", "ets_aada12"),
             ("ets_aan", "ets_aan"),
+            ("lstm-bank", "lstm-bank"),
         ] {
             assert_eq!(named(name).as_deref(), Some(family_name));
         }

@@ -8,8 +8,8 @@ use crate::error::expect_len;
 use crate::{Device, KernelError, cpu, gpu};
 
 pub use data::{LstmEffort, LstmEnd, LstmFit, LstmSeries};
-pub use shape::LstmShape;
 pub(crate) use layout::Layout;
+pub use shape::LstmShape;
 pub(crate) use shape::place;
 
 /// Adam's decays, and what keeps it from dividing by nothing: its authors' own.

@@ -101,7 +101,8 @@ pub(crate) fn gradient<R: Runtime>(
     }
     let length = y.len() / (models * windows * targets);
     let sizes = Sizes::new(&layout, levels.len(), windows, length);
-    let of = |values: &[f32], width: usize, first: usize, count: usize| values[first * width..][..count * width].to_vec();
+    let of =
+        |values: &[f32], width: usize, first: usize, count: usize| values[first * width..][..count * width].to_vec();
     let (each, together) = (sizes.rows(), together(gpu, &sizes));
     for first in (0..models).step_by(together) {
         let count = together.min(models - first);
@@ -152,7 +153,8 @@ pub(crate) fn train<R: Runtime>(
         steps: vec![0; series.len()],
         end: vec![LstmEnd::Nothing; series.len()],
     };
-    let taught: Vec<usize> = (0..series.len()).filter(|s| lstm::can_learn(&series[*s], effort, sizes.targets as usize)).collect();
+    let taught: Vec<usize> =
+        (0..series.len()).filter(|s| lstm::can_learn(&series[*s], effort, sizes.targets as usize)).collect();
     for batch in taught.chunks(together(gpu, &sizes)) {
         let own: Vec<LstmSeries<'_>> = batch.iter().map(|s| series[*s]).collect();
         let begin: Vec<&[f32]> = batch.iter().map(|s| &weights[s * shape.weights()..][..shape.weights()]).collect();

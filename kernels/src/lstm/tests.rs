@@ -69,15 +69,15 @@ fn loss_and_gradient_are_the_reference_s() {
         let x = uniform(models * length * windows * inputs, 2.0, &mut rng);
         let mut y = uniform(models * length * windows * targets, 2.0, &mut rng);
         y.iter_mut().step_by(5).skip(1).for_each(|y| *y = f32::NAN);
-        for (device, model) in device::present().iter().flat_map(|device| (0..models).map(move |model| (device, model))) {
+        for (device, model) in device::present().iter().flat_map(|device| (0..models).map(move |model| (device, model)))
+        {
             let told = lstm_gradient(device, shape, windows, &weights, &x, &y, levels).unwrap();
             let of = |values: &[f32]| {
                 let width = values.len() / models;
                 wide(&values[model * width..][..width])
             };
             let levels = wide(levels);
-            let (loss, gradient) =
-                reference::lstm_gradient(shape, windows, &of(&weights), &of(&x), &of(&y), &levels);
+            let (loss, gradient) = reference::lstm_gradient(shape, windows, &of(&weights), &of(&x), &of(&y), &levels);
             // A gate is off by a few units in its last place, and so much again at each step that it reaches.
             assert!((told.loss[model] - loss).abs() < 1e-6, "{shape:?}: {} and {loss}", told.loss[model]);
             let width = shape.weights();
@@ -139,9 +139,8 @@ fn networks_learn_their_own_waves() {
     let waves: Vec<Wave> = (0..6).map(|at| Wave::new(400, 7.0 + 3.0 * at as f32, 0.1, at)).collect();
     let series: Vec<LstmSeries<'_>> = waves.iter().enumerate().map(|(at, wave)| wave.series(320, at as u32)).collect();
     for device in device::present() {
-        let train = |effort: LstmEffort| {
-            lstm_train(&device, SMALL, &series, &[0.1, 0.5, 0.9], &effort, &begin(6)).unwrap()
-        };
+        let train =
+            |effort: LstmEffort| lstm_train(&device, SMALL, &series, &[0.1, 0.5, 0.9], &effort, &begin(6)).unwrap();
         let (untaught, taught) = (train(LstmEffort { steps: 0, ..QUICK }), train(QUICK));
         for at in 0..6 {
             // Noise within a tenth leaves 0.02 to lose over the three levels; a wave without a memory about 0.2.
@@ -179,7 +178,11 @@ fn training_that_gains_nothing_stops_and_the_best_weights_stay() {
         let fit = train(QUICK, &begin(1));
         assert!(fit.end[0] == LstmEnd::Stopped && fit.steps[0] < 120, "{fit:?} on {device}");
         let kept = train(LstmEffort { steps: 0, ..QUICK }, &fit.weights);
-        assert_eq!((kept.loss[0], &kept.weights), (fit.loss[0], &fit.weights), "the loss is of those weights, {device}");
+        assert_eq!(
+            (kept.loss[0], &kept.weights),
+            (fit.loss[0], &fit.weights),
+            "the loss is of those weights, {device}"
+        );
     }
 }
 
@@ -192,7 +195,8 @@ fn what_cannot_be_learned_is_told_and_leaves_its_neighbours_alone() {
     huge.targets.iter_mut().for_each(|y| *y *= f32::MAX);
     let dead = Wave { inputs: vec![0.0; 200], targets: vec![f32::NAN; 200] };
     let short = Wave::new(20, 9.0, 0.1, 4);
-    let series = [good.series(150, 0), broken.series(150, 1), huge.series(150, 2), dead.series(150, 3), short.series(15, 4)];
+    let series =
+        [good.series(150, 0), broken.series(150, 1), huge.series(150, 2), dead.series(150, 3), short.series(15, 4)];
     let weights = begin(5);
     for device in device::present() {
         let train = |series: &[LstmSeries<'_>], weights: &[f32]| {

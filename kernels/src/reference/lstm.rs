@@ -53,7 +53,13 @@ fn window(shape: LstmShape, weights: &[f64], x: &[Vec<f64>]) -> (Vec<Vec<f64>>, 
             let cell: Vec<f64> = (0..n).map(|u| gates[n + u] * before.1[u] + gates[u] * gates[2 * n + u]).collect();
             let hidden: Vec<f64> = (0..n).map(|u| gates[3 * n + u] * cell[u].tanh()).collect();
             let after = (hidden.clone(), cell.clone());
-            steps.push(Step { input: input.clone(), before: std::mem::replace(&mut before, after), gates, cell, hidden });
+            steps.push(Step {
+                input: input.clone(),
+                before: std::mem::replace(&mut before, after),
+                gates,
+                cell,
+                hidden,
+            });
         }
         told = steps.iter().map(|step| step.hidden.clone()).collect();
         all.push(steps);

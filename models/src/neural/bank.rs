@@ -7,9 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use foreshadow_kernels::{
-    Device, KernelError, LstmEffort, LstmEnd, LstmSeries, LstmShape, lstm_forward, lstm_train,
-};
+use foreshadow_kernels::{Device, KernelError, LstmEffort, LstmEnd, LstmSeries, LstmShape, lstm_forward, lstm_train};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -251,6 +249,11 @@ impl Whole for FittedLstmBank {
             own.weights.is_empty() || own.weights.len() == LstmBank::shape(own.frame.outputs()).weights()
         };
         let finite = |own: &Learned| own.weights.iter().all(|weight| weight.is_finite());
-        each_is_whole(&self.status, &self.learned, |own| own.frame.is_whole(own.recent.len()) && sized(own) && finite(own))
+        each_is_whole(&self.status, &self.learned, |own| {
+            own.frame.is_whole(own.recent.len()) && sized(own) && finite(own)
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,7 +143,13 @@ impl Frame {
 
     /// Mean and quantiles of the steps after the last value, from what a network says there: `[knots, levels]`, or nothing
     /// where what is expected comes. The median stands for the mean.
-    pub(super) fn curves(&self, values: &[f64], said: &[f32], horizon: usize, levels: &[f64]) -> (Vec<f64>, Vec<Vec<f64>>) {
+    pub(super) fn curves(
+        &self,
+        values: &[f64],
+        said: &[f32],
+        horizon: usize,
+        levels: &[f64],
+    ) -> (Vec<f64>, Vec<Vec<f64>>) {
         let mut mean = Vec::with_capacity(horizon);
         let mut bands = vec![Vec::with_capacity(horizon); levels.len()];
         for ahead in 1..=horizon {
@@ -189,7 +195,8 @@ const DAY_STEPS: usize = 1_440;
 
 /// 1, 2, 4 and so on, and the horizon: what is off fades with the logarithm of time rather than with time.
 fn knots(horizon: usize) -> Vec<usize> {
-    let mut knots: Vec<usize> = std::iter::successors(Some(1), |knot| Some(2 * knot)).take_while(|k| *k < horizon).collect();
+    let mut knots: Vec<usize> =
+        std::iter::successors(Some(1), |knot| Some(2 * knot)).take_while(|k| *k < horizon).collect();
     knots.push(horizon);
     knots
 }

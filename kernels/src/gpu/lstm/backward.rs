@@ -137,13 +137,7 @@ fn turn(weights: &Array<f32>, turned: &mut Array<f32>, places: u32, block: u32, 
 
 /// One cube some windows of a network, one unit a cell of some of these.
 #[cube(launch_unchecked)]
-fn backward(
-    turned: &Array<f32>,
-    asked: &Array<f32>,
-    records: &mut Array<f32>,
-    cubes: u32,
-    #[comptime] sizes: Sizes,
-) {
+fn backward(turned: &Array<f32>, asked: &Array<f32>, records: &mut Array<f32>, cubes: u32, #[comptime] sizes: Sizes) {
     let units = comptime!(sizes.units);
     let together = comptime!((UNITS * OWN) as u32 / sizes.units);
     let chunks = comptime!(sizes.windows.div_ceil(together));

@@ -24,6 +24,7 @@ impl<R: Runtime> Bank<'_, R> {
                 places as u32,
                 taken,
                 u32::from(rest),
+                f32::NAN, // WGSL has no word for one
                 self.sizes,
             );
         }
@@ -101,6 +102,7 @@ fn show(
     places: u32,
     taken: u32,
     rest: u32,
+    unknown: f32,
     #[comptime] sizes: Sizes,
 ) {
     let at = ABSOLUTE_POS as u32;
@@ -129,7 +131,7 @@ fn show(
             x[(at * sizes.inputs + i) as usize] = inputs[((first + step) * sizes.inputs + i) as usize];
         }
         for k in 0..sizes.targets {
-            let mut value = f32::new(f32::NAN);
+            let mut value = unknown;
             if step >= counted {
                 value = targets[((first + step) * sizes.targets + k) as usize];
             }

@@ -1,0 +1,85 @@
+use super::*;
+use crate::classical::SeasonalNaive;
+use crate::{Panel, artifact, check};
+
+const DAY: usize = 24;
+
+fn noise(t: usize, s: usize) -> f64 {
+    ((t * 7_919 + s * 104_729) % 1_009) as f64 / 1_009.0 - 0.5
+}
+
+/// A day that comes every day, and a push that fades within hours of coming: what a cycle alone never tells.
+fn pushed(steps: usize, s: usize) -> Vec<f64> {
+    let mut push = 0.0;
+    let value = |t: usize| {
+        push = 0.8 * push + if (t * 31 + s * 17) % 29 == 0 { 6.0 } else { 0.0 };
+        10.0 + 3.0 * (t as f64 / DAY as f64 * std::f64::consts::TAU).sin() + push + 0.5 * noise(t, s)
+    };
+    (0..steps).map(value).collect()
+}
+
+fn bank(horizon: usize) -> LstmBank {
+    let bank = LstmBank::new(Horizon::new(horizon).unwrap());
+    LstmBank { effort: LstmEffort { windows: 16, steps: 100, ..bank.effort }, ..bank }
+}
+
+fn panel(series: &[Vec<f64>]) -> Panel {
+    let mut panel = Panel::new(3_600_000);
+    series.iter().enumerate().for_each(|(s, values)| panel.push(format!("s{s}"), 1_700_000_400_000, values));
+    panel
+}
+
+#[test]
+fn what_fades_is_forecast_to_fade() {
+    let series: Vec<Vec<f64>> = (0..6).map(|s| pushed(600, s)).collect();
+    let shown: Vec<Vec<f64>> = series.iter().map(|values| values[..588].to_vec()).collect();
+    let error = |model: &dyn Model| {
+        let (_, forecast) = check::forecast(model, &shown, 12);
+        let of = |s: usize| (0..12).map(move |t| (s, t));
+        let all = (0..6).flat_map(of).map(|(s, t)| (forecast.mean(s)[t] - series[s][588 + t]).abs());
+        all.sum::<f64>() / 72.0
+    };
+    let (own, naive) = (error(&bank(12)), error(&SeasonalNaive { season: DAY }));
+    assert!(own < 0.7 * naive, "{own} and {naive}");
+}
+
+#[test]
+fn what_cannot_be_learned_says_why_and_changes_no_neighbour() {
+    let good = pushed(400, 1);
+    let mut holed = pushed(400, 2);
+    holed[50..80].fill(f64::NAN);
+    let cycle: Vec<f64> = (0..400).map(|t| (t % DAY) as f64).collect();
+    let huge: Vec<f64> = good.iter().map(|y| 1e9 + y).collect();
+    let all = [good.clone(), holed, vec![7.0; 400], vec![f64::NAN; 400], good[..60].to_vec(), cycle, huge];
+    let (status, forecast) = check::forecast(&bank(12), &all, 20);
+    let words: Vec<&str> = status.iter().map(FitStatus::word).collect();
+    assert_eq!(words, ["fitted", "fitted", "constant", "no_data", "too_short", "fitted", "fitted"]);
+    for (s, status) in status.iter().enumerate() {
+        assert_eq!(forecast.mean(s).iter().all(|y| y.is_finite()), status.is_usable(), "series {s}");
+    }
+    assert_eq!(forecast.mean(2), [7.0; 20]);
+    let next: Vec<f64> = (400..420).map(|t| (t % DAY) as f64).collect();
+    assert_eq!(forecast.mean(5), next, "a cycle that always comes is what comes");
+    let (_, alone) = check::forecast(&bank(12), &[good], 20);
+    assert_eq!(alone.mean(0), forecast.mean(0));
+}
+
+#[test]
+fn bands_do_not_cross_and_a_fit_goes_on_and_comes_back_to_the_bit() {
+    let series: Vec<Vec<f64>> = (0..3).map(|s| pushed(400, s)).collect();
+    let (horizon, quantiles) = (Horizon::new(30).unwrap(), Quantiles::standard());
+    let mut fitted = bank(12).fit(&panel(&series).window(), 3).unwrap();
+    fitted.append(&[12.0, f64::NAN, 9.0]).unwrap();
+    let forecast = fitted.predict(horizon, &quantiles).unwrap();
+    for s in 0..3 {
+        for step in 0..30 {
+            let at = |level: usize| forecast.quantile(s, level)[step];
+            assert!((1..quantiles.levels().len()).all(|level| at(level - 1) <= at(level)), "series {s}, step {step}");
+        }
+    }
+    let bytes = artifact::encode(&*fitted).unwrap();
+    let back = artifact::decode(&bytes).unwrap();
+    let again = back.predict(horizon, &quantiles).unwrap();
+    assert!((0..3).all(|s| again.mean(s) == forecast.mean(s)));
+    assert_eq!(artifact::encode(&*back).unwrap(), bytes);
+}
