@@ -65,9 +65,9 @@ pub fn lstm_gradient(
     expect_len("targets", y.len(), models * length * windows * targets)?;
     expect_len("inputs", x.len(), models * length * windows * shape.inputs)?;
     match device {
-        Device::Cpu => Ok(cpu::lstm::gradient(shape, windows, weights, x, y, levels)),
-        Device::Wgpu(gpu) => gpu::lstm::gradient(gpu, shape, windows, weights, x, y, levels),
-        Device::Cuda(gpu) => gpu::lstm::gradient(gpu, shape, windows, weights, x, y, levels),
+        Device::Cpu => Ok(cpu::lstm::lstm_gradient(shape, windows, weights, x, y, levels)),
+        Device::Wgpu(gpu) => gpu::lstm::lstm_gradient(gpu, shape, windows, weights, x, y, levels),
+        Device::Cuda(gpu) => gpu::lstm::lstm_gradient(gpu, shape, windows, weights, x, y, levels),
     }
 }
 
@@ -105,9 +105,9 @@ pub fn lstm_train(
         expect_len("learned steps", own.learned_steps, own.learned_steps.min(steps))?;
     }
     match device {
-        Device::Cpu => Ok(cpu::lstm::train(shape, series, levels, effort, weights)),
-        Device::Wgpu(gpu) => gpu::lstm::train(gpu, shape, series, levels, effort, weights),
-        Device::Cuda(gpu) => gpu::lstm::train(gpu, shape, series, levels, effort, weights),
+        Device::Cpu => Ok(cpu::lstm::lstm_train(shape, series, levels, effort, weights)),
+        Device::Wgpu(gpu) => gpu::lstm::lstm_train(gpu, shape, series, levels, effort, weights),
+        Device::Cuda(gpu) => gpu::lstm::lstm_train(gpu, shape, series, levels, effort, weights),
     }
 }
 
@@ -130,13 +130,17 @@ pub(crate) fn can_learn(series: &LstmSeries<'_>, effort: &LstmEffort, targets: u
 /// - Returns `[models, steps, outputs]`.
 ///
 /// # Errors
-/// [`KernelError::Shape`] where an operand has another size.
-pub fn lstm_forward(shape: LstmShape, weights: &[f32], x: &[f32]) -> Result<Vec<f32>, KernelError> {
+/// As [`lstm_gradient`].
+pub fn lstm_forward(device: &Device, shape: LstmShape, weights: &[f32], x: &[f32]) -> Result<Vec<f32>, KernelError> {
     let models = weights.len() / shape.weights();
     expect_len("weights", weights.len(), models * shape.weights())?;
     let steps = x.len() / (models * shape.inputs).max(1);
     expect_len("inputs", x.len(), models * steps * shape.inputs)?;
-    Ok(cpu::lstm::forward(shape, weights, x))
+    match device {
+        Device::Cpu => Ok(cpu::lstm::lstm_forward(shape, weights, x)),
+        Device::Wgpu(gpu) => gpu::lstm::lstm_forward(gpu, shape, weights, x),
+        Device::Cuda(gpu) => gpu::lstm::lstm_forward(gpu, shape, weights, x),
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use pass::Pass;
 use train::{Learned, Training};
 
 /// See [`crate::lstm_gradient`].
-pub(crate) fn gradient(
+pub(crate) fn lstm_gradient(
     shape: LstmShape,
     windows: usize,
     weights: &[f32],
@@ -35,7 +35,7 @@ pub(crate) fn gradient(
 }
 
 /// See [`crate::lstm_train`].
-pub(crate) fn train(
+pub(crate) fn lstm_train(
     shape: LstmShape,
     series: &[LstmSeries<'_>],
     levels: &[f32],
@@ -56,7 +56,7 @@ pub(crate) fn train(
 }
 
 /// See [`crate::lstm_forward`].
-pub(crate) fn forward(shape: LstmShape, weights: &[f32], x: &[f32]) -> Vec<f32> {
+pub(crate) fn lstm_forward(shape: LstmShape, weights: &[f32], x: &[f32]) -> Vec<f32> {
     let models = weights.len() / shape.weights();
     if x.is_empty() {
         return Vec::new();

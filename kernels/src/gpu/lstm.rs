@@ -11,6 +11,7 @@ use crate::{KernelError, lstm};
 mod backward;
 mod forward;
 mod learn;
+mod say;
 
 /// Units of a cube.
 const UNITS: usize = 256;
@@ -82,7 +83,7 @@ impl Sizes {
 }
 
 /// See [`crate::lstm_gradient`].
-pub(crate) fn gradient<R: Runtime>(
+pub(crate) fn lstm_gradient<R: Runtime>(
     gpu: &Gpu<R>,
     shape: LstmShape,
     windows: usize,
@@ -137,7 +138,7 @@ fn layout(shape: LstmShape) -> Result<Layout, KernelError> {
 }
 
 /// See [`crate::lstm_train`].
-pub(crate) fn train<R: Runtime>(
+pub(crate) fn lstm_train<R: Runtime>(
     gpu: &Gpu<R>,
     shape: LstmShape,
     series: &[LstmSeries<'_>],
@@ -163,6 +164,38 @@ pub(crate) fn train<R: Runtime>(
         bank.collect(batch, &mut fit)?;
     }
     Ok(fit)
+}
+
+/// See [`crate::lstm_forward`].
+pub(crate) fn lstm_forward<R: Runtime>(
+    gpu: &Gpu<R>,
+    shape: LstmShape,
+    weights: &[f32],
+    x: &[f32],
+) -> Result<Vec<f32>, KernelError> {
+    let layout = layout(shape)?;
+    let models = weights.len() / shape.weights();
+    let mut told = Vec::with_capacity(x.len() / shape.inputs * shape.outputs);
+    if x.is_empty() {
+        return Ok(told);
+    }
+    let own = x.len() / models;
+    let steps = own / shape.inputs;
+    let sizes = Sizes::new(&layout, 1, 1, steps);
+    let widest = own.max(steps * shape.outputs).max(sizes.weights());
+    let together = (gpu.largest_piece() / size_of::<f32>() / widest).min(u32::MAX as usize / widest).max(1);
+    for (weights, x) in weights.chunks(together * shape.weights()).zip(x.chunks(together * own)) {
+        let count = x.len() / own;
+        let mut packed = vec![0.0; count * sizes.weights()];
+        for (weights, packed) in weights.chunks(shape.weights()).zip(packed.chunks_mut(sizes.weights())) {
+            layout.pack(weights, packed);
+        }
+        let (weights, x) = (gpu.upload(&packed), gpu.upload(x));
+        let said = gpu.empty::<f32>(count * steps * shape.outputs);
+        say::launch(gpu, sizes, shape.layers, (count, steps), (&weights, &x, &said));
+        told.extend(gpu.download::<f32>(&said, "what LSTM networks say")?);
+    }
+    Ok(told)
 }
 
 /// Networks that a device has room for, and places for in 32 bits.

@@ -66,8 +66,8 @@ fn draw(seed: u64, at: u64) -> u64 {
 }
 
 /// The place of that number in a seed's stream, of so many: Wellons' `lowbias32` (*Prospecting for hash functions*, 2018), in
-/// 32 bits since shaders have no more. Places are far fewer than 2^32, so that the remainder favours none by a part in a
-/// hundred thousand.
+/// 32 bits since shaders have no more. Places are some thousands, so that the remainder favours none by more than a
+/// part in a million.
 pub(crate) fn place(seed: u32, at: u32, places: u32) -> u32 {
     mixed(seed ^ mixed(at)) % places
 }

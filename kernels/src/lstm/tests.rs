@@ -3,7 +3,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::device;
-use crate::reference::lstm as reference;
+use crate::reference;
 
 const LEVELS: [f32; 9] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Inputs, units, layers, levels, targets, windows, steps: units and outputs that fill no vector, just one, and several; rows
@@ -46,8 +46,8 @@ fn the_reference_s_slopes_are_those_of_its_loss() {
     let x = wide(&uniform(length * windows * 2, 1.0, &mut rng));
     let y = wide(&uniform(length * windows * 2, 1.0, &mut rng));
     let levels = [0.3, 0.9];
-    let loss = |weights: &[f64]| reference::lstm_gradient(shape, windows, weights, &x, &y, &levels).0;
-    let (_, gradient) = reference::lstm_gradient(shape, windows, &weights, &x, &y, &levels);
+    let loss = |weights: &[f64]| reference::lstm::lstm_gradient(shape, windows, weights, &x, &y, &levels).0;
+    let (_, gradient) = reference::lstm::lstm_gradient(shape, windows, &weights, &x, &y, &levels);
     for at in 0..weights.len() {
         let moved = |by: f64| {
             let mut moved = weights.clone();
@@ -77,7 +77,8 @@ fn loss_and_gradient_are_the_reference_s() {
                 wide(&values[model * width..][..width])
             };
             let levels = wide(levels);
-            let (loss, gradient) = reference::lstm_gradient(shape, windows, &of(&weights), &of(&x), &of(&y), &levels);
+            let (loss, gradient) =
+                reference::lstm::lstm_gradient(shape, windows, &of(&weights), &of(&x), &of(&y), &levels);
             // A gate is off by a few units in its last place, and so much again at each step that it reaches.
             assert!((told.loss[model] - loss).abs() < 1e-6, "{shape:?}: {} and {loss}", told.loss[model]);
             let width = shape.weights();
@@ -91,14 +92,17 @@ fn what_is_said_is_the_reference_s() {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     for [inputs, hidden, layers, levels, targets, ..] in SHAPES {
         let outputs = levels * targets;
-        let (shape, models, steps) = (shape(inputs, hidden, layers, outputs), 2, 40);
+        let (shape, models, steps) = (shape(inputs, hidden, layers, outputs), 5, 40);
         let weights = uniform(models * shape.weights(), 0.6, &mut rng);
         let x = uniform(models * steps * inputs, 2.0, &mut rng);
-        let said = lstm_forward(shape, &weights, &x).unwrap();
-        for model in 0..models {
-            let of = |values: &[f32], width: usize| wide(&values[model * width..][..width]);
-            let expected = reference::lstm_forward(shape, &of(&weights, shape.weights()), &of(&x, steps * inputs));
-            assert_close(&said[model * steps * outputs..][..steps * outputs], &expected, 5e-6);
+        for device in device::present() {
+            let said = lstm_forward(&device, shape, &weights, &x).unwrap();
+            for model in 0..models {
+                let of = |values: &[f32], width: usize| wide(&values[model * width..][..width]);
+                let (weights, x) = (of(&weights, shape.weights()), of(&x, steps * inputs));
+                let expected = reference::lstm::lstm_forward(shape, &weights, &x);
+                assert_close(&said[model * steps * outputs..][..steps * outputs], &expected, 5e-6);
+            }
         }
     }
 }
@@ -149,6 +153,29 @@ fn networks_learn_their_own_waves() {
             assert!(taught.steps[at] > 20 && matches!(taught.end[at], LstmEnd::Done | LstmEnd::Stopped));
         }
         assert_eq!(train(QUICK), taught, "the same bits once more on {device}");
+    }
+}
+
+#[test]
+fn steps_of_training_are_the_reference_s() {
+    let effort = LstmEffort { length: 12, windows: 8, steps: 15, rate: 0.02, clip: 0.1, ..QUICK };
+    for (layers, targets) in [(1, 1), (2, 2)] {
+        let shape = LstmShape { inputs: 1, hidden: 8, layers, outputs: 3 * targets };
+        let wave = Wave::new(60 * targets, 9.0, 0.3, 5);
+        let (inputs, mut known) = (&wave.inputs[..60], wave.targets.clone());
+        known[3..9].fill(f32::NAN);
+        let series = LstmSeries { inputs, targets: &known, learned_steps: 60, seed: 9 };
+        let begin = shape.seeded(4);
+        let shown = (&wide(inputs)[..], &wide(&known)[..]);
+        let levels = [0.1_f32, 0.5, 0.9];
+        let expected = reference::lstm::lstm_train(shape, shown, 9, &wide(&levels), &effort, &wide(&begin));
+        let gone = begin.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+        assert!(gone > 0.1, "{gone}");
+        for device in device::present() {
+            let fit = lstm_train(&device, shape, &[series], &levels, &effort, &begin).unwrap();
+            // Adam divides a slope by its size: one that is nothing but rounding moves a weight as much as any other.
+            assert_close(&fit.weights, &expected, 2e-3);
+        }
     }
 }
 
@@ -224,8 +251,10 @@ fn without_a_rest_the_last_weights_stay() {
 fn operands_of_another_size_are_refused_by_name() {
     let weights = begin(2);
     let refused = |error: KernelError| error.to_string();
-    assert!(refused(lstm_forward(SMALL, &weights[1..], &[0.0; 4]).unwrap_err()).starts_with("weights has"));
-    assert!(refused(lstm_forward(SMALL, &weights, &[0.0; 5]).unwrap_err()).starts_with("inputs has"));
+    assert!(
+        refused(lstm_forward(&Device::Cpu, SMALL, &weights[1..], &[0.0; 4]).unwrap_err()).starts_with("weights has")
+    );
+    assert!(refused(lstm_forward(&Device::Cpu, SMALL, &weights, &[0.0; 5]).unwrap_err()).starts_with("inputs has"));
     let told = lstm_gradient(&Device::Cpu, SMALL, 2, &weights, &[0.0; 8], &[0.0; 8], &LEVELS[..2]);
     assert!(refused(told.unwrap_err()).starts_with("levels has 2 values"));
     let wave = Wave::new(50, 9.0, 0.1, 1);

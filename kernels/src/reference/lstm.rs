@@ -1,6 +1,6 @@
-//! Plain twin of [`crate::lstm_gradient`], with the derivatives taken by the chain rule cell by cell.
+//! Plain twins of the operations on one network, with the derivatives taken by the chain rule cell by cell.
 
-use crate::lstm::{GATES, LstmShape};
+use crate::lstm::{ADAM, GATES, LEAST, LstmEffort, LstmShape, place, rate};
 
 /// A step of one layer of one window, as the way back needs it.
 struct Step {
@@ -161,4 +161,41 @@ fn layer_backward(
         }
     }
     below
+}
+
+/// One network's [`crate::lstm_train`] over all steps, without a look at the rest: `inputs` is `[steps, inputs]`, `targets`
+/// `[steps, targets]` of what is learned.
+pub fn lstm_train(
+    shape: LstmShape,
+    (inputs, targets): (&[f64], &[f64]),
+    seed: u32,
+    levels: &[f64],
+    effort: &LstmEffort,
+    weights: &[f64],
+) -> Vec<f64> {
+    let (n, per) = (effort.windows, shape.outputs / levels.len());
+    let places = (targets.len() / per - effort.length + 1) as u32;
+    let mut weights = weights.to_vec();
+    let (mut mean, mut square) = (vec![0.0; weights.len()], vec![0.0; weights.len()]);
+    let decays = [ADAM.0, ADAM.1].map(f64::from);
+    for taken in 0..effort.steps {
+        let from = |window: usize| place(seed, (taken * n + window) as u32, places) as usize;
+        let drawn = |values: &[f64], width: usize| -> Vec<f64> {
+            let at = (0..effort.length).flat_map(|t| (0..n).map(move |window| (t, window)));
+            at.flat_map(|(t, window)| values[(from(window) + t) * width..][..width].to_vec()).collect()
+        };
+        let (x, y) = (drawn(inputs, shape.inputs), drawn(targets, per));
+        let (_, gradient) = lstm_gradient(shape, n, &weights, &x, &y, levels);
+        let norm = dot(&gradient, &gradient).sqrt();
+        let share = f64::min(1.0, f64::from(effort.clip) / norm);
+        let left = decays.map(|decay| 1.0 - decay.powi(taken as i32 + 1));
+        for at in 0..weights.len() {
+            let slope = share * gradient[at];
+            mean[at] = decays[0] * mean[at] + (1.0 - decays[0]) * slope;
+            square[at] = decays[1] * square[at] + (1.0 - decays[1]) * slope * slope;
+            let size = (square[at] / left[1]).sqrt() + f64::from(LEAST);
+            weights[at] -= f64::from(rate(effort, taken)) * mean[at] / left[0] / size;
+        }
+    }
+    weights
 }

@@ -52,14 +52,9 @@ impl LstmBank {
         let count = window.series_count();
         let (mut status, mut learned) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for from in (0..count).step_by(TOGETHER) {
-            for end in self.fit_some(window, from..(from + TOGETHER).min(count), seed, device)? {
-                let (own, bank) = match end {
-                    Ok((status, learned)) => (status, Some(learned)),
-                    Err(status) => (status, None),
-                };
-                status.push(own);
-                learned.push(bank);
-            }
+            let (some, bank) = self.fit_some(window, from..(from + TOGETHER).min(count), seed, device)?;
+            status.extend(some);
+            learned.extend(bank);
         }
         Ok(FittedLstmBank { status, learned })
     }
@@ -70,7 +65,7 @@ impl LstmBank {
         series: Range<usize>,
         seed: u64,
         device: &Device,
-    ) -> Result<Vec<Result<(FitStatus, Learned), FitStatus>>, KernelError> {
+    ) -> Result<(Vec<FitStatus>, Vec<Option<Learned>>), KernelError> {
         let prepare = |s: usize| self.prepare(window.values(s), window.start_ms(s), window.step_ms());
         let prepared: Vec<Result<Prepared, FitStatus>> = series.into_par_iter().map(prepare).collect();
         let taught: Vec<&Prepared> = prepared.iter().flatten().filter(|own| own.frame.moves()).collect();
@@ -79,18 +74,19 @@ impl LstmBank {
         let begin = shape.seeded(seed).repeat(learning.len());
         let fit = lstm_train(device, shape, &learning, &LEVELS, &self.effort, &begin)?;
         let mut trained = fit.weights.chunks_exact(shape.weights()).zip(fit.end.iter().zip(&fit.steps));
-        let mut weights = |own: &Prepared| match if own.frame.moves() { trained.next() } else { None } {
-            None => Ok(Vec::new()),
-            Some((_, (LstmEnd::Nothing, _) | (LstmEnd::Diverged, 0))) => Err(FitStatus::NotConverged),
-            Some((weights, _)) => Ok(weights.to_vec()),
+        let learn = |own: Result<Prepared, FitStatus>| {
+            let own = match own {
+                Ok(own) => own,
+                Err(status) => return (status, None),
+            };
+            let status = own.status.clone();
+            match if own.frame.moves() { trained.next() } else { None } {
+                None => (status, Some(own.learned(Vec::new()))),
+                Some((_, (LstmEnd::Nothing, _) | (LstmEnd::Diverged, 0))) => (FitStatus::NotConverged, None),
+                Some((weights, _)) => (status, Some(own.learned(weights.to_vec()))),
+            }
         };
-        let weights: Vec<Result<Vec<f32>, FitStatus>> =
-            prepared.iter().map(|own| own.as_ref().map_err(Clone::clone).and_then(&mut weights)).collect();
-        let learn = |(own, weights): (Result<Prepared, FitStatus>, Result<Vec<f32>, FitStatus>)| {
-            let own = own?;
-            Ok((own.status.clone(), own.learned(weights?)))
-        };
-        Ok(prepared.into_iter().zip(weights).map(learn).collect())
+        Ok(prepared.into_iter().map(learn).unzip())
     }
 
     /// What a network is to see of a series, or why it cannot learn it.
@@ -176,7 +172,8 @@ impl Learned {
         let from = self.recent.len().saturating_sub(LENGTH);
         let shape = LstmBank::shape(self.frame.outputs());
         let inputs = self.frame.inputs(&self.recent, self.start_ms, from);
-        let said = lstm_forward(shape, &self.weights, &inputs).expect("a frame shows what its network reads");
+        let said =
+            lstm_forward(&Device::Cpu, shape, &self.weights, &inputs).expect("a frame shows what its network reads");
         said[said.len() - shape.outputs..].to_vec()
     }
 

@@ -333,8 +333,14 @@ impl<S: Simd> Cells<'_, S> {
         let sums = product::<S, R, GATES>(simd, past, of_past, GATES, sums);
         for r in 0..R {
             let window = first + r;
-            let (i, f) = (sigmoid(simd, sums[r][0]), sigmoid(simd, sums[r][1]));
-            let (g, o) = (tanh(simd, sums[r][2]), sigmoid(simd, sums[r][3]));
+            let half = simd.splat_f32s(0.5);
+            let halved = |gate: usize| simd.mul_f32s(half, sums[r][gate]);
+            // A sigmoid is `(1 + tanh(x / 2)) / 2`.
+            let (i, f) = tanh_of_two(simd, halved(0), halved(1));
+            let (g, o) = tanh_of_two(simd, sums[r][2], halved(3));
+            let i = simd.mul_add_e_f32s(half, i, half);
+            let f = simd.mul_add_e_f32s(half, f, half);
+            let o = simd.mul_add_e_f32s(half, o, half);
             let mut cell = simd.mul_f32s(i, g);
             if let Some(before) = self.before {
                 cell = simd.mul_add_e_f32s(f, before[window * RECORD + CELL], cell);
@@ -354,9 +360,9 @@ const ODD: [f32; 7] =
     [-2.760_768_5e-16, 2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619e-4, 4.893_524_6e-3];
 const EVEN: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
 
-/// A NaN stays one.
+/// What `tanh` is the quotient of. A NaN stays one.
 #[inline(always)]
-fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+fn tanh_parts<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     let bound = simd.splat_f32s(FLAT);
     let within = simd.max_f32s(simd.neg_f32s(bound), simd.min_f32s(bound, x));
     let square = simd.mul_f32s(within, within);
@@ -368,11 +374,20 @@ fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     for k in 1..EVEN.len() {
         even = simd.mul_add_e_f32s(even, square, simd.splat_f32s(EVEN[k]));
     }
-    simd.div_f32s(simd.mul_f32s(odd, within), even)
+    (simd.mul_f32s(odd, within), even)
 }
 
 #[inline(always)]
-fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let half = simd.splat_f32s(0.5);
-    simd.mul_add_e_f32s(half, tanh(simd, simd.mul_f32s(half, x)), half)
+fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let (odd, even) = tanh_parts(simd, x);
+    simd.div_f32s(odd, even)
+}
+
+/// Two at the price of one division, which is what takes longest.
+#[inline(always)]
+fn tanh_of_two<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> (S::f32s, S::f32s) {
+    let (of_x, of_y) = (tanh_parts(simd, x), tanh_parts(simd, y));
+    let turned = simd.div_f32s(simd.splat_f32s(1.0), simd.mul_f32s(of_x.1, of_y.1));
+    let left = simd.mul_f32s(simd.mul_f32s(of_x.0, of_y.1), turned);
+    (left, simd.mul_f32s(simd.mul_f32s(of_y.0, of_x.1), turned))
 }

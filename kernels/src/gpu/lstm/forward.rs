@@ -123,7 +123,7 @@ fn show(
             counted = steps;
             if window * sizes.length + learned < steps {
                 from = steps - (window + 1) * sizes.length;
-                counted = learned + 0u32;
+                counted = learned;
             }
         }
         let step = from + t;
@@ -149,6 +149,31 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 #[cube]
 pub(super) fn squash(x: f32) -> f32 {
     2.0f32 * sigmoid(2.0f32 * x) - 1.0f32
+}
+
+/// Adds a number's share to the four gates of a unit, whose weights begin at `row`.
+#[cube]
+pub(super) fn add(
+    sums: &mut Array<f32>,
+    #[comptime] first: usize,
+    value: f32,
+    weights: &Array<f32>,
+    row: u32,
+    #[comptime] units: u32,
+) {
+    #[unroll]
+    for g in 0..4usize {
+        sums[comptime!(first + g)] += value * weights[(row + comptime!(g as u32 * units)) as usize];
+    }
+}
+
+/// The gates of a unit in the place of their sums.
+#[cube]
+pub(super) fn gates(sums: &mut Array<f32>, #[comptime] first: usize) {
+    sums[first] = sigmoid(sums[first]);
+    sums[comptime!(first + 1)] = sigmoid(sums[comptime!(first + 1)]);
+    sums[comptime!(first + 2)] = squash(sums[comptime!(first + 2)]);
+    sums[comptime!(first + 3)] = sigmoid(sums[comptime!(first + 3)]);
 }
 
 /// One cube some windows of a network, one unit a cell of some of these: a group of units has the cells of its windows.
@@ -198,10 +223,7 @@ fn forward(
                 #[unroll]
                 for r in 0..OWN {
                     let value = input[((step * sizes.windows + window[r]) * width + k) as usize];
-                    #[unroll]
-                    for g in 0..4usize {
-                        sums[r * 4 + g] += value * weights[(row + comptime!(g as u32) * units) as usize];
-                    }
+                    add(&mut sums, r * 4, value, weights, row, units);
                 }
             }
             for k in 0..sizes.hidden {
@@ -209,31 +231,26 @@ fn forward(
                 #[unroll]
                 for r in 0..OWN {
                     let value = last[((own + comptime!(r as u32)) * units + k) as usize];
-                    #[unroll]
-                    for g in 0..4usize {
-                        sums[r * 4 + g] += value * weights[(row + comptime!(g as u32) * units) as usize];
-                    }
+                    add(&mut sums, r * 4, value, weights, row, units);
                 }
             }
             sync_cube();
             let record = (model * sizes.length + t) * RECORD as u32;
+            let size = comptime!(sizes.windows * sizes.units);
             #[unroll]
             for r in 0..OWN {
-                let i = sigmoid(sums[r * 4]);
-                let f = sigmoid(sums[r * 4 + 1]);
-                let g = squash(sums[r * 4 + 2]);
-                let o = sigmoid(sums[r * 4 + 3]);
-                cells[r] = f * cells[r] + i * g;
+                gates(&mut sums, r * 4);
+                cells[r] = sums[r * 4 + 1] * cells[r] + sums[r * 4] * sums[r * 4 + 2];
                 let squashed = squash(cells[r]);
-                let told = o * squashed;
+                let told = sums[r * 4 + 3] * squashed;
                 last[((own + comptime!(r as u32)) * units + unit) as usize] = told;
                 if chunk * together + own + comptime!(r as u32) < sizes.windows {
                     let place = window[r] * units + unit;
-                    let size = comptime!(sizes.windows * sizes.units);
-                    records[(record * size + place) as usize] = i;
-                    records[((record + 1) * size + place) as usize] = f;
-                    records[((record + 2) * size + place) as usize] = g;
-                    records[((record + 3) * size + place) as usize] = o;
+                    #[unroll]
+                    for gate in 0..4usize {
+                        let at = (record + comptime!(gate as u32)) * size + place;
+                        records[at as usize] = sums[r * 4 + gate];
+                    }
                     records[((record + CELL) * size + place) as usize] = cells[r];
                     records[((record + SQUASHED) * size + place) as usize] = squashed;
                     hidden[((model * comptime!(sizes.length + 1) + t + 1) * size + place) as usize] = told;

@@ -12,7 +12,7 @@ fn noise(t: usize, s: usize) -> f64 {
 fn pushed(steps: usize, s: usize) -> Vec<f64> {
     let mut push = 0.0;
     let value = |t: usize| {
-        push = 0.8 * push + if (t * 31 + s * 17) % 29 == 0 { 6.0 } else { 0.0 };
+        push = 0.8 * push + if (t * 31 + s * 17).is_multiple_of(29) { 6.0 } else { 0.0 };
         10.0 + 3.0 * (t as f64 / DAY as f64 * std::f64::consts::TAU).sin() + push + 0.5 * noise(t, s)
     };
     (0..steps).map(value).collect()
