@@ -24,6 +24,9 @@ use workload::Workload;
 
 pub use choice::Choice;
 pub use ours::answer_file;
+#[cfg(test)]
+pub(crate) use python::has_torch;
+pub(crate) use python::torch;
 pub use python::{peer, peer_given};
 pub(crate) use work::numbers;
 pub use work::{Answer, Grown, Ran, Said, Shown, Work};

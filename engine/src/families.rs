@@ -21,7 +21,7 @@ ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho a
 in mstl24_168; seasons go up to 400 steps in sarima, 1440 in ets, 2016 in mstl, 288 in autoets and ces";
 
 /// Families that can be fitted on a GPU, for messages.
-pub const ON_DEVICES: &str = "theta, ces, ets and its forms, autoets, mstl, prophet, autoarima and sarima";
+pub const ON_DEVICES: &str = "theta, ces, ets and its forms, autoets, mstl, prophet, autoarima, sarima and lstm-bank";
 
 /// Steps of the longest season that may be named.
 const LONGEST_SEASON: usize = 100_000;

@@ -15,7 +15,7 @@ const MOVES: f64 = 1e-3;
 /// A family that can be fitted anywhere.
 pub(crate) trait Placed: Model + Clone + 'static {
     /// Fits every series of the window where the device says, as [`Model::fit`] does on the CPU.
-    fn fit_on(&self, window: &Window<'_>, device: &Device) -> Result<Box<dyn Fitted>, KernelError>;
+    fn fit_on(&self, window: &Window<'_>, seed: u64, device: &Device) -> Result<Box<dyn Fitted>, KernelError>;
 
     /// The family as a model that is fitted there.
     fn placed(&self, device: &Device) -> Box<dyn Model> {
@@ -38,8 +38,8 @@ impl<M: Placed> Model for OnDevice<M> {
         self.family.name()
     }
 
-    fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
-        self.family.fit_on(window, &self.device).map_err(|source| self.family.refused(window, source))
+    fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError> {
+        self.family.fit_on(window, seed, &self.device).map_err(|source| self.family.refused(window, source))
     }
 
     fn on(&self, device: &Device) -> Option<Box<dyn Model>> {

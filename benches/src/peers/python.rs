@@ -9,9 +9,15 @@ use super::work::{Answer, Ran, Shown, Work};
 use super::{cache_folder, hash_of};
 use crate::BenchError;
 use foreshadow_models::Panel;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 const REQUIREMENTS: &str = include_str!("../../peers/requirements.txt");
+const PEERS: Environment = Environment { name: "peers", file: "requirements.txt", requirements: REQUIREMENTS };
+/// PyTorch, which is gigabytes: in an environment of its own, for who asks for it.
+const TORCH: Environment =
+    Environment { name: "torch", file: "torch.txt", requirements: include_str!("../../peers/torch.txt") };
 const SCRIPTS: [&str; 2] = [include_str!("../../peers/contend.py"), include_str!("../../peers/contenders.py")];
 /// CPU-seconds that a peer may take where a figure needs it whole.
 const PATIENCE: f64 = 1_800.0;
@@ -72,7 +78,7 @@ fn whole(name: &str, step_ms: i64, series: Vec<Shown>, seasons: &[usize], horizo
         grown: None,
     };
     let failed = |reason: String| BenchError::Program { program: format!("peer {name}"), reason };
-    match answer(&environment()?, &work).map_err(|unanswered| failed(unanswered.to_string()))? {
+    match answer(&PEERS.python()?, &work).map_err(|unanswered| failed(unanswered.to_string()))? {
         Answer::Ran(ran) if ran.rows.len() == count => Ok(ran),
         _ => Err(failed(format!("it does not end within {PATIENCE} CPU-seconds"))),
     }
@@ -122,7 +128,34 @@ pub(super) fn again_on_fewer(
 ///
 /// # Errors
 /// Why there is no answer.
-pub(super) fn ask(mut command: Command, work: &Work) -> Result<Answer, Unanswered> {
+pub(super) fn ask(command: Command, work: &Work) -> Result<Answer, Unanswered> {
+    let patience = Duration::from_secs_f64(120.0 + 2.0 * work.limit + 4.0 * work.budget);
+    talk(command, work, patience)
+}
+
+/// What `peers/lstm.py` says in PyTorch.
+///
+/// # Errors
+/// [`BenchError::Program`] when Python, an installation or the script fails.
+pub(crate) fn torch<W: Serialize, A: DeserializeOwned>(work: &W) -> Result<A, BenchError> {
+    let mut command = Command::new(TORCH.python()?);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/lstm.py"));
+    let failed =
+        |unanswered: Unanswered| BenchError::Program { program: "torch".into(), reason: unanswered.to_string() };
+    talk(command, work, Duration::from_secs_f64(PATIENCE)).map_err(failed)
+}
+
+/// Whether [`torch`] can be asked by a test: where CI runs all of them it is installed, elsewhere only used.
+#[cfg(test)]
+pub(crate) fn has_torch() -> bool {
+    TORCH.is_made() || std::env::var_os("CI").is_some()
+}
+
+fn talk<W: Serialize, A: DeserializeOwned>(
+    mut command: Command,
+    work: &W,
+    patience: Duration,
+) -> Result<A, Unanswered> {
     let failed = Unanswered::Failed;
     let unwritten = |error: std::io::Error| failed(format!("its files could not be written: {error}"));
     let file = tempfile::NamedTempFile::new().map_err(unwritten)?;
@@ -132,7 +165,6 @@ pub(super) fn ask(mut command: Command, work: &Work) -> Result<Answer, Unanswere
     let (stdout, stderr) = (out.try_clone().map_err(unwritten)?, err.try_clone().map_err(unwritten)?);
     command.arg(file.path()).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
     let mut child = command.spawn().map_err(|error| failed(format!("it did not start: {error}")))?;
-    let patience = Duration::from_secs_f64(120.0 + 2.0 * work.limit + 4.0 * work.budget);
     let began = Instant::now();
     let status = loop {
         match child.try_wait() {
@@ -159,26 +191,48 @@ pub(super) fn ask(mut command: Command, work: &Work) -> Result<Answer, Unanswere
     serde_json::from_str(last).map_err(|error| failed(format!("its last line is no answer: {error}")))
 }
 
-/// The interpreter of the environment in the user's cache folder under the hash of `peers/requirements.txt`; it is made
-/// on first use.
+/// The interpreter of the peers' environment.
 ///
 /// # Errors
 /// [`BenchError::Program`] when Python or an installation fails.
 pub(super) fn environment() -> Result<PathBuf, BenchError> {
-    let folder = folder();
-    let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
-    if !complete.exists() {
-        run("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-        let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/requirements.txt");
-        let mut pip = Command::new(&python);
-        run("pip install", pip.args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements))?;
-        std::fs::write(&complete, "").map_err(|e| BenchError::Read { path: complete, reason: e.to_string() })?;
-    }
-    Ok(python)
+    PEERS.python()
 }
 
-fn folder() -> PathBuf {
-    cache_folder().join(format!("peers-{:016x}", hash_of(REQUIREMENTS)))
+/// Packages from PyPI in a folder of their own: in the user's cache folder, under the hash of what is required.
+struct Environment {
+    name: &'static str,
+    /// In `peers/`.
+    file: &'static str,
+    requirements: &'static str,
+}
+
+impl Environment {
+    /// Its interpreter; it is made on first use.
+    ///
+    /// # Errors
+    /// [`BenchError::Program`] when Python or an installation fails.
+    fn python(&self) -> Result<PathBuf, BenchError> {
+        let folder = self.folder();
+        let python = folder.join("bin/python");
+        if !self.is_made() {
+            run("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+            let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(self.file);
+            let mut pip = Command::new(&python);
+            run("pip install", pip.args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements))?;
+            let complete = folder.join("complete");
+            std::fs::write(&complete, "").map_err(|e| BenchError::Read { path: complete, reason: e.to_string() })?;
+        }
+        Ok(python)
+    }
+
+    fn is_made(&self) -> bool {
+        self.folder().join("complete").exists()
+    }
+
+    fn folder(&self) -> PathBuf {
+        cache_folder().join(format!("{}-{:016x}", self.name, hash_of(self.requirements)))
+    }
 }
 
 fn run(program: &str, command: &mut Command) -> Result<(), BenchError> {
@@ -216,12 +270,11 @@ mod tests {
 
     /// Peers where their environment was made; a test installs nothing of that size.
     fn made() -> Option<PathBuf> {
-        let python = folder().join("bin/python");
-        let made = folder().join("complete").exists();
-        if !made {
+        if !PEERS.is_made() {
             println!("skipped: the peers in Python: foreshadow-bench peers makes their environment");
+            return None;
         }
-        made.then_some(python)
+        PEERS.python().ok()
     }
 
     fn wave(steps: usize) -> Vec<f64> {

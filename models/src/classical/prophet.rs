@@ -110,7 +110,7 @@ impl CustomProphet {
 }
 
 impl Placed for CustomProphet {
-    fn fit_on(&self, window: &Window<'_>, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
+    fn fit_on(&self, window: &Window<'_>, _seed: u64, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
         Ok(Box::new(self.learn_on(window, device)?))
     }
 }

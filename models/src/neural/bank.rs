@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::frame::{Frame, INPUTS, LEVELS};
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
+use crate::device::Placed;
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 /// Steps that a network looks back on.
@@ -48,7 +49,7 @@ impl LstmBank {
         frame.warm_up() + 3 * self.effort.length + self.horizon.steps()
     }
 
-    fn fit_on(&self, window: &Window<'_>, seed: u64, device: &Device) -> Result<FittedLstmBank, KernelError> {
+    fn learn_on(&self, window: &Window<'_>, seed: u64, device: &Device) -> Result<FittedLstmBank, KernelError> {
         let count = window.series_count();
         let (mut status, mut learned) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for from in (0..count).step_by(TOGETHER) {
@@ -200,8 +201,17 @@ impl Model for LstmBank {
     }
 
     fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError> {
-        let refused = |source| FitError::Kernel { family: self.name(), series_count: window.series_count(), source };
-        Ok(Box::new(self.fit_on(window, seed, &Device::Cpu).map_err(refused)?))
+        self.fit_on(window, seed, &Device::Cpu).map_err(|source| self.refused(window, source))
+    }
+
+    fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
+        Some(self.placed(device))
+    }
+}
+
+impl Placed for LstmBank {
+    fn fit_on(&self, window: &Window<'_>, seed: u64, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
+        Ok(Box::new(self.learn_on(window, seed, device)?))
     }
 }
 
