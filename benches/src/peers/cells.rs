@@ -53,7 +53,7 @@ impl Answering for Programs {
     fn answer(&self, contender: &Contender, work: &Work) -> Result<Answer, String> {
         if contender.rival.is_some() {
             let python = self.python.as_ref().map_err(Clone::clone)?;
-            let answer = python::again_on_fewer(work, |work| python::answer(python, work));
+            let answer = python::again_one_by_one(work, |work| python::answer(python, work));
             return answer.map_err(|unanswered| unanswered.to_string());
         }
         let mut command = Command::new(&self.own);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::work::{Answer, Ran, Shown, Work};
+use super::work::{Answer, Ran, Said, Shown, Work};
 use super::{cache_folder, hash_of};
 use crate::BenchError;
 use foreshadow_models::Panel;
@@ -21,8 +21,6 @@ const TORCH: Environment =
 const SCRIPTS: [&str; 2] = [include_str!("../../peers/contend.py"), include_str!("../../peers/contenders.py")];
 /// CPU-seconds that a peer may take where a figure needs it whole.
 const PATIENCE: f64 = 1_800.0;
-/// Share of its budget that a peer gets in a second call, the first having overrun.
-const SECOND_SHARE: f64 = 1.0 / 8.0;
 
 /// Why a program gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -102,24 +100,58 @@ pub(super) fn answer(python: &Path, work: &Work) -> Result<Answer, Unanswered> {
     ask(command, work)
 }
 
-/// The number of windows that a budget holds is told by the first one's price. Where the others are so much dearer that
-/// the call is stopped, `ask` is called once more for fewer of them: a row that says how many is worth more than none. What
-/// is to be fitted whole is not asked for twice.
+/// The number of windows that a budget holds is told by the first one's price. Where others are so much dearer that the call
+/// is stopped, `ask` is called for one window after the other, as far as the budget goes: each that takes more than the
+/// limit is named, and the rest is worth more than nothing. What is to be fitted whole is not asked for twice.
 ///
 /// # Errors
 /// Why there is no answer.
-pub(super) fn again_on_fewer(
+pub(super) fn again_one_by_one(
     work: &Work,
     ask: impl Fn(&Work) -> Result<Answer, Unanswered>,
 ) -> Result<Answer, Unanswered> {
     match ask(work) {
-        Err(Unanswered::Hung(first)) if work.series.len() > 1 && work.grown.is_none() => {
-            let fewer = Work { budget: SECOND_SHARE * work.budget, ..work.clone() };
-            ask(&fewer)
-                .map_err(|second| Unanswered::Failed(format!("{}; on fewer windows {second}", Unanswered::Hung(first))))
+        Err(hung @ Unanswered::Hung(_)) if work.series.len() > 1 && work.grown.is_none() => {
+            let ran = one_by_one(work, ask);
+            if ran.rows.iter().any(|said| matches!(said, Said::Forecast { .. })) {
+                return Ok(Answer::Ran(ran));
+            }
+            Err(Unanswered::Failed(format!("{hung}; window by window none of {} ended", ran.tried)))
         }
         asked => asked,
     }
+}
+
+/// Every window by itself, until the budget is spent.
+fn one_by_one(work: &Work, ask: impl Fn(&Work) -> Result<Answer, Unanswered>) -> Ran {
+    let [fit_cpu_seconds, fit_wall_seconds, forecast_cpu_seconds, peak_mib] = [0.0; 4];
+    let (tried, repetitions, rows) = (0, 1, Vec::new());
+    let mut all = Ran { tried, repetitions, fit_cpu_seconds, fit_wall_seconds, forecast_cpu_seconds, peak_mib, rows };
+    let alone = Work { series: Vec::new(), budget: 0.0, ..work.clone() };
+    for shown in &work.series {
+        if all.fit_cpu_seconds >= work.budget {
+            break;
+        }
+        all.tried += 1;
+        match ask(&Work { series: vec![shown.clone()], ..alone.clone() }) {
+            Ok(Answer::Ran(ran)) => {
+                all.fit_cpu_seconds += ran.fit_cpu_seconds;
+                all.fit_wall_seconds += ran.fit_wall_seconds;
+                all.forecast_cpu_seconds += ran.forecast_cpu_seconds;
+                all.peak_mib = all.peak_mib.max(ran.peak_mib);
+                all.rows.extend(ran.rows);
+            }
+            Ok(Answer::TooSlow { too_slow }) => {
+                all.fit_cpu_seconds += too_slow;
+                all.rows.push(Said::Failed { error: format!("it takes more than {too_slow} CPU-seconds") });
+            }
+            Err(unanswered) => {
+                all.fit_cpu_seconds += work.limit;
+                all.rows.push(Said::Failed { error: unanswered.to_string() });
+            }
+        }
+    }
+    all
 }
 
 /// Gives a program its work as a file and reads the answer that it prints last.
@@ -251,7 +283,7 @@ fn tail(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peers::work::{Grown, Said};
+    use crate::peers::work::Grown;
 
     fn work(contender: &str, series: &[&[f64]]) -> Work {
         Work {
@@ -290,26 +322,39 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_overruns_is_made_once_more_on_fewer_windows() {
+    fn a_call_that_overruns_is_made_again_window_by_window() {
         let asked = std::cell::RefCell::new(Vec::new());
-        let ask = |longest: f64| {
-            let asked = &asked;
-            move |work: &Work| {
-                asked.borrow_mut().push(work.budget);
-                let hung = work.budget > longest;
-                if hung { Err(Unanswered::Hung(Duration::from_secs(9))) } else { Ok(Answer::TooSlow { too_slow: 1.0 }) }
+        let ran = || {
+            let said = Said::Forecast { mean: vec![Some(1.0)], low: vec![], high: vec![], fit: Value::Null };
+            let [fit_wall_seconds, forecast_cpu_seconds, peak_mib] = [1.0; 3];
+            let (tried, repetitions, fit_cpu_seconds, rows) = (1, 1, 25.0, vec![said]);
+            Ran { tried, repetitions, fit_cpu_seconds, fit_wall_seconds, forecast_cpu_seconds, peak_mib, rows }
+        };
+        // All at once hang; alone a window ends, is too slow or hangs by its first value.
+        let ask = |work: &Work| {
+            let firsts: Vec<f64> = work.series.iter().map(|shown| shown.numbers()[0]).collect();
+            asked.borrow_mut().push(firsts.clone());
+            match firsts.as_slice() {
+                [1.0] => Ok(Answer::Ran(ran())),
+                [2.0] => Ok(Answer::TooSlow { too_slow: 7.0 }),
+                _ => Err(Unanswered::Hung(Duration::from_secs(9))),
             }
         };
-        let (one, two) = (work("theta", &[&[1.0]]), work("theta", &[&[1.0], &[2.0]]));
-        assert!(again_on_fewer(&two, ask(10.0)).is_ok());
-        assert_eq!(asked.take(), [60.0, 7.5]);
-        let told = again_on_fewer(&two, ask(1.0)).unwrap_err().to_string();
-        let both = "it hung and was stopped after 9 s; on fewer windows it hung and was stopped after 9 s";
-        assert_eq!((told.as_str(), asked.take().len()), (both, 2));
-        assert!(again_on_fewer(&one, ask(10.0)).is_err() && again_on_fewer(&two, ask(60.0)).is_ok());
-        let grown = Work { grown: Some(Grown { series: 4, steps: 2 }), ..work("theta", &[&[1.0], &[2.0]]) };
-        assert!(again_on_fewer(&grown, ask(10.0)).is_err());
-        assert_eq!(asked.take(), [60.0; 3], "none is asked again");
+        let of = |firsts: &[f64]| {
+            let series: Vec<Vec<f64>> = firsts.iter().map(|first| vec![*first]).collect();
+            work("theta", &series.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        };
+        let Ok(Answer::Ran(all)) = again_one_by_one(&of(&[1.0, 2.0, 1.0, 1.0, 1.0]), ask) else { panic!("some end") };
+        assert_eq!(asked.take().len(), 1 + 4, "the budget of 60 is spent then");
+        assert_eq!((all.tried, all.rows.len(), all.fit_cpu_seconds, all.peak_mib), (4, 4, 82.0, 1.0));
+        assert!(matches!(&all.rows[1], Said::Failed { error } if error.contains("more than 7 CPU-seconds")));
+        let told = again_one_by_one(&of(&[2.0, 3.0]), ask).unwrap_err().to_string();
+        assert_eq!(told, "it hung and was stopped after 9 s; window by window none of 2 ended");
+        asked.take();
+        let grown = Work { grown: Some(Grown { series: 4, steps: 2 }), ..of(&[1.0, 2.0]) };
+        assert!(again_one_by_one(&grown, ask).is_err() && again_one_by_one(&of(&[3.0]), ask).is_err());
+        assert_eq!(asked.take().len(), 2, "none is asked again");
+        assert!(again_one_by_one(&of(&[1.0]), ask).is_ok());
     }
 
     #[test]
