@@ -9,7 +9,7 @@ WORK.json is one object: `hidden`, `layers`, `levels`; and either
 - `steps` of training at `rate` and `clip`, `windows` of `length` steps, and `values`, one list for each network: each is to
   tell its next value from those before. The answer is {"loop_seconds", "bmm_seconds", "loss", "matmul_gflops"}: what the training of all
   takes where every network is a module of its own, one trained on each core at a time; where one batched product serves
-  all of them; the mean loss over the networks of the last step in the first way; and `matmul_gflops`, the rate of products of
+  all of them; the mean loss of the networks of the first way on windows spread over their values; and `matmul_gflops`, the rate of products of
   the sizes of a step, `[windows, 1 + hidden]` by `[1 + hidden, 4 hidden]`.
 
 All in float32, on all cores.
@@ -96,7 +96,10 @@ def train_one(work, values, seed):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), work["clip"])
         adam.step()
-    return loss.item()
+    with torch.no_grad():
+        starts = torch.arange(work["windows"]) * (len(values) - 1 - work["length"]) // work["windows"]
+        at = starts.unsqueeze(0) + torch.arange(work["length"]).unsqueeze(1)
+        return pinball(network(values[at].unsqueeze(-1)), values[at + 1], levels).item()
 
 
 def one_thread():

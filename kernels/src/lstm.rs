@@ -10,6 +10,7 @@ use crate::{Device, KernelError, cpu, gpu};
 pub use data::{LstmEffort, LstmEnd, LstmFit, LstmSeries};
 pub(crate) use layout::Layout;
 pub use shape::LstmShape;
+use shape::expect_some;
 pub(crate) use shape::place;
 
 /// Adam's decays, and what keeps it from dividing by nothing: its authors' own.
@@ -58,9 +59,9 @@ pub fn lstm_gradient(
     y: &[f32],
     levels: &[f32],
 ) -> Result<LstmGradient, KernelError> {
+    let targets = shape.targets(levels)?;
     let models = weights.len() / shape.weights();
     expect_len("weights", weights.len(), models * shape.weights())?;
-    let targets = shape.targets(levels)?;
     let length = y.len() / (models * windows * targets).max(1);
     expect_len("targets", y.len(), models * length * windows * targets)?;
     expect_len("inputs", x.len(), models * length * windows * shape.inputs)?;
@@ -80,9 +81,11 @@ pub fn lstm_gradient(
 /// whose loss or gradient is no number any more ends with the best it had. Which windows are drawn follows from the series'
 /// own seed: what a network learns hangs on nothing else in the bank, and is the same to the bit on the same device.
 ///
+/// - `levels`: in `(0, 1)`; there are as many outputs as targets times levels.
 /// - `weights`: `[series, weights]` to begin with, [`LstmShape::seeded`] or what an earlier training gave.
+/// - Returns what every network learned, its loss in the unit of the targets, and how it ended.
 ///
-/// One task a series, whose weights stay in its core's cache.
+/// A step costs what [`lstm_gradient`] does. On the CPU a series is a task, whose weights stay in its core's cache.
 /// Source: Kingma and Ba, *Adam*, arXiv 1412.6980; Pascanu, Mikolov and Bengio, arXiv 1211.5063, section 3.2 (clipping);
 /// Loshchilov and Hutter, arXiv 1608.03983 (cosine).
 ///
@@ -96,8 +99,10 @@ pub fn lstm_train(
     effort: &LstmEffort,
     weights: &[f32],
 ) -> Result<LstmFit, KernelError> {
-    expect_len("weights", weights.len(), series.len() * shape.weights())?;
     let targets = shape.targets(levels)?;
+    expect_len("weights", weights.len(), series.len() * shape.weights())?;
+    expect_some("steps of a window", effort.length)?;
+    expect_some("windows of a step", effort.windows)?;
     for own in series {
         let steps = own.targets.len() / targets;
         expect_len("targets", own.targets.len(), steps * targets)?;
@@ -132,6 +137,7 @@ pub(crate) fn can_learn(series: &LstmSeries<'_>, effort: &LstmEffort, targets: u
 /// # Errors
 /// As [`lstm_gradient`].
 pub fn lstm_forward(device: &Device, shape: LstmShape, weights: &[f32], x: &[f32]) -> Result<Vec<f32>, KernelError> {
+    shape.targets(&[0.5])?;
     let models = weights.len() / shape.weights();
     expect_len("weights", weights.len(), models * shape.weights())?;
     let steps = x.len() / (models * shape.inputs).max(1);

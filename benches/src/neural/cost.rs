@@ -66,8 +66,9 @@ pub(super) fn figures(context: &Context, figures: &mut Figures) -> Result<(), Be
     let values = values(models);
     let before = peak_mib(true);
     let (seconds, _) = train(&values, EFFORT.steps)?;
+    let after = peak_mib(false);
     figures.add(&format!("lstm_bank.seconds_{models}"), seconds, "s");
-    if let (Some(before), Some(after)) = (before, peak_mib(false)) {
+    if let (Some(before), Some(after)) = (before, after) {
         figures.add("lstm_bank.peak_mib", after - before, "MiB");
     }
     let gflops = step_flop() * (models * EFFORT.steps) as f64 / seconds / 1e9;
@@ -86,7 +87,7 @@ fn step_flop() -> f64 {
 
 /// Ours before and after PyTorch's, so that a machine that slows down does not do so for one of them.
 fn beside_torch(values: &[Vec<f32>], figures: &mut Figures) -> Result<(), BenchError> {
-    let (before, loss) = train(values, COMPARED_STEPS)?;
+    let (before, weights) = train(values, COMPARED_STEPS)?;
     let LstmEffort { rate, clip, windows, length, .. } = EFFORT;
     let LstmShape { hidden, layers, .. } = SHAPE;
     let theirs: Trained = torch(&Training {
@@ -106,7 +107,7 @@ fn beside_torch(values: &[Vec<f32>], figures: &mut Figures) -> Result<(), BenchE
     figures.add("lstm_bank.torch_loop_seconds_1000", at_full_size(theirs.loop_seconds, values.len()), "s");
     figures.add("lstm_bank.torch_bmm_seconds_1000", at_full_size(theirs.bmm_seconds, values.len()), "s");
     figures.add("lstm_bank.ratio_torch", theirs.loop_seconds.min(theirs.bmm_seconds) / ours, "x");
-    figures.add("lstm_bank.loss", loss, "");
+    figures.add("lstm_bank.loss", loss(values, &weights)?, "");
     figures.add("lstm_bank.torch_loss", theirs.loss, "");
     figures.add("lstm_bank.matmul_gflops", theirs.matmul_gflops, "GFLOP/s");
     figures.add("lstm_bank.matmul_share_percent", 100.0 * gflops / theirs.matmul_gflops, "%");
@@ -125,8 +126,8 @@ fn values(models: usize) -> Vec<Vec<f32>> {
     (0..models).map(|s| (0..=STEPS).map(|t| value(s, t)).collect()).collect()
 }
 
-/// Seconds of training a network for each series, and the mean loss over them on windows that are spread over each.
-fn train(values: &[Vec<f32>], steps: usize) -> Result<(f64, f64), BenchError> {
+/// Seconds of training a network for each series, and their weights.
+fn train(values: &[Vec<f32>], steps: usize) -> Result<(f64, Vec<f32>), BenchError> {
     let failed = |error: foreshadow_kernels::KernelError| BenchError::Fit(error.to_string());
     let series: Vec<LstmSeries<'_>> = (values.iter().enumerate())
         .map(|(s, values)| LstmSeries {
@@ -139,10 +140,15 @@ fn train(values: &[Vec<f32>], steps: usize) -> Result<(f64, f64), BenchError> {
     let weights: Vec<f32> = (0..values.len() as u64).flat_map(|seed| SHAPE.seeded(seed)).collect();
     let effort = LstmEffort { steps, ..EFFORT };
     let (fit, spent) = clock::timed(|| lstm_train(&Device::Cpu, SHAPE, &series, &LEVELS, &effort, &weights));
+    Ok((spent.wall_seconds, fit.map_err(failed)?.weights))
+}
+
+/// The mean loss of networks on windows that are spread over the series of each.
+fn loss(values: &[Vec<f32>], weights: &[f32]) -> Result<f64, BenchError> {
     let (x, y) = windows(values);
-    let told = lstm_gradient(&Device::Cpu, SHAPE, EFFORT.windows, &fit.map_err(failed)?.weights, &x, &y, &LEVELS);
-    let losses = told.map_err(failed)?.loss;
-    Ok((spent.wall_seconds, losses.iter().sum::<f64>() / losses.len() as f64))
+    let told = lstm_gradient(&Device::Cpu, SHAPE, EFFORT.windows, weights, &x, &y, &LEVELS);
+    let losses = told.map_err(|error| BenchError::Fit(error.to_string()))?.loss;
+    Ok(losses.iter().sum::<f64>() / losses.len() as f64)
 }
 
 /// `[models, length, windows]` of what each network sees and is to tell.
@@ -169,9 +175,14 @@ fn gradient_error(values: &[Vec<f32>]) -> Result<f64, BenchError> {
     };
     let theirs: Gradient = torch(&given)?;
     let ours = lstm_gradient(&Device::Cpu, SHAPE, EFFORT.windows, &weights, &x, &y, &LEVELS).map_err(failed)?;
-    let most = |values: &mut dyn Iterator<Item = f64>| values.map(f64::abs).fold(0.0, f64::max);
+    if theirs.gradient.len() != ours.gradient.len() {
+        return Err(BenchError::Fit(format!("PyTorch has {} derivatives", theirs.gradient.len())));
+    }
+    // A NaN is the largest in total order: none is passed over.
+    let most = |values: &mut dyn Iterator<Item = f64>| values.map(f64::abs).max_by(f64::total_cmp).unwrap_or(f64::NAN);
     let off = most(&mut theirs.gradient.iter().zip(&ours.gradient).map(|(theirs, ours)| theirs - f64::from(*ours)));
-    Ok(f64::max(off / most(&mut theirs.gradient.iter().copied()), (theirs.loss - ours.loss[0]).abs()))
+    let share = off / most(&mut theirs.gradient.iter().copied());
+    Ok(most(&mut [share, theirs.loss - ours.loss[0]].into_iter()))
 }
 
 /// This process' largest resident set since it was last forgotten, where the system tells.

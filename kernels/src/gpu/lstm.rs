@@ -104,7 +104,7 @@ pub(crate) fn lstm_gradient<R: Runtime>(
     let sizes = Sizes::new(&layout, levels.len(), windows, length);
     let of =
         |values: &[f32], width: usize, first: usize, count: usize| values[first * width..][..count * width].to_vec();
-    let (each, together) = (sizes.rows(), together(gpu, &sizes));
+    let (each, together) = (sizes.rows(), together(gpu, &sizes, length));
     for first in (0..models).step_by(together) {
         let count = together.min(models - first);
         let begin: Vec<&[f32]> = weights.chunks(shape.weights()).skip(first).take(count).collect();
@@ -156,7 +156,8 @@ pub(crate) fn lstm_train<R: Runtime>(
     };
     let taught: Vec<usize> =
         (0..series.len()).filter(|s| lstm::can_learn(&series[*s], effort, sizes.targets as usize)).collect();
-    for batch in taught.chunks(together(gpu, &sizes)) {
+    let longest = series.iter().map(|own| own.targets.len() / sizes.targets as usize).max().unwrap_or(0);
+    for batch in taught.chunks(together(gpu, &sizes, longest)) {
         let own: Vec<LstmSeries<'_>> = batch.iter().map(|s| series[*s]).collect();
         let begin: Vec<&[f32]> = batch.iter().map(|s| &weights[s * shape.weights()..][..shape.weights()]).collect();
         let bank = Bank::new(gpu, &layout, sizes, &own, levels, &begin);
@@ -198,11 +199,14 @@ pub(crate) fn lstm_forward<R: Runtime>(
     Ok(told)
 }
 
-/// Networks that a device has room for, and places for in 32 bits.
-fn together<R: Runtime>(gpu: &Gpu<R>, sizes: &Sizes) -> usize {
-    let records = sizes.rows() * RECORD * sizes.units as usize;
-    let room = gpu.largest_piece() / size_of::<f32>() / records;
-    room.min(u32::MAX as usize / records).max(1)
+/// Networks that a device has room for, and places for in 32 bits; their series have `steps` at most.
+fn together<R: Runtime>(gpu: &Gpu<R>, sizes: &Sizes, steps: usize) -> usize {
+    let (units, inputs, targets) = (sizes.units as usize, sizes.inputs as usize, sizes.targets as usize);
+    let of_step = (RECORD * units).max(inputs).max(sizes.outputs as usize);
+    let of_pass = (sizes.rows() * of_step).max(sizes.weights()).max(GATES * units * units);
+    let widest = of_pass.max(steps * inputs.max(targets));
+    let room = gpu.largest_piece() / size_of::<f32>() / widest;
+    room.min(u32::MAX as usize / widest).max(1)
 }
 
 /// A bank in a device's memory.

@@ -36,6 +36,10 @@ impl LstmShape {
 
     /// Targets of a step, each answered at every level.
     pub(crate) fn targets(&self, levels: &[f32]) -> Result<usize, KernelError> {
+        for (operand, size) in [("inputs of a step", self.inputs), ("units", self.hidden), ("layers", self.layers)] {
+            expect_some(operand, size)?;
+        }
+        expect_some("outputs", self.outputs)?;
         let targets = self.outputs / levels.len().max(1);
         crate::error::expect_len("levels", levels.len(), self.outputs / targets.max(1))?;
         crate::error::expect_len("outputs", self.outputs, targets * levels.len()).map(|()| targets)
@@ -53,6 +57,12 @@ impl LstmShape {
         }
         weights
     }
+}
+
+/// # Errors
+/// [`KernelError::Shape`] where there is none of it.
+pub(super) fn expect_some(operand: &'static str, size: usize) -> Result<(), KernelError> {
+    if size == 0 { Err(KernelError::Shape { operand, found: 0, needed: 1 }) } else { Ok(()) }
 }
 
 /// The number of that place in a seed's stream, uniform over all of `u64`: SplitMix64, as Steele, Lea and Flood give it

@@ -263,6 +263,23 @@ fn operands_of_another_size_are_refused_by_name() {
     assert!(refused(late.unwrap_err()).starts_with("learned steps has 51"));
     let told = lstm_train(&Device::Cpu, SMALL, &[series], &LEVELS[..3], &QUICK, &begin(1));
     assert!(refused(told.unwrap_err()).starts_with("inputs has 50 values"));
+    for (shape, operand) in [
+        (LstmShape { inputs: 0, ..SMALL }, "inputs of a step"),
+        (LstmShape { hidden: 0, ..SMALL }, "units"),
+        (LstmShape { layers: 0, ..SMALL }, "layers"),
+        (LstmShape { outputs: 0, ..SMALL }, "outputs"),
+    ] {
+        let told = lstm_gradient(&Device::Cpu, shape, 2, &weights, &[0.0; 8], &[0.0; 8], &[]);
+        assert!(refused(told.unwrap_err()).starts_with(operand));
+        assert!(refused(lstm_forward(&Device::Cpu, shape, &weights, &[0.0; 8]).unwrap_err()).starts_with(operand));
+    }
+    for (effort, operand) in [
+        (LstmEffort { length: 0, ..QUICK }, "steps of a window"),
+        (LstmEffort { windows: 0, ..QUICK }, "windows of a step"),
+    ] {
+        let told = lstm_train(&Device::Cpu, SMALL, &[wave.series(40, 0)], &LEVELS[..3], &effort, &begin(1));
+        assert!(refused(told.unwrap_err()).starts_with(operand));
+    }
     let none = lstm_train(&Device::Cpu, SMALL, &[], &LEVELS[..3], &QUICK, &[]).unwrap();
     assert!(none.weights.is_empty() && none.end.is_empty());
 }

@@ -1,6 +1,6 @@
 //! Plain twins of the operations on one network, with the derivatives taken by the chain rule cell by cell.
 
-use crate::lstm::{ADAM, GATES, LEAST, LstmEffort, LstmShape, place, rate};
+use crate::lstm::{GATES, LstmEffort, LstmShape, place};
 
 /// A step of one layer of one window, as the way back needs it.
 struct Step {
@@ -177,7 +177,7 @@ pub fn lstm_train(
     let places = (targets.len() / per - effort.length + 1) as u32;
     let mut weights = weights.to_vec();
     let (mut mean, mut square) = (vec![0.0; weights.len()], vec![0.0; weights.len()]);
-    let decays = [ADAM.0, ADAM.1].map(f64::from);
+    let decays: [f64; 2] = [0.9, 0.999];
     for taken in 0..effort.steps {
         let from = |window: usize| place(seed, (taken * n + window) as u32, places) as usize;
         let drawn = |values: &[f64], width: usize| -> Vec<f64> {
@@ -188,13 +188,15 @@ pub fn lstm_train(
         let (_, gradient) = lstm_gradient(shape, n, &weights, &x, &y, levels);
         let norm = dot(&gradient, &gradient).sqrt();
         let share = f64::min(1.0, f64::from(effort.clip) / norm);
+        let turn = std::f64::consts::PI * taken as f64 / effort.steps as f64;
+        let rate = f64::from(effort.rate) * 0.5 * (1.0 + turn.cos());
         let left = decays.map(|decay| 1.0 - decay.powi(taken as i32 + 1));
         for at in 0..weights.len() {
             let slope = share * gradient[at];
             mean[at] = decays[0] * mean[at] + (1.0 - decays[0]) * slope;
             square[at] = decays[1] * square[at] + (1.0 - decays[1]) * slope * slope;
-            let size = (square[at] / left[1]).sqrt() + f64::from(LEAST);
-            weights[at] -= f64::from(rate(effort, taken)) * mean[at] / left[0] / size;
+            let size = (square[at] / left[1]).sqrt() + 1e-8;
+            weights[at] -= rate * mean[at] / left[0] / size;
         }
     }
     weights

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use foreshadow_kernels::{Device, KernelError, LstmEffort, LstmEnd, LstmSeries, LstmShape, lstm_forward, lstm_train};
+use foreshadow_kernels::{Device, KernelError, LstmEffort, LstmSeries, LstmShape, lstm_forward, lstm_train};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -25,13 +25,16 @@ const CHOOSING: usize = 5;
 /// Series whose windows are in memory together: some hundred megabytes at four thousand steps.
 const TOGETHER: usize = 256;
 
+/// Times that steps can be added to.
+const FURTHEST_MS: u64 = 1 << 60;
+
 /// A bank of LSTM networks, one a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LstmBank {
     /// Steps ahead that its networks are trained for.
     pub horizon: Horizon,
     /// How they are trained.
-    pub effort: LstmEffort,
+    effort: LstmEffort,
 }
 
 impl LstmBank {
@@ -44,9 +47,10 @@ impl LstmBank {
         LstmShape { inputs: INPUTS, hidden: HIDDEN, layers: 1, outputs }
     }
 
-    /// Steps that a series must have: those before anything is expected, and as many windows as make learning one worth it.
+    /// Steps that a series must have: those before anything is expected, as many windows as make learning one worth it, and
+    /// what is furthest ahead of them, once to learn it and once to choose by.
     fn needed(&self, frame: &Frame) -> usize {
-        frame.warm_up() + 3 * self.effort.length + self.horizon.steps()
+        frame.warm_up() + 3 * self.effort.length + 2 * self.horizon.steps()
     }
 
     fn learn_on(&self, window: &Window<'_>, seed: u64, device: &Device) -> Result<FittedLstmBank, KernelError> {
@@ -72,9 +76,10 @@ impl LstmBank {
         let taught: Vec<&Prepared> = prepared.iter().flatten().filter(|own| own.frame.moves()).collect();
         let shape = Self::shape(taught.first().map_or(LEVELS.len(), |own| own.frame.outputs()));
         let learning: Vec<LstmSeries<'_>> = taught.iter().map(|own| own.learning(seed as u32)).collect();
-        let begin = shape.seeded(seed).repeat(learning.len());
+        let seeded = shape.seeded(seed);
+        let begin = seeded.repeat(learning.len());
         let fit = lstm_train(device, shape, &learning, &LEVELS, &self.effort, &begin)?;
-        let mut trained = fit.weights.chunks_exact(shape.weights()).zip(fit.end.iter().zip(&fit.steps));
+        let mut trained = fit.weights.chunks_exact(shape.weights());
         let learn = |own: Result<Prepared, FitStatus>| {
             let own = match own {
                 Ok(own) => own,
@@ -83,8 +88,9 @@ impl LstmBank {
             let status = own.status.clone();
             match if own.frame.moves() { trained.next() } else { None } {
                 None => (status, Some(own.learned(Vec::new()))),
-                Some((_, (LstmEnd::Nothing, _) | (LstmEnd::Diverged, 0))) => (FitStatus::NotConverged, None),
-                Some((weights, _)) => (status, Some(own.learned(weights.to_vec()))),
+                // Nothing was better than what it began with.
+                Some(weights) if weights == seeded => (FitStatus::NotConverged, None),
+                Some(weights) => (status, Some(own.learned(weights.to_vec()))),
             }
         };
         Ok(prepared.into_iter().map(learn).unzip())
@@ -179,12 +185,12 @@ impl Learned {
     }
 
     /// Takes in one more step; returns the status from then on, `None` where it stays.
-    fn append(&mut self, value: f64, status: &FitStatus) -> Option<FitStatus> {
-        let moved = *status == FitStatus::Constant && !value.is_nan() && self.recent.iter().any(|y| *y != value);
+    fn append(&mut self, value: f64) -> Option<FitStatus> {
+        let is_new = self.weights.is_empty() && self.frame.is_off(&self.recent, value);
         self.recent.remove(0);
         self.recent.push(value);
         self.start_ms += self.frame.step_ms();
-        (moved || value.is_infinite()).then_some(FitStatus::Outdated)
+        (is_new || value.is_infinite()).then_some(FitStatus::Outdated)
     }
 }
 
@@ -229,7 +235,7 @@ impl Fitted for FittedLstmBank {
     }
 
     fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
-        append_each(&mut self.status, &mut self.learned, points, Learned::append)
+        append_each(&mut self.status, &mut self.learned, points, |own, value, _| own.append(value))
     }
 
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
@@ -256,8 +262,9 @@ impl Whole for FittedLstmBank {
             own.weights.is_empty() || own.weights.len() == LstmBank::shape(own.frame.outputs()).weights()
         };
         let finite = |own: &Learned| own.weights.iter().all(|weight| weight.is_finite());
+        let dated = |own: &Learned| own.start_ms.unsigned_abs() < FURTHEST_MS;
         each_is_whole(&self.status, &self.learned, |own| {
-            own.frame.is_whole(own.recent.len()) && sized(own) && finite(own)
+            own.frame.is_whole(own.recent.len()) && sized(own) && finite(own) && dated(own)
         })
     }
 }

@@ -17,6 +17,8 @@ const CYCLES: usize = 4;
 const FAR: f64 = 10.0;
 /// A scale under this share of the values is rounding.
 const ROUNDING: f64 = 1e-12;
+/// Steps back that the last value is looked for.
+const LAST_SEEN: usize = 1_440;
 const DAY_MS: i64 = 86_400_000;
 
 /// A series' own measures.
@@ -67,12 +69,12 @@ impl Frame {
 
     /// Steps before anything is expected of the next one.
     pub(super) fn warm_up(&self) -> usize {
-        if self.season > 1 { self.season } else { 1 }
+        self.season
     }
 
     /// Steps that what is expected looks back on.
     pub(super) fn reach(&self) -> usize {
-        CYCLES * self.season
+        if self.season == 1 { LAST_SEEN } else { CYCLES * self.season }
     }
 
     /// Numbers that a network answers a step with.
@@ -87,16 +89,16 @@ impl Frame {
     /// Whether a forecast can be made of so many latest values.
     pub(super) fn is_whole(&self, recent: usize) -> bool {
         let finite = [self.centre, self.spread, self.scale].iter().all(|v| v.is_finite());
-        let rising = self.knots.windows(2).all(|pair| pair[0] < pair[1]) && self.knots.first().is_some_and(|k| *k > 0);
+        let rising = self.knots.windows(2).all(|pair| pair[0] < pair[1]) && self.knots.first() == Some(&1);
         let sized = (1..=MOST_STEPS).contains(&self.season) && self.knots.last().is_some_and(|k| *k <= MOST_STEPS);
-        finite && rising && sized && self.step_ms > 0 && (1..=MOST_STEPS).contains(&recent)
+        finite && rising && sized && (1..=366 * DAY_MS).contains(&self.step_ms) && (1..=MOST_STEPS).contains(&recent)
     }
 
     /// What is expected `ahead` steps after step `at` by what was seen up to there: the median of the latest values at that
     /// place of the cycle, or the last value; NaN where none was seen.
     pub(super) fn expected(&self, values: &[f64], at: usize, ahead: usize) -> f64 {
         if self.season == 1 {
-            return values[..=at].iter().rev().take(DAY_STEPS).find(|y| !y.is_nan()).copied().unwrap_or(f64::NAN);
+            return values[..=at].iter().rev().take(LAST_SEEN).find(|y| !y.is_nan()).copied().unwrap_or(f64::NAN);
         }
         let back = ahead.div_ceil(self.season) * self.season;
         let places = (0..CYCLES).map_while(|cycle| (at + ahead).checked_sub(back + cycle * self.season));
@@ -109,6 +111,13 @@ impl Frame {
         let seen = &mut seen[..count];
         seen.sort_unstable_by(f64::total_cmp);
         if count == 0 { f64::NAN } else { seen[(count - 1) / 2] / 2.0 + seen[count / 2] / 2.0 }
+    }
+
+    /// Whether a value after those is not what always came.
+    pub(super) fn is_off(&self, values: &[f64], value: f64) -> bool {
+        let expected = self.expected(values, values.len() - 1, 1);
+        let expected = if expected.is_nan() { self.centre } else { expected };
+        (value - expected).abs() > ROUNDING * (self.centre.abs() + self.spread)
     }
 
     /// `[steps, INPUTS]`: what steps from `from` on show; the first of all values is at `start_ms`.
@@ -189,9 +198,6 @@ impl Frame {
         [0, 1, 2].map(|level| before[level] + share * (next[level] - before[level]))
     }
 }
-
-/// How long the last value is looked for.
-const DAY_STEPS: usize = 1_440;
 
 /// 1, 2, 4 and so on, and the horizon: what is off fades with the logarithm of time rather than with time.
 fn knots(horizon: usize) -> Vec<usize> {

@@ -14,7 +14,7 @@ const SQUASHED: usize = 5;
 /// Windows whose gates are worked out together: with four gates their sums fill the registers of AVX2.
 const ROWS: usize = 3;
 
-/// The memory of a network's pass. It is made for so many windows of one length, and may be used for fewer.
+/// The memory of a network's pass over so many windows of one length.
 pub(super) struct Pass<'l, S: Simd> {
     layout: &'l Layout,
     windows: usize,

@@ -86,12 +86,12 @@ impl<S: Simd> Course<'_, S> {
             } else {
                 idle += 1;
             }
-            if idle > patience {
+            if idle >= patience {
                 end = LstmEnd::Stopped;
                 break;
             }
         }
-        // Without a rest nothing tells which weights are best: the last ones, if they are numbers.
+        // Without a rest nothing tells which weights are best: the last ones.
         let weights = if rest.is_empty() && end == LstmEnd::Done { &self.weights } else { &best.1 };
         Learned { weights: self.layout.flat(cast_slice(weights)), loss: best.0, steps: taken as u32, end }
     }

@@ -187,7 +187,7 @@ fn judge(
                     counts[count + 1] = 0u32;
                 } else {
                     counts[count + 1] += 1u32;
-                    if counts[count + 1] > patience {
+                    if counts[count + 1] >= patience {
                         counts[count] = STOPPED;
                     }
                 }
