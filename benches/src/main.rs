@@ -38,6 +38,9 @@ struct Arguments {
     /// In `peers`, CPU-seconds that a peer may take on one set: it is given as many series as that is good for.
     #[arg(long, value_name = "N", default_value_t = Effort::default().cell_seconds)]
     peer_seconds: f64,
+    /// In `peers`, ask peers for one window after the other, in a process each: where some are far dearer than the first.
+    #[arg(long)]
+    apart: bool,
     /// In `peers`, whom to take alone, beside the family of ours that a peer is compared with; everybody without it.
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(Choice::contenders()))]
     contenders: Vec<String>,
@@ -52,7 +55,7 @@ struct Arguments {
 /// What takes the figures of one area.
 type Area = fn(&Context, &mut Figures) -> Result<(), BenchError>;
 
-const AREAS: [(&str, Area); 18] = [
+const AREAS: [(&str, Area); 19] = [
     ("prophet", prophet::figures),
     ("ets", ets::figures),
     ("autoets", autoets::figures),
@@ -69,12 +72,13 @@ const AREAS: [(&str, Area); 18] = [
     ("telemetry", telemetry::figures),
     ("switch", switch::figures),
     ("neural", neural::figures),
+    ("lstm-cuda", neural::device::figures),
     ("cuda", cuda::figures),
     ("peers", peers::figures),
 ];
 
 /// Areas that a run without names leaves out: they take minutes.
-const LONG: [&str; 7] = ["arima", "dhr", "switch", "telemetry", "neural", "cuda", "peers"];
+const LONG: [&str; 8] = ["arima", "dhr", "switch", "telemetry", "neural", "lstm-cuda", "cuda", "peers"];
 
 fn main() -> miette::Result<()> {
     let arguments = Arguments::parse();
@@ -84,8 +88,8 @@ fn main() -> miette::Result<()> {
     let scale = if arguments.smoke { Scale::Smoke } else { Scale::Quick };
     let ceilings = ceilings::measure();
     let (data, peers) = (Context::data_folder(), scale == Scale::Quick);
-    let Arguments { fresh, minutes, peer_seconds: cell_seconds, contenders, sets, .. } = arguments;
-    let effort = Effort { fresh, minutes, cell_seconds };
+    let Arguments { fresh, minutes, peer_seconds: cell_seconds, apart, contenders, sets, .. } = arguments;
+    let effort = Effort { fresh, minutes, cell_seconds, apart };
     let choice = Choice { contenders, sets };
     let context = Context { data, input: arguments.input, scale, ceilings, peers, effort, choice };
     let mut figures = Figures::default();

@@ -1,6 +1,7 @@
 //! `lstm_bank.*` and `neural.*`: what training a bank of networks costs, and what it is worth on real telemetry.
 
 mod cost;
+pub mod device;
 
 use foreshadow_models::classical::SeasonalNaive;
 use foreshadow_models::neural::LstmBank;

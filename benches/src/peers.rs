@@ -40,12 +40,14 @@ pub struct Effort {
     pub minutes: f64,
     /// CPU-seconds that a peer may take for one cell: it is given as many windows as that is good for.
     pub cell_seconds: f64,
+    /// Whether a peer is asked for one window after the other: each of them is held to the limit then.
+    pub apart: bool,
 }
 
 impl Default for Effort {
     /// The hour, with room for the last cells to end.
     fn default() -> Self {
-        Self { fresh: false, minutes: 55.0, cell_seconds: 75.0 }
+        Self { fresh: false, minutes: 55.0, cell_seconds: 75.0, apart: false }
     }
 }
 
@@ -58,7 +60,7 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     let scratch = tempfile::tempdir()
         .map_err(|e| BenchError::Read { path: "a folder for cells".into(), reason: e.to_string() })?;
     let folder = if smoke { scratch.path().into() } else { cache_folder().join("peers-cells") };
-    let cells = Cells::new(folder, context.effort, Programs::new(context.peers)?);
+    let cells = Cells::new(folder, context.effort, Programs::new(context.peers, context.effort.apart)?);
     let workload = match &context.input {
         Some(path) => Workload::given(path, figures)?,
         None => Workload::m4(context)?,

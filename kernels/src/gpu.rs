@@ -5,8 +5,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use cubecl::features::MmaConfig;
 use cubecl::prelude::*;
 use cubecl::server::ServerError;
+use half::f16;
 
 use crate::KernelError;
 
@@ -50,6 +52,7 @@ pub struct Gpu<R: Runtime> {
     name: Arc<str>,
     software: bool,
     has_f64: bool,
+    has_matrix_units: bool,
 }
 
 impl<R: Runtime> Gpu<R> {
@@ -66,7 +69,8 @@ impl<R: Runtime> Gpu<R> {
             let client = R::client(device);
             // cubecl 0.10 writes `double` for CUDA and leaves it out of what it says the device can do.
             let has_f64 = kind == "cuda" || client.properties().supports_type(f64::as_type_native_unchecked());
-            let gpu = Self { client, kind, name: name.into(), software, has_f64 };
+            let has_matrix_units = has_matrix_units(client.properties());
+            let gpu = Self { client, kind, name: name.into(), software, has_f64, has_matrix_units };
             probe::check(&gpu).map(|()| gpu)
         }));
         let panicked =
@@ -99,10 +103,22 @@ impl<R: Runtime> Gpu<R> {
         self.has_f64
     }
 
+    /// Whether planes of 32 units multiply tiles of 16 by 16 in half precision, summed up in `f32`.
+    pub(crate) fn has_matrix_units(&self) -> bool {
+        self.has_matrix_units
+    }
+
     /// The same device as one without `f64`, which a test's machine may not have.
     #[cfg(test)]
     pub(crate) fn without_f64(mut self) -> Self {
         self.has_f64 = false;
+        self
+    }
+
+    /// The same device as one without matrix units.
+    #[cfg(test)]
+    pub(crate) fn without_matrix_units(mut self) -> Self {
+        self.has_matrix_units = false;
         self
     }
 
@@ -136,6 +152,13 @@ impl<R: Runtime> Gpu<R> {
     fn refused(&self, operation: &'static str, error: &ServerError) -> KernelError {
         KernelError::Device { device: self.kind, operation, reason: plain(&error.to_string()) }
     }
+}
+
+fn has_matrix_units(properties: &cubecl::ir::DeviceProperties) -> bool {
+    let [half, single] = [f16::as_type_native_unchecked(), f32::as_type_native_unchecked()].map(|of| of.storage_type());
+    let tile = MmaConfig { a_type: half, b_type: half, cd_type: single, m: 16, n: 16, k: 16 };
+    let planes = [properties.hardware.plane_size_min, properties.hardware.plane_size_max];
+    planes == [32, 32] && properties.features.matmul.cmma.contains(&tile)
 }
 
 impl<R: Runtime> Clone for Gpu<R> {

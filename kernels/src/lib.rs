@@ -51,9 +51,11 @@ pub use error::KernelError;
 pub use ets::{Effect, EtsForm, EtsGradient, Smoothing, Trend, ets_gradient};
 pub use ets_fit::{ALPHA_RANGE, EtsFit, EtsHint, EtsPlace, PHI_RANGE, ets_fit};
 pub use gpu::auto_ets::EtsChosen;
+pub use gpu::lstm::{Piece as LstmPiece, Said as LstmSaidPiece};
 pub use gpu::{Buffer, Gpu, GpuCeilings, RowBuffer};
 pub use lstm::{
-    LstmEffort, LstmEnd, LstmFit, LstmGradient, LstmSeries, LstmShape, lstm_forward, lstm_gradient, lstm_train,
+    LstmBatch, LstmEffort, LstmEnd, LstmFit, LstmGradient, LstmSaid, LstmSeries, LstmShape, lstm_forward,
+    lstm_gradient, lstm_train,
 };
 pub use matrix::{LANES, Lanes, Matrix};
 pub use quantile::quantiles;

@@ -4,6 +4,9 @@ mod data;
 mod layout;
 mod shape;
 
+use cubecl::cuda::CudaRuntime;
+use cubecl::wgpu::WgpuRuntime;
+
 use crate::error::expect_len;
 use crate::{Device, KernelError, cpu, gpu};
 
@@ -137,15 +140,83 @@ pub(crate) fn can_learn(series: &LstmSeries<'_>, effort: &LstmEffort, targets: u
 /// # Errors
 /// As [`lstm_gradient`].
 pub fn lstm_forward(device: &Device, shape: LstmShape, weights: &[f32], x: &[f32]) -> Result<Vec<f32>, KernelError> {
-    shape.targets(&[0.5])?;
-    let models = weights.len() / shape.weights();
-    expect_len("weights", weights.len(), models * shape.weights())?;
-    let steps = x.len() / (models * shape.inputs).max(1);
-    expect_len("inputs", x.len(), models * steps * shape.inputs)?;
+    expect_windows(shape, weights, x)?;
     match device {
         Device::Cpu => Ok(cpu::lstm::lstm_forward(shape, weights, x)),
         Device::Wgpu(gpu) => gpu::lstm::lstm_forward(gpu, shape, weights, x),
         Device::Cuda(gpu) => gpu::lstm::lstm_forward(gpu, shape, weights, x),
+    }
+}
+
+fn expect_windows(shape: LstmShape, weights: &[f32], x: &[f32]) -> Result<(), KernelError> {
+    shape.targets(&[0.5])?;
+    let models = weights.len() / shape.weights();
+    expect_len("weights", weights.len(), models * shape.weights())?;
+    let steps = x.len() / (models * shape.inputs).max(1);
+    expect_len("inputs", x.len(), models * steps * shape.inputs)
+}
+
+/// Networks and a window of each in a device's memory: asked again and again, they carry nothing up.
+#[derive(Debug)]
+pub enum LstmBatch {
+    /// In host memory: the shape, `[models, weights]` and `[models, steps, inputs]`.
+    Cpu(LstmShape, Vec<f32>, Vec<f32>),
+    /// In the memory of a wgpu adapter.
+    Wgpu(Vec<gpu::lstm::Piece<WgpuRuntime>>),
+    /// In the memory of an NVIDIA GPU.
+    Cuda(Vec<gpu::lstm::Piece<CudaRuntime>>),
+}
+
+/// What networks said, where it was said.
+#[derive(Debug)]
+pub enum LstmSaid {
+    /// In host memory.
+    Cpu(Vec<f32>),
+    /// In the memory of a wgpu adapter.
+    Wgpu(Vec<gpu::lstm::Said<WgpuRuntime>>),
+    /// In the memory of an NVIDIA GPU.
+    Cuda(Vec<gpu::lstm::Said<CudaRuntime>>),
+}
+
+impl LstmSaid {
+    /// Copies it to host memory: `[models, steps, outputs]`.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when the device refused this copy or the work that led to it.
+    pub fn to_host(&self) -> Result<Vec<f32>, KernelError> {
+        match self {
+            Self::Cpu(said) => Ok(said.clone()),
+            Self::Wgpu(parts) => {
+                Ok(parts.iter().map(gpu::lstm::Said::download).collect::<Result<Vec<_>, _>>()?.concat())
+            }
+            Self::Cuda(parts) => {
+                Ok(parts.iter().map(gpu::lstm::Said::download).collect::<Result<Vec<_>, _>>()?.concat())
+            }
+        }
+    }
+}
+
+impl LstmBatch {
+    /// Copies networks and their windows to a device, as [`lstm_forward`] takes them.
+    ///
+    /// # Errors
+    /// As [`lstm_gradient`].
+    pub fn to_device(device: &Device, shape: LstmShape, weights: &[f32], x: &[f32]) -> Result<Self, KernelError> {
+        expect_windows(shape, weights, x)?;
+        Ok(match device {
+            Device::Cpu => Self::Cpu(shape, weights.to_vec(), x.to_vec()),
+            Device::Wgpu(gpu) => Self::Wgpu(gpu::lstm::pieces(gpu, shape, weights, x)?.collect()),
+            Device::Cuda(gpu) => Self::Cuda(gpu::lstm::pieces(gpu, shape, weights, x)?.collect()),
+        })
+    }
+
+    /// [`lstm_forward`] there.
+    pub fn forward(&self) -> LstmSaid {
+        match self {
+            Self::Cpu(shape, weights, x) => LstmSaid::Cpu(cpu::lstm::lstm_forward(*shape, weights, x)),
+            Self::Wgpu(pieces) => LstmSaid::Wgpu(pieces.iter().map(gpu::lstm::Piece::forward).collect()),
+            Self::Cuda(pieces) => LstmSaid::Cuda(pieces.iter().map(gpu::lstm::Piece::forward).collect()),
+        }
     }
 }
 

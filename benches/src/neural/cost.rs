@@ -7,20 +7,20 @@ use crate::peers::torch;
 use crate::{BenchError, Context, Figures, Scale, clock};
 
 /// The bank of the figures: 32 units that see one number a step, and answer three levels.
-const SHAPE: LstmShape = LstmShape { inputs: 1, hidden: 32, layers: 1, outputs: 3 };
-const LEVELS: [f32; 3] = [0.1, 0.5, 0.9];
+pub(super) const SHAPE: LstmShape = LstmShape { inputs: 1, hidden: 32, layers: 1, outputs: 3 };
+pub(super) const LEVELS: [f32; 3] = [0.1, 0.5, 0.9];
 /// All steps are taken: nothing of a series is held back to stop by.
-const EFFORT: LstmEffort =
+pub(super) const EFFORT: LstmEffort =
     LstmEffort { length: 48, windows: 64, steps: 200, rate: 0.01, clip: 1.0, look_every: 200, patience: 200 };
 const MODELS: usize = 1_000;
 /// Networks and steps of the comparison: a minute of the slowest way.
 const COMPARED: usize = 32;
 const COMPARED_STEPS: usize = 50;
-const STEPS: usize = 672;
+pub(super) const STEPS: usize = 672;
 
 /// Training, as `peers/lstm.py` is asked for it.
 #[derive(Serialize)]
-struct Training<'a> {
+pub(super) struct Training<'a> {
     hidden: usize,
     layers: usize,
     levels: &'a [f32],
@@ -30,6 +30,15 @@ struct Training<'a> {
     windows: usize,
     length: usize,
     values: &'a [Vec<f32>],
+}
+
+impl<'a> Training<'a> {
+    /// That of the figures, in so many steps, of a network for each series.
+    pub(super) fn of(values: &'a [Vec<f32>], steps: usize) -> Self {
+        let LstmEffort { rate, clip, windows, length, .. } = EFFORT;
+        let LstmShape { hidden, layers, .. } = SHAPE;
+        Self { hidden, layers, levels: &LEVELS, steps, rate, clip, windows, length, values }
+    }
 }
 
 #[derive(Deserialize)]
@@ -81,26 +90,14 @@ pub(super) fn figures(context: &Context, figures: &mut Figures) -> Result<(), Be
 
 /// Products of a step of training and of its way back: three of `[windows, hidden + inputs]` by `[hidden + inputs, 4 hidden]`
 /// at each step of a window.
-fn step_flop() -> f64 {
+pub(super) fn step_flop() -> f64 {
     24.0 * (EFFORT.windows * EFFORT.length * SHAPE.hidden * (SHAPE.hidden + SHAPE.inputs)) as f64
 }
 
 /// Ours before and after PyTorch's, so that a machine that slows down does not do so for one of them.
 fn beside_torch(values: &[Vec<f32>], figures: &mut Figures) -> Result<(), BenchError> {
     let (before, weights) = train(values, COMPARED_STEPS)?;
-    let LstmEffort { rate, clip, windows, length, .. } = EFFORT;
-    let LstmShape { hidden, layers, .. } = SHAPE;
-    let theirs: Trained = torch(&Training {
-        hidden,
-        layers,
-        levels: &LEVELS,
-        steps: COMPARED_STEPS,
-        rate,
-        clip,
-        windows,
-        length,
-        values,
-    })?;
+    let theirs: Trained = torch(&Training::of(values, COMPARED_STEPS))?;
     let (after, _) = train(values, COMPARED_STEPS)?;
     let ours = f64::midpoint(before, after);
     let gflops = step_flop() * (values.len() * COMPARED_STEPS) as f64 / ours / 1e9;
@@ -120,7 +117,7 @@ fn at_full_size(seconds: f64, networks: usize) -> f64 {
 }
 
 /// Waves of many periods with noise.
-fn values(models: usize) -> Vec<Vec<f32>> {
+pub(super) fn values(models: usize) -> Vec<Vec<f32>> {
     let value =
         |s: usize, t: usize| (t as f32 * (0.2 + s as f32 * 1e-3)).sin() + ((t * 7_919 + s) % 101) as f32 / 101.0;
     (0..models).map(|s| (0..=STEPS).map(|t| value(s, t)).collect()).collect()
@@ -128,6 +125,10 @@ fn values(models: usize) -> Vec<Vec<f32>> {
 
 /// Seconds of training a network for each series, and their weights.
 fn train(values: &[Vec<f32>], steps: usize) -> Result<(f64, Vec<f32>), BenchError> {
+    train_on(&Device::Cpu, values, steps)
+}
+
+pub(super) fn train_on(device: &Device, values: &[Vec<f32>], steps: usize) -> Result<(f64, Vec<f32>), BenchError> {
     let failed = |error: foreshadow_kernels::KernelError| BenchError::Fit(error.to_string());
     let series: Vec<LstmSeries<'_>> = (values.iter().enumerate())
         .map(|(s, values)| LstmSeries {
@@ -139,12 +140,12 @@ fn train(values: &[Vec<f32>], steps: usize) -> Result<(f64, Vec<f32>), BenchErro
         .collect();
     let weights: Vec<f32> = (0..values.len() as u64).flat_map(|seed| SHAPE.seeded(seed)).collect();
     let effort = LstmEffort { steps, ..EFFORT };
-    let (fit, spent) = clock::timed(|| lstm_train(&Device::Cpu, SHAPE, &series, &LEVELS, &effort, &weights));
+    let (fit, spent) = clock::timed(|| lstm_train(device, SHAPE, &series, &LEVELS, &effort, &weights));
     Ok((spent.wall_seconds, fit.map_err(failed)?.weights))
 }
 
 /// The mean loss of networks on windows that are spread over the series of each.
-fn loss(values: &[Vec<f32>], weights: &[f32]) -> Result<f64, BenchError> {
+pub(super) fn loss(values: &[Vec<f32>], weights: &[f32]) -> Result<f64, BenchError> {
     let (x, y) = windows(values);
     let told = lstm_gradient(&Device::Cpu, SHAPE, EFFORT.windows, weights, &x, &y, &LEVELS);
     let losses = told.map_err(|error| BenchError::Fit(error.to_string()))?.loss;

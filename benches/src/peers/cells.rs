@@ -26,6 +26,7 @@ pub(super) struct Programs {
     own: PathBuf,
     own_identity: u64,
     python: Result<PathBuf, String>,
+    apart: bool,
 }
 
 impl Programs {
@@ -33,12 +34,12 @@ impl Programs {
     ///
     /// # Errors
     /// [`BenchError::Read`] when this program's own file cannot be read.
-    pub(super) fn new(peers: bool) -> Result<Self, BenchError> {
+    pub(super) fn new(peers: bool, apart: bool) -> Result<Self, BenchError> {
         let own =
             std::env::current_exe().map_err(|e| BenchError::Read { path: "self".into(), reason: e.to_string() })?;
         let bytes = std::fs::read(&own).map_err(|e| BenchError::Read { path: own.clone(), reason: e.to_string() })?;
         let python = if peers { python::environment().map_err(|e| e.to_string()) } else { Err(NO_PEERS.into()) };
-        Ok(Self { own, own_identity: hash_of(&bytes), python })
+        Ok(Self { own, own_identity: hash_of(&bytes), python, apart })
     }
 }
 
@@ -53,7 +54,7 @@ impl Answering for Programs {
     fn answer(&self, contender: &Contender, work: &Work) -> Result<Answer, String> {
         if contender.rival.is_some() {
             let python = self.python.as_ref().map_err(Clone::clone)?;
-            let answer = python::again_one_by_one(work, |work| python::answer(python, work));
+            let answer = python::within_its_budget(work, self.apart, |work| python::answer(python, work));
             return answer.map_err(|unanswered| unanswered.to_string());
         }
         let mut command = Command::new(&self.own);

@@ -101,25 +101,31 @@ pub(super) fn answer(python: &Path, work: &Work) -> Result<Answer, Unanswered> {
 }
 
 /// The number of windows that a budget holds is told by the first one's price. Where others are so much dearer that the call
-/// is stopped, `ask` is called for one window after the other, as far as the budget goes: each that takes more than the
-/// limit is named, and the rest is worth more than nothing. What is to be fitted whole is not asked for twice.
+/// is stopped, or where they are to be taken `apart` at once, `ask` is called for one window after the other, as far as the
+/// budget goes: each that takes more than the limit is named, and the rest is worth more than nothing. What is to be fitted
+/// whole is not asked for twice.
 ///
 /// # Errors
 /// Why there is no answer.
-pub(super) fn again_one_by_one(
+pub(super) fn within_its_budget(
     work: &Work,
+    apart: bool,
     ask: impl Fn(&Work) -> Result<Answer, Unanswered>,
 ) -> Result<Answer, Unanswered> {
-    match ask(work) {
-        Err(hung @ Unanswered::Hung(_)) if work.series.len() > 1 && work.grown.is_none() => {
-            let ran = one_by_one(work, ask);
-            if ran.rows.iter().any(|said| matches!(said, Said::Forecast { .. })) {
-                return Ok(Answer::Ran(ran));
-            }
-            Err(Unanswered::Failed(format!("{hung}; window by window none of {} ended", ran.tried)))
+    let parts = work.series.len() > 1 && work.grown.is_none();
+    let before = if apart && parts {
+        String::new()
+    } else {
+        match ask(work) {
+            Err(hung @ Unanswered::Hung(_)) if parts => format!("{hung}; "),
+            asked => return asked,
         }
-        asked => asked,
+    };
+    let ran = one_by_one(work, ask);
+    if ran.rows.iter().any(|said| matches!(said, Said::Forecast { .. })) {
+        return Ok(Answer::Ran(ran));
     }
+    Err(Unanswered::Failed(format!("{before}window by window none of {} ended", ran.tried)))
 }
 
 /// Every window by itself, until the budget is spent.
@@ -165,12 +171,13 @@ pub(super) fn ask(command: Command, work: &Work) -> Result<Answer, Unanswered> {
     talk(command, work, patience)
 }
 
-/// What `peers/lstm.py` says in PyTorch.
+/// What `peers/lstm.py` says in PyTorch: that of the interpreter that `FORESHADOW_PYTORCH` names, if it does.
 ///
 /// # Errors
 /// [`BenchError::Program`] when Python, an installation or the script fails.
 pub(crate) fn torch<W: Serialize, A: DeserializeOwned>(work: &W) -> Result<A, BenchError> {
-    let mut command = Command::new(TORCH.python()?);
+    let named = std::env::var_os("FORESHADOW_PYTORCH").map(PathBuf::from);
+    let mut command = Command::new(named.map_or_else(|| TORCH.python(), Ok)?);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/lstm.py"));
     let failed =
         |unanswered: Unanswered| BenchError::Program { program: "torch".into(), reason: unanswered.to_string() };
@@ -344,17 +351,22 @@ mod tests {
             let series: Vec<Vec<f64>> = firsts.iter().map(|first| vec![*first]).collect();
             work("theta", &series.iter().map(Vec::as_slice).collect::<Vec<_>>())
         };
-        let Ok(Answer::Ran(all)) = again_one_by_one(&of(&[1.0, 2.0, 1.0, 1.0, 1.0]), ask) else { panic!("some end") };
+        let Ok(Answer::Ran(all)) = within_its_budget(&of(&[1.0, 2.0, 1.0, 1.0, 1.0]), false, ask) else {
+            panic!("some end")
+        };
         assert_eq!(asked.take().len(), 1 + 4, "the budget of 60 is spent then");
         assert_eq!((all.tried, all.rows.len(), all.fit_cpu_seconds, all.peak_mib), (4, 4, 82.0, 1.0));
         assert!(matches!(&all.rows[1], Said::Failed { error } if error.contains("more than 7 CPU-seconds")));
-        let told = again_one_by_one(&of(&[2.0, 3.0]), ask).unwrap_err().to_string();
+        let told = within_its_budget(&of(&[2.0, 3.0]), false, ask).unwrap_err().to_string();
         assert_eq!(told, "it hung and was stopped after 9 s; window by window none of 2 ended");
         asked.take();
         let grown = Work { grown: Some(Grown { series: 4, steps: 2 }), ..of(&[1.0, 2.0]) };
-        assert!(again_one_by_one(&grown, ask).is_err() && again_one_by_one(&of(&[3.0]), ask).is_err());
+        assert!(within_its_budget(&grown, true, ask).is_err() && within_its_budget(&of(&[3.0]), true, ask).is_err());
         assert_eq!(asked.take().len(), 2, "none is asked again");
-        assert!(again_one_by_one(&of(&[1.0]), ask).is_ok());
+        assert!(within_its_budget(&of(&[1.0]), true, ask).is_ok());
+        asked.take();
+        let Ok(Answer::Ran(apart)) = within_its_budget(&of(&[1.0, 3.0]), true, ask) else { panic!("one ends") };
+        assert_eq!((asked.take(), apart.tried), (vec![vec![1.0], vec![3.0]], 2), "none is asked with another");
     }
 
     #[test]

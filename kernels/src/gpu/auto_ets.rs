@@ -20,6 +20,7 @@ mod places;
 mod prepare;
 mod quadratic;
 mod rounds;
+mod seasonless;
 
 pub(super) use one::fit_one;
 

@@ -1,8 +1,11 @@
 //! Banks of LSTM networks on a device: a cube a network and some of its windows, whose units and cells stay with it from a
 //! window's first step to its last. Nothing comes down before a bank is trained.
 
+use std::marker::PhantomData;
+
 use cubecl::prelude::*;
 use cubecl::server::Handle;
+use half::f16;
 
 use super::{Gpu, array};
 use crate::lstm::{GATES, Layout, LstmEffort, LstmEnd, LstmFit, LstmGradient, LstmSeries, LstmShape};
@@ -12,15 +15,20 @@ mod backward;
 mod forward;
 mod learn;
 mod say;
+mod tiles;
+
+pub use say::{Piece, Said};
+pub(crate) use say::{lstm_forward, pieces};
 
 /// Units of a cube.
 const UNITS: usize = 256;
 /// Windows that each unit of a cube works on: their sums are its registers.
 const OWN: usize = 4;
-/// What is kept of a unit at a step: its gates, on the way back their slopes, then its cell and that squashed.
-const RECORD: usize = 6;
+/// Units of a layer that half precision is made for.
+const HALF_UNITS: std::ops::RangeInclusive<usize> = 16..=64;
+/// What is kept of a unit at a step: its gates, on the way back their slopes, then its cell.
+const RECORD: usize = 5;
 const CELL: u32 = 4;
-const SQUASHED: u32 = 5;
 /// What is told of a series: its first step, its steps, those that are learned, its seed, and whether a rest of it is known.
 const FACTS: usize = 5;
 /// What is counted of a series: how it ended, looks without a gain, and steps taken.
@@ -46,10 +54,12 @@ pub(crate) struct Sizes {
     /// Vectors of `units` that a network's weights take.
     vectors: u32,
     head: u32,
+    /// Whether products are in half precision, by a device's matrix units.
+    half: bool,
 }
 
 impl Sizes {
-    fn new(layout: &Layout, levels: usize, windows: usize, length: usize) -> Self {
+    fn new(layout: &Layout, levels: usize, windows: usize, length: usize, half: bool) -> Self {
         let LstmShape { inputs, hidden, outputs, .. } = layout.shape;
         Self {
             inputs: inputs as u32,
@@ -63,12 +73,18 @@ impl Sizes {
             length: length as u32,
             vectors: layout.vectors() as u32,
             head: layout.head().start as u32,
+            half,
         }
     }
 
     /// Windows that a cube works on.
     fn together(&self) -> u32 {
         (UNITS * OWN) as u32 / self.units
+    }
+
+    /// Parts that the slopes of a network's weights come in, each of some of its windows.
+    fn parts(&self) -> u32 {
+        if self.half { self.windows.div_ceil(self.together()) } else { 1 }
     }
 
     /// Steps of all windows of a network.
@@ -92,8 +108,32 @@ pub(crate) fn lstm_gradient<R: Runtime>(
     y: &[f32],
     levels: &[f32],
 ) -> Result<LstmGradient, KernelError> {
+    gradient::<R, f32>(gpu, (shape, windows), weights, (x, y), levels)
+}
+
+/// [`lstm_gradient`] as [`lstm_train`] takes it where the device's matrix units serve; `None` elsewhere.
+#[cfg(test)]
+pub(crate) fn gradient_in_half<R: Runtime>(
+    gpu: &Gpu<R>,
+    shape: LstmShape,
+    windows: usize,
+    weights: &[f32],
+    x: &[f32],
+    y: &[f32],
+    levels: &[f32],
+) -> Option<Result<LstmGradient, KernelError>> {
+    serves_half(gpu, shape).then(|| gradient::<R, f16>(gpu, (shape, windows), weights, (x, y), levels))
+}
+
+fn gradient<R: Runtime, E: Past>(
+    gpu: &Gpu<R>,
+    (shape, windows): (LstmShape, usize),
+    weights: &[f32],
+    (x, y): (&[f32], &[f32]),
+    levels: &[f32],
+) -> Result<LstmGradient, KernelError> {
     const OPERATION: &str = "the LSTM gradient";
-    let layout = layout(shape)?;
+    let layout = layout(shape, E::HALF)?;
     let targets = shape.outputs / levels.len();
     let models = weights.len() / shape.weights();
     let mut told = LstmGradient { loss: vec![0.0; models], gradient: vec![0.0; weights.len()] };
@@ -101,7 +141,7 @@ pub(crate) fn lstm_gradient<R: Runtime>(
         return Ok(told);
     }
     let length = y.len() / (models * windows * targets);
-    let sizes = Sizes::new(&layout, levels.len(), windows, length);
+    let sizes = Sizes::new(&layout, levels.len(), windows, length, E::HALF);
     let of =
         |values: &[f32], width: usize, first: usize, count: usize| values[first * width..][..count * width].to_vec();
     let (each, together) = (sizes.rows(), together(gpu, &sizes, length));
@@ -109,7 +149,7 @@ pub(crate) fn lstm_gradient<R: Runtime>(
         let count = together.min(models - first);
         let begin: Vec<&[f32]> = weights.chunks(shape.weights()).skip(first).take(count).collect();
         let none = LstmSeries { inputs: &[], targets: &[], learned_steps: 0, seed: 0 };
-        let mut bank = Bank::new(gpu, &layout, sizes, &vec![none; count], levels, &begin);
+        let mut bank = Bank::<R, E>::new(gpu, &layout, sizes, &vec![none; count], levels, &begin);
         bank.pass.x = gpu.upload(&of(x, each * shape.inputs, first, count));
         bank.pass.y = gpu.upload(&of(y, each * targets, first, count));
         bank.differentiate();
@@ -120,17 +160,38 @@ pub(crate) fn lstm_gradient<R: Runtime>(
             let sum = |values: &[f32]| values[own * each..][..each].iter().copied().map(f64::from).sum::<f64>();
             let seen = sum(&known).max(1.0);
             told.loss[first + own] = sum(&costs) / seen;
-            let flat = layout.flat(&gradient[own * sizes.weights()..][..sizes.weights()]);
+            let parts = sizes.parts() as usize * sizes.weights();
             let to = &mut told.gradient[(first + own) * shape.weights()..][..shape.weights()];
-            to.iter_mut().zip(flat).for_each(|(to, slope)| *to = slope / seen as f32);
+            for part in gradient[own * parts..][..parts].chunks(sizes.weights()) {
+                to.iter_mut().zip(layout.flat(part)).for_each(|(to, slope)| *to += slope / seen as f32);
+            }
         }
     }
     Ok(told)
 }
 
+/// What the past of a pass is kept in.
+trait Past: Float + CubeElement {
+    /// Whether its products are those of matrix units.
+    const HALF: bool;
+}
+
+impl Past for f32 {
+    const HALF: bool = false;
+}
+
+impl Past for f16 {
+    const HALF: bool = true;
+}
+
+/// Whether a device trains such networks in half precision.
+fn serves_half<R: Runtime>(gpu: &Gpu<R>, shape: LstmShape) -> bool {
+    HALF_UNITS.contains(&shape.hidden.next_power_of_two().max(*HALF_UNITS.start())) && gpu.has_matrix_units()
+}
+
 /// How the weights of a network lie on a device: a vector has all units of a layer.
-fn layout(shape: LstmShape) -> Result<Layout, KernelError> {
-    let lanes = shape.hidden.next_power_of_two().max(OWN);
+fn layout(shape: LstmShape, half: bool) -> Result<Layout, KernelError> {
+    let lanes = shape.hidden.next_power_of_two().max(if half { *HALF_UNITS.start() } else { OWN });
     if lanes > UNITS {
         return Err(KernelError::Shape { operand: "hidden units", found: shape.hidden, needed: UNITS });
     }
@@ -146,8 +207,20 @@ pub(crate) fn lstm_train<R: Runtime>(
     effort: &LstmEffort,
     weights: &[f32],
 ) -> Result<LstmFit, KernelError> {
-    let layout = layout(shape)?;
-    let sizes = Sizes::new(&layout, levels.len(), effort.windows, effort.length);
+    let train = if serves_half(gpu, shape) { train::<R, f16> } else { train::<R, f32> };
+    train(gpu, shape, series, levels, effort, weights)
+}
+
+fn train<R: Runtime, E: Past>(
+    gpu: &Gpu<R>,
+    shape: LstmShape,
+    series: &[LstmSeries<'_>],
+    levels: &[f32],
+    effort: &LstmEffort,
+    weights: &[f32],
+) -> Result<LstmFit, KernelError> {
+    let layout = layout(shape, E::HALF)?;
+    let sizes = Sizes::new(&layout, levels.len(), effort.windows, effort.length, E::HALF);
     let mut fit = LstmFit {
         weights: weights.to_vec(),
         loss: vec![f64::NAN; series.len()],
@@ -160,57 +233,26 @@ pub(crate) fn lstm_train<R: Runtime>(
     for batch in taught.chunks(together(gpu, &sizes, longest)) {
         let own: Vec<LstmSeries<'_>> = batch.iter().map(|s| series[*s]).collect();
         let begin: Vec<&[f32]> = batch.iter().map(|s| &weights[s * shape.weights()..][..shape.weights()]).collect();
-        let bank = Bank::new(gpu, &layout, sizes, &own, levels, &begin);
+        let bank = Bank::<R, E>::new(gpu, &layout, sizes, &own, levels, &begin);
         bank.train(effort);
         bank.collect(batch, &mut fit)?;
     }
     Ok(fit)
 }
 
-/// See [`crate::lstm_forward`].
-pub(crate) fn lstm_forward<R: Runtime>(
-    gpu: &Gpu<R>,
-    shape: LstmShape,
-    weights: &[f32],
-    x: &[f32],
-) -> Result<Vec<f32>, KernelError> {
-    let layout = layout(shape)?;
-    let models = weights.len() / shape.weights();
-    let mut told = Vec::with_capacity(x.len() / shape.inputs * shape.outputs);
-    if x.is_empty() {
-        return Ok(told);
-    }
-    let own = x.len() / models;
-    let steps = own / shape.inputs;
-    let sizes = Sizes::new(&layout, 1, 1, steps);
-    let widest = own.max(steps * shape.outputs).max(sizes.weights());
-    let together = (gpu.largest_piece() / size_of::<f32>() / widest).min(u32::MAX as usize / widest).max(1);
-    for (weights, x) in weights.chunks(together * shape.weights()).zip(x.chunks(together * own)) {
-        let count = x.len() / own;
-        let mut packed = vec![0.0; count * sizes.weights()];
-        for (weights, packed) in weights.chunks(shape.weights()).zip(packed.chunks_mut(sizes.weights())) {
-            layout.pack(weights, packed);
-        }
-        let (weights, x) = (gpu.upload(&packed), gpu.upload(x));
-        let said = gpu.empty::<f32>(count * steps * shape.outputs);
-        say::launch(gpu, sizes, shape.layers, (count, steps), (&weights, &x, &said));
-        told.extend(gpu.download::<f32>(&said, "what LSTM networks say")?);
-    }
-    Ok(told)
-}
-
 /// Networks that a device has room for, and places for in 32 bits; their series have `steps` at most.
 fn together<R: Runtime>(gpu: &Gpu<R>, sizes: &Sizes, steps: usize) -> usize {
     let (units, inputs, targets) = (sizes.units as usize, sizes.inputs as usize, sizes.targets as usize);
     let of_step = (RECORD * units).max(inputs).max(sizes.outputs as usize);
-    let of_pass = (sizes.rows() * of_step).max(sizes.weights()).max(GATES * units * units);
+    let slopes = sizes.parts() as usize * sizes.weights();
+    let of_pass = (sizes.rows() * of_step).max(slopes).max(GATES * units * units);
     let widest = of_pass.max(steps * inputs.max(targets));
     let room = gpu.largest_piece() / size_of::<f32>() / widest;
     room.min(u32::MAX as usize / widest).max(1)
 }
 
 /// A bank in a device's memory.
-struct Bank<'a, R: Runtime> {
+struct Bank<'a, R: Runtime, E> {
     gpu: &'a Gpu<R>,
     layout: &'a Layout,
     sizes: Sizes,
@@ -222,12 +264,14 @@ struct Bank<'a, R: Runtime> {
     /// Each `[models][vectors][units]`.
     weights: Handle,
     best: Handle,
-    gradient: Handle,
     mean: Handle,
     square: Handle,
+    /// `[models][parts][vectors][units]`.
+    gradient: Handle,
     counts: Handle,
     losses: Handle,
     pass: Pass,
+    past: PhantomData<E>,
 }
 
 /// What a pass over the windows of all networks leaves.
@@ -251,7 +295,7 @@ struct Pass {
     turned: Handle,
 }
 
-impl<'a, R: Runtime> Bank<'a, R> {
+impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
     fn new(
         gpu: &'a Gpu<R>,
         layout: &'a Layout,
@@ -278,8 +322,9 @@ impl<'a, R: Runtime> Bank<'a, R> {
         let inputs: Vec<f32> = series.iter().flat_map(|own| own.inputs).copied().collect();
         let targets: Vec<f32> = series.iter().flat_map(|own| own.targets).copied().collect();
         let empty = |count: usize| gpu.empty::<f32>(count);
+        let past = |count: usize| gpu.empty::<E>(count);
         let hidden = models * (1 + sizes.length as usize) * sizes.windows as usize * units;
-        Self {
+        let bank = Self {
             gpu,
             layout,
             sizes,
@@ -289,24 +334,27 @@ impl<'a, R: Runtime> Bank<'a, R> {
             facts: gpu.upload(&facts),
             levels: gpu.upload(levels),
             weights: gpu.upload(&packed),
-            best: gpu.upload(&packed),
-            gradient: empty(all),
-            mean: gpu.upload(&vec![0.0_f32; all]),
-            square: gpu.upload(&vec![0.0_f32; all]),
+            best: empty(all),
+            mean: empty(all),
+            square: empty(all),
+            gradient: empty(all * sizes.parts() as usize),
             counts: gpu.upload(&vec![0_u32; models * COUNTS]),
             losses: gpu.upload(&vec![f32::INFINITY; models]),
             pass: Pass {
                 x: empty(rows * sizes.inputs as usize),
                 y: empty(rows * sizes.targets as usize),
-                records: (0..layers).map(|_| empty(rows * RECORD * units)).collect(),
-                hidden: (0..layers).map(|_| gpu.upload(&vec![0.0_f32; hidden])).collect(),
+                records: (0..layers).map(|_| past(rows * RECORD * units)).collect(),
+                hidden: (0..layers).map(|_| past(hidden)).collect(),
                 slopes: empty(rows * sizes.outputs as usize),
-                asked: empty(rows * units),
+                asked: past(rows * units),
                 costs: empty(rows),
                 known: empty(rows),
                 turned: empty(models * GATES * units * units),
             },
-        }
+            past: PhantomData,
+        };
+        bank.begin();
+        bank
     }
 
     /// The whole training, launch after launch.
@@ -327,10 +375,7 @@ impl<'a, R: Runtime> Bank<'a, R> {
         self.forward();
         self.head();
         self.head_slopes();
-        for layer in (0..self.layout.shape.layers).rev() {
-            self.backward(layer);
-            self.slopes(layer);
-        }
+        (0..self.layout.shape.layers).rev().for_each(|layer| self.backward(layer));
     }
 
     /// The loss on what training does not see, and what follows from it.
@@ -341,14 +386,14 @@ impl<'a, R: Runtime> Bank<'a, R> {
         self.judge(effort.patience as u32, taken == 0);
     }
 
-    /// Brings down what was learned.
+    /// Brings down what was learned: the best on the rest, and the last where no rest tells.
     fn collect(&self, batch: &[usize], fit: &mut LstmFit) -> Result<(), KernelError> {
         const OPERATION: &str = "the LSTM bank";
         let counts: Vec<u32> = self.gpu.download(&self.counts, OPERATION)?;
         let losses: Vec<f32> = self.gpu.download(&self.losses, OPERATION)?;
         let facts: Vec<u32> = self.gpu.download(&self.facts, OPERATION)?;
+        self.keep_unjudged();
         let best: Vec<f32> = self.gpu.download(&self.best, OPERATION)?;
-        let last: Vec<f32> = self.gpu.download(&self.weights, OPERATION)?;
         let width = self.layout.shape.weights();
         for (own, s) in batch.iter().enumerate() {
             let rest = facts[own * FACTS + FACTS - 1] == 1;
@@ -357,8 +402,7 @@ impl<'a, R: Runtime> Bank<'a, R> {
                 DIVERGED => LstmEnd::Diverged,
                 _ => LstmEnd::Done,
             };
-            let kept = if !rest && end == LstmEnd::Done { &last } else { &best };
-            let kept = self.layout.flat(&kept[own * self.sizes.weights()..][..self.sizes.weights()]);
+            let kept = self.layout.flat(&best[own * self.sizes.weights()..][..self.sizes.weights()]);
             fit.weights[s * width..][..width].copy_from_slice(&kept);
             fit.loss[*s] = if rest { f64::from(losses[own]) } else { f64::NAN };
             fit.steps[*s] = counts[own * COUNTS + 2];
@@ -385,6 +429,10 @@ impl<'a, R: Runtime> Bank<'a, R> {
 
     fn of_weights(&self, handle: &Handle) -> ArrayArg<R> {
         array(handle, self.models * self.sizes.weights())
+    }
+
+    fn of_gradient(&self) -> ArrayArg<R> {
+        array(&self.gradient, self.models * self.sizes.parts() as usize * self.sizes.weights())
     }
 
     fn of_hidden(&self, layer: usize) -> ArrayArg<R> {

@@ -113,7 +113,12 @@ fn assert_fits_agree(orders: &[ArmaOrder], differencing: Differencing, efforts: 
         }
         assert!(short.is_empty(), "{}", short.join("\n"));
         // Some do not settle on such a ridge, and say so.
-        assert!(6 * lost_count <= starts.len(), "{lost_count} of {} did not settle on {device}", starts.len());
+        let floats = if device.has_f64() { "f64" } else { "f32" };
+        assert!(
+            6 * lost_count <= starts.len(),
+            "{lost_count} of {} did not settle on {device} in {floats}: {differencing:?} {efforts:?}",
+            starts.len()
+        );
     }
 }
 

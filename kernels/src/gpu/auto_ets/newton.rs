@@ -9,7 +9,7 @@
 use cubecl::prelude::*;
 
 use super::descend::{AT_VALUE, EVALUATIONS, PAIRS};
-use super::{ASKED, BEGINS, CONVERGED, DONE, NOWHERE, Rounds, SEARCHES, START, aim, pass, quadratic};
+use super::{ASKED, BEGINS, CONVERGED, DONE, NOWHERE, Rounds, SEARCHES, START, aim, pass, quadratic, seasonless};
 use crate::EtsForm;
 
 /// Rows of [`super::Search::state`] besides the worth of the place that a step begins from: the share of the
@@ -96,7 +96,11 @@ fn clear(tally: &mut Array<u32>) {
 pub(super) fn round<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>) {
     pass::launch::<R, F>(rounds);
     launch_decide::<R, F>(rounds);
-    quadratic::launch::<R, F>(rounds);
+    if rounds.form.season > 1 {
+        quadratic::launch::<R, F>(rounds);
+    } else {
+        seasonless::launch::<R, F>(rounds);
+    }
     aim::launch::<R, F>(rounds);
     launch_gather(rounds);
     rounds.next();

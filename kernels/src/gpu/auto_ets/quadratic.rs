@@ -36,6 +36,14 @@ const GAP: u32 = 0;
 const SEEN: u32 = 1;
 const FRESH: u32 = 2;
 
+/// The root of what a relative error weighs, of one plus which `ratio` is; `bends` tells how it grows.
+#[cube]
+pub(super) fn weight_of(ratio: f32, bends: f32) -> f32 {
+    let steep = f32::min(ratio, STEEPEST);
+    let bend = steep * (1.0f32 + bends * (steep - 1.0f32));
+    f32::max(bend, LEAST_BEND * steep * steep).sqrt()
+}
+
 pub(super) fn launch<R: Runtime, F: Float + CubeElement>(rounds: &Rounds<'_, R>) {
     let Rounds { panel, form, search, scratch, .. } = rounds;
     let (gpu, series, steps) = (panel.y.gpu(), panel.y.series(), panel.y.steps());
@@ -236,9 +244,7 @@ fn quadratic<F: Float>(
                                 ties[to] = error;
                                 backs[to] = ratio;
                             } else {
-                                let steep = f32::min(ratio, STEEPEST);
-                                let bend = steep * (1.0f32 + 2.0f32 * (steep - 1.0f32));
-                                let root = f32::max(bend, LEAST_BEND * steep * steep).sqrt();
+                                let root = weight_of(ratio, 2.0f32);
                                 weighs[to] = root / q;
                                 others[to] = root / b;
                                 ties[to] = q * ratio / b;
@@ -250,10 +256,7 @@ fn quadratic<F: Float>(
                             let whole = y[at] * inverse - centre + offset;
                             let expected = whole - error;
                             let ratio = whole / expected;
-                            let steep = f32::min(ratio, STEEPEST);
-                            let bend = steep * (1.0f32 + 3.0f32 * (steep - 1.0f32));
-                            let root = f32::max(bend, LEAST_BEND * steep * steep).sqrt();
-                            weighs[to] = root / expected;
+                            weighs[to] = weight_of(ratio, 3.0f32) / expected;
                             // What a relative error of one is as an error.
                             others[to] = expected / ratio;
                         }

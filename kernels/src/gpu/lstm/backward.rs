@@ -3,38 +3,53 @@
 use cubecl::prelude::*;
 
 use super::super::array;
-use super::{Bank, CELL, GATES, OWN, RECORD, SQUASHED, Sizes, UNITS, part};
+use super::forward::squash;
+use super::tiles::{ALIGNED, begin, frame, keep, learn, leave, math, send_back, show_inputs};
+use super::{Bank, CELL, GATES, OWN, Past, RECORD, Sizes, part};
 
 /// Rows of weights whose slopes a unit sums together.
 const ROWS: usize = 8;
 
-impl<R: Runtime> Bank<'_, R> {
-    /// The slopes of a layer's gates, in their place, and what the layer asks of the one below.
+impl<R: Runtime, E: Past> Bank<'_, R, E> {
+    /// The slopes of a layer's weights, and what the layer asks of the one below.
     pub(super) fn backward(&self, layer: usize) {
         let inputs = self.layout.shape.inputs_of(layer) as u32;
-        self.turn(layer, inputs);
+        if !self.sizes.half {
+            self.turn(layer, inputs);
+        }
         let chunks = self.sizes.windows.div_ceil(self.sizes.together());
         let (cubes, dim) = self.cubes(self.models * chunks as usize);
         // SAFETY: every table was made for so many models; cubes past the last stop.
         unsafe {
-            backward::launch_unchecked::<R>(
+            backward::launch_unchecked::<E, R>(
                 self.gpu.client(),
                 cubes,
                 dim,
                 self.turned(),
+                self.of_weights(&self.weights),
+                array(&self.pass.x, self.rows(self.sizes.inputs)),
+                self.of_hidden(layer.saturating_sub(1)),
+                self.of_hidden(layer),
                 array(&self.pass.asked, self.rows(self.sizes.units)),
                 self.of_records(layer),
+                self.of_gradient(),
                 (self.models as u32) * chunks,
+                self.layout.block(layer, 0).start as u32,
+                layer > 0,
                 self.sizes,
             );
         }
+        if self.sizes.half {
+            return;
+        }
+        self.slopes(layer);
         if layer > 0 {
             self.turn(layer, 0);
             let places = self.models * self.sizes.rows() * self.sizes.units as usize;
             let (cubes, dim) = self.each(places);
             // SAFETY: as before; units past the last place stop.
             unsafe {
-                ask::launch_unchecked::<R>(
+                ask::launch_unchecked::<E, R>(
                     self.gpu.client(),
                     cubes,
                     dim,
@@ -72,25 +87,22 @@ impl<R: Runtime> Bank<'_, R> {
     }
 
     /// The slopes of a layer's weights.
-    pub(super) fn slopes(&self, layer: usize) {
+    fn slopes(&self, layer: usize) {
         let rows = self.layout.rows(layer) as u32;
         let blocks = rows.div_ceil(ROWS as u32);
         let places = self.models * (blocks * GATES as u32 * self.sizes.units) as usize;
         let (cubes, dim) = self.each(places);
-        let input = match layer.checked_sub(1) {
-            None => array(&self.pass.x, self.rows(self.sizes.inputs)),
-            Some(below) => self.of_hidden(below),
-        };
         // SAFETY: as before.
         unsafe {
-            slopes::launch_unchecked::<R>(
+            slopes::launch_unchecked::<E, R>(
                 self.gpu.client(),
                 cubes,
                 dim,
-                input,
+                array(&self.pass.x, self.rows(self.sizes.inputs)),
+                self.of_hidden(layer.saturating_sub(1)),
                 self.of_hidden(layer),
                 self.of_records(layer),
-                self.of_weights(&self.gradient),
+                self.of_gradient(),
                 places as u32,
                 self.layout.block(layer, 0).start as u32,
                 layer > 0,
@@ -101,17 +113,17 @@ impl<R: Runtime> Bank<'_, R> {
 
     /// The slopes of the head's weights.
     pub(super) fn head_slopes(&self) {
-        let places = self.models * ((self.sizes.hidden + 1) * self.sizes.wide) as usize;
+        let places = self.models * (self.sizes.parts() * (self.sizes.hidden + 1) * self.sizes.outputs) as usize;
         let (cubes, dim) = self.each(places);
         // SAFETY: as before.
         unsafe {
-            head_slopes::launch_unchecked::<R>(
+            head_slopes::launch_unchecked::<E, R>(
                 self.gpu.client(),
                 cubes,
                 dim,
                 self.of_hidden(self.layout.shape.layers - 1),
                 array(&self.pass.slopes, self.rows(self.sizes.outputs)),
-                self.of_weights(&self.gradient),
+                self.of_gradient(),
                 places as u32,
                 self.sizes,
             );
@@ -135,14 +147,40 @@ fn turn(weights: &Array<f32>, turned: &mut Array<f32>, places: u32, block: u32, 
     }
 }
 
-/// One cube some windows of a network, one unit a cell of some of these.
-#[cube(launch_unchecked)]
-fn backward(turned: &Array<f32>, asked: &Array<f32>, records: &mut Array<f32>, cubes: u32, #[comptime] sizes: Sizes) {
+/// One cube some windows of a network, one unit a cell of some of these. In half precision the sums over windows are made on
+/// the way, of which each cube leaves its part; elsewhere the slopes of the gates take the place of these.
+#[cube(launch_unchecked, fast_math = math(sizes.half))]
+#[allow(clippy::too_many_lines)] // a unit's state stays in registers: a helper would send it through memory
+fn backward<E: Float>(
+    turned: &Array<f32>,
+    weights: &Array<f32>,
+    x: &Array<f32>,
+    below: &Array<E>,
+    hidden: &Array<E>,
+    asked: &mut Array<E>,
+    records: &mut Array<E>,
+    gradient: &mut Array<f32>,
+    cubes: u32,
+    block: u32,
+    #[comptime] above: bool,
+    #[comptime] sizes: Sizes,
+) {
     let units = comptime!(sizes.units);
-    let together = comptime!((UNITS * OWN) as u32 / sizes.units);
+    let together = comptime!(sizes.together());
     let chunks = comptime!(sizes.windows.div_ceil(together));
+    let wide = comptime!(4 * sizes.units + sizes.skew());
+    let narrow = comptime!(sizes.units + sizes.skew());
+    let seen_wide = comptime!(sizes.reach(above) + sizes.skew());
     if (CUBE_POS as u32) < cubes {
-        let mut gates = SharedMemory::<f32>::new(comptime!(GATES * UNITS * OWN));
+        let mut gates = SharedMemory::<E>::new_aligned(comptime!((together * wide) as usize), ALIGNED);
+        let mut seen = SharedMemory::<E>::new_aligned(comptime!(sizes.if_half(together * seen_wide)), ALIGNED);
+        let mut kept = SharedMemory::<E>::new_aligned(comptime!(sizes.if_half(sizes.units * wide)), ALIGNED);
+        let mut kept_below = SharedMemory::<E>::new_aligned(
+            comptime!(if above { sizes.if_half(sizes.units * wide) } else { 1 }),
+            ALIGNED,
+        );
+        let mut backs = SharedMemory::<f32>::new_aligned(comptime!(sizes.if_half(2 * together * narrow)), ALIGNED);
+        let mut learned = Sequence::<cmma::Matrix<f32>>::new();
         let (model, chunk) = part(CUBE_POS as u32, chunks);
         let (group, unit) = part(UNIT_POS, units);
         let own = group * OWN as u32;
@@ -157,6 +195,17 @@ fn backward(turned: &Array<f32>, asked: &Array<f32>, records: &mut Array<f32>, c
             let window = u32::min(chunk * together + own + comptime!(r as u32), comptime!(sizes.windows - 1));
             place[r] = window * units + unit;
         }
+        if comptime!(sizes.half) {
+            let inputs = comptime!(if above { sizes.hidden } else { sizes.inputs });
+            let rows = (model * comptime!(sizes.vectors) + block) * units;
+            keep(weights, &mut kept, rows + comptime!(inputs * 4 * sizes.units), sizes);
+            if above {
+                keep(weights, &mut kept_below, rows, sizes);
+            }
+            frame(&mut seen, above, sizes);
+            begin(&mut learned, above, sizes);
+            sync_cube();
+        }
         let from = model * comptime!(4 * sizes.units * sizes.units) + unit;
         for back in 0..sizes.length {
             let t = comptime!(sizes.length - 1) - back;
@@ -164,52 +213,104 @@ fn backward(turned: &Array<f32>, asked: &Array<f32>, records: &mut Array<f32>, c
             let record = step * RECORD as u32;
             #[unroll]
             for r in 0..OWN {
-                let i = records[(record * size + place[r]) as usize];
-                let f = records[((record + 1) * size + place[r]) as usize];
-                let g = records[((record + 2) * size + place[r]) as usize];
-                let o = records[((record + 3) * size + place[r]) as usize];
-                let squashed = records[((record + SQUASHED) * size + place[r]) as usize];
+                let i = f32::cast_from(records[(record * size + place[r]) as usize]);
+                let f = f32::cast_from(records[((record + 1) * size + place[r]) as usize]);
+                let g = f32::cast_from(records[((record + 2) * size + place[r]) as usize]);
+                let o = f32::cast_from(records[((record + 3) * size + place[r]) as usize]);
+                let squashed = squash(f32::cast_from(records[((record + CELL) * size + place[r]) as usize]));
                 let mut before = 0.0f32;
                 if t > 0u32 {
-                    before = records[((record + CELL - RECORD as u32) * size + place[r]) as usize];
+                    before = f32::cast_from(records[((record + CELL - RECORD as u32) * size + place[r]) as usize]);
                 }
-                let wanted = asked[(step * size + place[r]) as usize] + carried[r];
+                let wanted = f32::cast_from(asked[(step * size + place[r]) as usize]) + carried[r];
                 let cell = cells[r] + wanted * o * (1.0f32 - squashed * squashed);
-                let at = (own + comptime!(r as u32)) * comptime!(4 * sizes.units) + unit;
-                gates[at as usize] = cell * g * i * (1.0f32 - i);
-                gates[(at + units) as usize] = cell * before * f * (1.0f32 - f);
-                gates[(at + 2 * units) as usize] = cell * i * (1.0f32 - g * g);
-                gates[(at + 3 * units) as usize] = wanted * squashed * o * (1.0f32 - o);
-                cells[r] = cell * f;
-            }
-            sync_cube();
-            #[unroll]
-            for r in 0..OWN {
-                carried[r] = 0.0f32;
-                if chunk * together + own + comptime!(r as u32) < sizes.windows {
-                    #[unroll]
-                    for g in 0..4u32 {
-                        let at = (own + comptime!(r as u32)) * comptime!(4 * sizes.units) + g * units + unit;
-                        records[((record + g) * size + place[r]) as usize] = gates[at as usize];
+                let at = (own + comptime!(r as u32)) * wide + unit;
+                let mut by_i = cell * g * i * (1.0f32 - i);
+                let mut by_f = cell * before * f * (1.0f32 - f);
+                let mut by_g = cell * i * (1.0f32 - g * g);
+                let mut by_o = wanted * squashed * o * (1.0f32 - o);
+                if comptime!(sizes.half) {
+                    // A window past the last is none.
+                    if chunk * together + own + comptime!(r as u32) >= sizes.windows {
+                        by_i = 0.0f32;
+                        by_f = 0.0f32;
+                        by_g = 0.0f32;
+                        by_o = 0.0f32;
+                    }
+                    let row = (own + comptime!(r as u32)) * seen_wide + unit;
+                    let past = model * comptime!(sizes.length + 1) + t;
+                    seen[row as usize] = hidden[(past * size + place[r]) as usize];
+                    if above {
+                        seen[(row + units) as usize] = below[((past + 1) * size + place[r]) as usize];
                     }
                 }
+                gates[at as usize] = E::cast_from(by_i);
+                gates[(at + units) as usize] = E::cast_from(by_f);
+                gates[(at + 2 * units) as usize] = E::cast_from(by_g);
+                gates[(at + 3 * units) as usize] = E::cast_from(by_o);
+                cells[r] = cell * f;
             }
-            for column in 0..comptime!(4 * sizes.units) {
-                let weight = turned[(from + column * units) as usize];
+            if comptime!(sizes.half) {
+                if !above {
+                    show_inputs(x, &mut seen, step, chunk, sizes);
+                }
+                sync_cube();
+                send_back(&gates, &kept, &mut backs, sizes);
+                learn(&seen, &gates, &mut learned, above, sizes);
+                sync_cube();
                 #[unroll]
                 for r in 0..OWN {
-                    let at = (own + comptime!(r as u32)) * comptime!(4 * sizes.units) + column;
-                    carried[r] += weight * gates[at as usize];
+                    let at = (own + comptime!(r as u32)) * narrow + unit;
+                    carried[r] = backs[at as usize] + backs[(at + together * narrow) as usize];
                 }
+                if above {
+                    sync_cube();
+                    send_back(&gates, &kept_below, &mut backs, sizes);
+                    sync_cube();
+                    #[unroll]
+                    for r in 0..OWN {
+                        if chunk * together + own + comptime!(r as u32) < sizes.windows {
+                            let at = (own + comptime!(r as u32)) * narrow + unit;
+                            let sum = backs[at as usize] + backs[(at + together * narrow) as usize];
+                            asked[(step * size + place[r]) as usize] = E::cast_from(sum);
+                        }
+                    }
+                }
+            } else {
+                sync_cube();
+                #[unroll]
+                for r in 0..OWN {
+                    carried[r] = 0.0f32;
+                    if chunk * together + own + comptime!(r as u32) < sizes.windows {
+                        #[unroll]
+                        for g in 0..4u32 {
+                            let at = (own + comptime!(r as u32)) * wide + g * units + unit;
+                            records[((record + g) * size + place[r]) as usize] = gates[at as usize];
+                        }
+                    }
+                }
+                for column in 0..comptime!(4 * sizes.units) {
+                    let weight = turned[(from + column * units) as usize];
+                    #[unroll]
+                    for r in 0..OWN {
+                        let at = (own + comptime!(r as u32)) * wide + column;
+                        carried[r] += weight * f32::cast_from(gates[at as usize]);
+                    }
+                }
+                sync_cube();
             }
+        }
+        if comptime!(sizes.half) {
             sync_cube();
+            let to = ((model * chunks + chunk) * comptime!(sizes.vectors) + block) * units;
+            leave(&learned, &mut backs, gradient, to, above, sizes);
         }
     }
 }
 
 /// What a layer asks of the one below: one unit a unit of that at a step of a window.
 #[cube(launch_unchecked)]
-fn ask(turned: &Array<f32>, records: &Array<f32>, asked: &mut Array<f32>, places: u32, #[comptime] sizes: Sizes) {
+fn ask<E: Float>(turned: &Array<f32>, records: &Array<E>, asked: &mut Array<E>, places: u32, #[comptime] sizes: Sizes) {
     let at = ABSOLUTE_POS as u32;
     if at < places {
         let (row, unit) = part(at, sizes.units);
@@ -221,19 +322,20 @@ fn ask(turned: &Array<f32>, records: &Array<f32>, asked: &mut Array<f32>, places
             let record = ((step * RECORD as u32 + g) * sizes.windows + window) * sizes.units;
             for k in 0..sizes.units {
                 let weight = turned[(from + (g * sizes.units + k) * sizes.units) as usize];
-                sum += weight * records[(record + k) as usize];
+                sum += weight * f32::cast_from(records[(record + k) as usize]);
             }
         }
-        asked[at as usize] = sum;
+        asked[at as usize] = E::cast_from(sum);
     }
 }
 
 /// One unit some rows of a gate of a unit.
 #[cube(launch_unchecked)]
-fn slopes(
-    input: &Array<f32>,
-    hidden: &Array<f32>,
-    records: &Array<f32>,
+fn slopes<E: Float>(
+    x: &Array<f32>,
+    below: &Array<E>,
+    hidden: &Array<E>,
+    records: &Array<E>,
     gradient: &mut Array<f32>,
     places: u32,
     block: u32,
@@ -241,7 +343,6 @@ fn slopes(
     #[comptime] sizes: Sizes,
 ) {
     let inputs = comptime!(if above { sizes.hidden } else { sizes.inputs });
-    let width = comptime!(if above { sizes.units } else { sizes.inputs });
     let rows = comptime!(inputs + sizes.hidden + 1);
     let columns = comptime!(4 * sizes.units);
     let at = ABSOLUTE_POS as u32;
@@ -261,15 +362,19 @@ fn slopes(
             let present = if above { past + sizes.windows } else { step * sizes.windows };
             let record = (step * RECORD as u32 + gate) * sizes.windows;
             for window in 0..sizes.windows {
-                let slope = records[((record + window) * sizes.units + unit) as usize];
+                let slope = f32::cast_from(records[((record + window) * sizes.units + unit) as usize]);
                 #[unroll]
                 for r in 0..ROWS {
                     let row = first + comptime!(r as u32);
                     let mut value = 1.0f32;
                     if row < inputs {
-                        value = input[((present + window) * width + row) as usize];
+                        if above {
+                            value = f32::cast_from(below[((present + window) * sizes.units + row) as usize]);
+                        } else {
+                            value = x[((present + window) * inputs + row) as usize];
+                        }
                     } else if row < comptime!(inputs + sizes.hidden) {
-                        value = hidden[((past + window) * sizes.units + row - inputs) as usize];
+                        value = f32::cast_from(hidden[((past + window) * sizes.units + row - inputs) as usize]);
                     }
                     sums[r] += value * slope;
                 }
@@ -286,10 +391,10 @@ fn slopes(
     }
 }
 
-/// One unit a weight of the head.
+/// One unit a weight of the head and a part of the windows.
 #[cube(launch_unchecked)]
-fn head_slopes(
-    hidden: &Array<f32>,
+fn head_slopes<E: Float>(
+    hidden: &Array<E>,
     slopes: &Array<f32>,
     gradient: &mut Array<f32>,
     places: u32,
@@ -297,23 +402,31 @@ fn head_slopes(
 ) {
     let at = ABSOLUTE_POS as u32;
     if at < places {
-        let (line, output) = part(at, sizes.wide);
-        let (model, k) = part(line, comptime!(sizes.hidden + 1));
+        let (line, output) = part(at, sizes.outputs);
+        let (whose, k) = part(line, comptime!(sizes.hidden + 1));
+        let (model, own) = part(whose, comptime!(sizes.parts()));
+        let together = comptime!(sizes.windows.div_ceil(sizes.parts()));
+        let first = own * together;
+        let last = u32::min(first + together, sizes.windows);
         let mut sum = 0.0f32;
-        if output < sizes.outputs {
-            for t in 0..sizes.length {
-                for window in 0..sizes.windows {
-                    let row = (model * sizes.length + t) * sizes.windows + window;
-                    let next = (model * comptime!(sizes.length + 1) + t + 1) * sizes.windows + window;
-                    let mut value = 1.0f32;
-                    if k < sizes.hidden {
-                        value = hidden[(next * sizes.units + k) as usize];
-                    }
-                    sum += value * slopes[(row * sizes.outputs + output) as usize];
+        for t in 0..sizes.length {
+            for window in first..last {
+                let row = (model * sizes.length + t) * sizes.windows + window;
+                let next = (model * comptime!(sizes.length + 1) + t + 1) * sizes.windows + window;
+                let mut value = 1.0f32;
+                if k < sizes.hidden {
+                    value = f32::cast_from(hidden[(next * sizes.units + k) as usize]);
                 }
+                sum += value * slopes[(row * sizes.outputs + output) as usize];
             }
         }
-        let from = (model * sizes.vectors + sizes.head) * sizes.units;
-        gradient[(from + k * sizes.wide + output) as usize] = sum;
+        let row = (whose * sizes.vectors + sizes.head) * sizes.units + k * sizes.wide;
+        gradient[(row + output) as usize] = sum;
+        // What fills up an output's vectors has no slope.
+        if output == 0u32 {
+            for filling in sizes.outputs..sizes.wide {
+                gradient[(row + filling) as usize] = 0.0f32;
+            }
+        }
     }
 }

@@ -3,9 +3,10 @@
 use cubecl::prelude::*;
 
 use super::super::array;
-use super::{Bank, CELL, FACTS, OWN, RECORD, SQUASHED, Sizes, UNITS, part};
+use super::tiles::{ALIGNED, columns_of, keep, math, recall};
+use super::{Bank, CELL, FACTS, OWN, Past, RECORD, Sizes, part};
 
-impl<R: Runtime> Bank<'_, R> {
+impl<R: Runtime, E: Past> Bank<'_, R, E> {
     /// Makes the windows of a step of training, or of a look at the rest.
     pub(super) fn show(&self, taken: u32, rest: bool) {
         let places = self.models * self.sizes.rows();
@@ -35,18 +36,19 @@ impl<R: Runtime> Bank<'_, R> {
         let chunks = self.sizes.windows.div_ceil(self.sizes.together());
         for layer in 0..self.layout.shape.layers {
             let (cubes, dim) = self.cubes(self.models * chunks as usize);
-            let input = match layer.checked_sub(1) {
-                None => array(&self.pass.x, self.rows(self.sizes.inputs)),
-                Some(below) => self.of_hidden(below),
-            };
+            // The first layer reads nothing of a layer below.
+            let below = layer
+                .checked_sub(1)
+                .map_or_else(|| array(&self.pass.asked, self.rows(self.sizes.units)), |below| self.of_hidden(below));
             // SAFETY: as in `show`; cubes past the last stop.
             unsafe {
-                forward::launch_unchecked::<R>(
+                forward::launch_unchecked::<E, R>(
                     self.gpu.client(),
                     cubes,
                     dim,
                     self.of_weights(&self.weights),
-                    input,
+                    array(&self.pass.x, self.rows(self.sizes.inputs)),
+                    below,
                     self.of_records(layer),
                     self.of_hidden(layer),
                     (self.models as u32) * chunks,
@@ -64,7 +66,7 @@ impl<R: Runtime> Bank<'_, R> {
         let (cubes, dim) = self.each(places);
         // SAFETY: as in `show`.
         unsafe {
-            head::launch_unchecked::<R>(
+            head::launch_unchecked::<E, R>(
                 self.gpu.client(),
                 cubes,
                 dim,
@@ -177,39 +179,53 @@ pub(super) fn gates(sums: &mut Array<f32>, #[comptime] first: usize) {
 }
 
 /// One cube some windows of a network, one unit a cell of some of these: a group of units has the cells of its windows.
-#[cube(launch_unchecked)]
-fn forward(
+#[cube(launch_unchecked, fast_math = math(sizes.half))]
+#[allow(clippy::too_many_lines)] // a unit's state stays in registers: a helper would send it through memory
+fn forward<E: Float>(
     weights: &Array<f32>,
-    input: &Array<f32>,
-    records: &mut Array<f32>,
-    hidden: &mut Array<f32>,
+    x: &Array<f32>,
+    below: &Array<E>,
+    records: &mut Array<E>,
+    hidden: &mut Array<E>,
     cubes: u32,
     block: u32,
     #[comptime] above: bool,
     #[comptime] sizes: Sizes,
 ) {
     let units = comptime!(sizes.units);
-    let together = comptime!((UNITS * OWN) as u32 / sizes.units);
+    let together = comptime!(sizes.together());
     let chunks = comptime!(sizes.windows.div_ceil(together));
     let inputs = comptime!(if above { sizes.hidden } else { sizes.inputs });
-    let width = comptime!(if above { sizes.units } else { sizes.inputs });
+    let stride = comptime!(sizes.units + sizes.skew());
+    let wide = comptime!(4 * sizes.units + sizes.skew());
     if (CUBE_POS as u32) < cubes {
-        let mut last = SharedMemory::<f32>::new(comptime!(UNITS * OWN));
+        let mut last = SharedMemory::<E>::new_aligned(comptime!((together * stride) as usize), ALIGNED);
+        let mut recalled = SharedMemory::<f32>::new_aligned(comptime!(sizes.if_half(together * wide)), ALIGNED);
+        let mut kept = SharedMemory::<E>::new_aligned(comptime!(sizes.if_half(sizes.units * wide)), ALIGNED);
         let (model, chunk) = part(CUBE_POS as u32, chunks);
         let (group, unit) = part(UNIT_POS, units);
         let own = group * OWN as u32;
+        let size = comptime!(sizes.windows * sizes.units);
         let mut cells = Array::<f32>::new(OWN);
         let mut sums = Array::<f32>::new(comptime!(4 * OWN));
         let mut window = Array::<u32>::new(OWN);
         #[unroll]
         for r in 0..OWN {
             cells[r] = 0.0f32;
-            last[((own + comptime!(r as u32)) * units + unit) as usize] = 0.0f32;
+            last[((own + comptime!(r as u32)) * stride + unit) as usize] = E::new(0.0f32);
             // One past the last is read as the last, and not written.
             window[r] = u32::min(chunk * together + own + comptime!(r as u32), comptime!(sizes.windows - 1));
+            let first = model * comptime!(sizes.length + 1) * size + window[r] * units + unit;
+            hidden[first as usize] = E::new(0.0f32);
+        }
+        let from = (model * comptime!(sizes.vectors) + block) * units + unit;
+        let mut columns = Sequence::<cmma::Matrix<E>>::new();
+        if comptime!(sizes.half) {
+            keep(weights, &mut kept, from - unit + comptime!(inputs * 4 * sizes.units), sizes);
+            sync_cube();
+            columns_of(&kept, &mut columns, sizes);
         }
         sync_cube();
-        let from = (model * comptime!(sizes.vectors) + block) * units + unit;
         for t in 0..sizes.length {
             let row = from + comptime!((inputs + sizes.hidden) * 4) * units;
             #[unroll]
@@ -222,37 +238,48 @@ fn forward(
                 let row = from + k * comptime!(4 * sizes.units);
                 #[unroll]
                 for r in 0..OWN {
-                    let value = input[((step * sizes.windows + window[r]) * width + k) as usize];
+                    let value = if above {
+                        f32::cast_from(below[((step * sizes.windows + window[r]) * units + k) as usize])
+                    } else {
+                        x[((step * sizes.windows + window[r]) * inputs + k) as usize]
+                    };
                     add(&mut sums, r * 4, value, weights, row, units);
                 }
             }
-            for k in 0..sizes.hidden {
-                let row = from + (inputs + k) * comptime!(4 * sizes.units);
+            if comptime!(sizes.half) {
+                recall(&last, &columns, &mut recalled, sizes);
+                sync_cube();
                 #[unroll]
-                for r in 0..OWN {
-                    let value = last[((own + comptime!(r as u32)) * units + k) as usize];
-                    add(&mut sums, r * 4, value, weights, row, units);
+                for i in 0..comptime!(4 * OWN) {
+                    let at = (own + comptime!((i / 4) as u32)) * wide + comptime!((i % 4) as u32) * units + unit;
+                    sums[i] += recalled[at as usize];
                 }
+            } else {
+                for k in 0..sizes.hidden {
+                    let row = from + (inputs + k) * comptime!(4 * sizes.units);
+                    #[unroll]
+                    for r in 0..OWN {
+                        let value = f32::cast_from(last[((own + comptime!(r as u32)) * stride + k) as usize]);
+                        add(&mut sums, r * 4, value, weights, row, units);
+                    }
+                }
+                sync_cube();
             }
-            sync_cube();
             let record = (model * sizes.length + t) * RECORD as u32;
-            let size = comptime!(sizes.windows * sizes.units);
             #[unroll]
             for r in 0..OWN {
                 gates(&mut sums, r * 4);
                 cells[r] = sums[r * 4 + 1] * cells[r] + sums[r * 4] * sums[r * 4 + 2];
-                let squashed = squash(cells[r]);
-                let told = sums[r * 4 + 3] * squashed;
-                last[((own + comptime!(r as u32)) * units + unit) as usize] = told;
+                let told = E::cast_from(sums[r * 4 + 3] * squash(cells[r]));
+                last[((own + comptime!(r as u32)) * stride + unit) as usize] = told;
                 if chunk * together + own + comptime!(r as u32) < sizes.windows {
                     let place = window[r] * units + unit;
                     #[unroll]
                     for gate in 0..4usize {
                         let at = (record + comptime!(gate as u32)) * size + place;
-                        records[at as usize] = sums[r * 4 + gate];
+                        records[at as usize] = E::cast_from(sums[r * 4 + gate]);
                     }
-                    records[((record + CELL) * size + place) as usize] = cells[r];
-                    records[((record + SQUASHED) * size + place) as usize] = squashed;
+                    records[((record + CELL) * size + place) as usize] = E::cast_from(cells[r]);
                     hidden[((model * comptime!(sizes.length + 1) + t + 1) * size + place) as usize] = told;
                 }
             }
@@ -263,13 +290,13 @@ fn forward(
 
 /// One unit a step of a window.
 #[cube(launch_unchecked)]
-fn head(
+fn head<E: Float>(
     weights: &Array<f32>,
-    hidden: &Array<f32>,
+    hidden: &Array<E>,
     y: &Array<f32>,
     levels: &Array<f32>,
     slopes: &mut Array<f32>,
-    asked: &mut Array<f32>,
+    asked: &mut Array<E>,
     costs: &mut Array<f32>,
     known: &mut Array<f32>,
     places: u32,
@@ -286,7 +313,8 @@ fn head(
         for o in 0..sizes.outputs {
             let mut said = weights[(from + sizes.hidden * sizes.wide + o) as usize];
             for k in 0..sizes.hidden {
-                said += hidden[(step * sizes.units + k) as usize] * weights[(from + k * sizes.wide + o) as usize];
+                let own = f32::cast_from(hidden[(step * sizes.units + k) as usize]);
+                said += own * weights[(from + k * sizes.wide + o) as usize];
             }
             let level = levels[(o % sizes.levels) as usize];
             let right = y[(at * sizes.targets + o / sizes.levels) as usize];
@@ -309,7 +337,7 @@ fn head(
                     sum += slopes[(at * sizes.outputs + o) as usize] * weights[(from + k * sizes.wide + o) as usize];
                 }
             }
-            asked[(at * sizes.units + k) as usize] = sum;
+            asked[(at * sizes.units + k) as usize] = E::cast_from(sum);
         }
         costs[at as usize] = cost;
         known[at as usize] = count;

@@ -3,10 +3,50 @@
 use cubecl::prelude::*;
 
 use super::super::{array, is_number};
-use super::{Bank, COUNTS, DIVERGED, RUNNING, STOPPED, Sizes, UNITS};
+use super::{Bank, COUNTS, DIVERGED, FACTS, Past, RUNNING, STOPPED, Sizes, UNITS};
 use crate::lstm::{ADAM, LEAST, LstmEffort, rate};
 
-impl<R: Runtime> Bank<'_, R> {
+impl<R: Runtime, E: Past> Bank<'_, R, E> {
+    /// What Adam and the looks at the rest begin with.
+    pub(super) fn begin(&self) {
+        let places = self.models * self.sizes.weights();
+        let (cubes, dim) = self.each(places);
+        let of = |handle| self.of_weights(handle);
+        // SAFETY: every table was made for so many models; units past the last place stop.
+        unsafe {
+            begin::launch_unchecked::<R>(
+                self.gpu.client(),
+                cubes,
+                dim,
+                of(&self.weights),
+                of(&self.best),
+                of(&self.mean),
+                of(&self.square),
+                places as u32,
+            );
+        }
+    }
+
+    /// Keeps the last weights of networks that were never judged.
+    pub(super) fn keep_unjudged(&self) {
+        let places = self.models * self.sizes.weights();
+        let (cubes, dim) = self.each(places);
+        // SAFETY: as in `begin`.
+        unsafe {
+            keep_unjudged::launch_unchecked::<R>(
+                self.gpu.client(),
+                cubes,
+                dim,
+                self.of_weights(&self.weights),
+                self.of_weights(&self.best),
+                array(&self.facts, self.models * FACTS),
+                array(&self.counts, self.models * COUNTS),
+                places as u32,
+                self.sizes,
+            );
+        }
+    }
+
     /// Moves the weights of every network that still learns.
     pub(super) fn step(&self, effort: &LstmEffort, taken: usize) {
         let (cubes, dim) = self.cubes(self.models);
@@ -18,7 +58,7 @@ impl<R: Runtime> Bank<'_, R> {
                 cubes,
                 dim,
                 self.of_weights(&self.weights),
-                self.of_weights(&self.gradient),
+                self.of_gradient(),
                 self.of_weights(&self.mean),
                 self.of_weights(&self.square),
                 array(&self.pass.costs, self.rows(1)),
@@ -55,6 +95,45 @@ impl<R: Runtime> Bank<'_, R> {
             );
         }
     }
+}
+
+#[cube(launch_unchecked)]
+fn begin(weights: &Array<f32>, best: &mut Array<f32>, mean: &mut Array<f32>, square: &mut Array<f32>, places: u32) {
+    if (ABSOLUTE_POS as u32) < places {
+        best[ABSOLUTE_POS] = weights[ABSOLUTE_POS];
+        mean[ABSOLUTE_POS] = 0.0f32;
+        square[ABSOLUTE_POS] = 0.0f32;
+    }
+}
+
+#[cube(launch_unchecked)]
+fn keep_unjudged(
+    weights: &Array<f32>,
+    best: &mut Array<f32>,
+    facts: &Array<u32>,
+    counts: &Array<u32>,
+    places: u32,
+    #[comptime] sizes: Sizes,
+) {
+    let at = ABSOLUTE_POS as u32;
+    if at < places {
+        let model = at / comptime!(sizes.vectors * sizes.units);
+        let rest = facts[(model * FACTS as u32 + comptime!(FACTS as u32 - 1)) as usize];
+        if rest == 0u32 && counts[(model * COUNTS as u32) as usize] == RUNNING {
+            best[at as usize] = weights[at as usize];
+        }
+    }
+}
+
+/// A network's slope of a weight, before it is shared out among the steps.
+#[cube]
+fn slope_of(gradient: &Array<f32>, model: u32, at: u32, #[comptime] sizes: Sizes) -> f32 {
+    let width = comptime!(sizes.vectors * sizes.units);
+    let mut sum = 0.0f32;
+    for own in 0..comptime!(sizes.parts()) {
+        sum += gradient[((model * comptime!(sizes.parts()) + own) * width + at) as usize];
+    }
+    sum
 }
 
 /// The sum of what every unit of a cube has, the same for all.
@@ -111,7 +190,7 @@ fn step(
         for turn in 0..comptime!(width.div_ceil(UNITS as u32)) {
             let at = turn * UNITS as u32 + UNIT_POS;
             if at < width {
-                let slope = share * gradient[(model * width + at) as usize];
+                let slope = share * slope_of(gradient, model, at, sizes);
                 squares += slope * slope;
             }
         }
@@ -127,7 +206,7 @@ fn step(
                     let own = turn * UNITS as u32 + UNIT_POS;
                     if own < width {
                         let at = (model * width + own) as usize;
-                        let slope = shrink * gradient[at];
+                        let slope = shrink * slope_of(gradient, model, own, sizes);
                         let m = ADAM.0 * mean[at] + (1.0f32 - ADAM.0) * slope;
                         let v = ADAM.1 * square[at] + (1.0f32 - ADAM.1) * slope * slope;
                         mean[at] = m;
