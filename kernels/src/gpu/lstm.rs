@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 use half::f16;
+use rayon::prelude::*;
 
 use super::{Gpu, array};
 use crate::lstm::{GATES, Layout, LstmEffort, LstmEnd, LstmFit, LstmGradient, LstmSeries, LstmShape};
@@ -82,6 +83,11 @@ impl Sizes {
         (UNITS * OWN) as u32 / self.units
     }
 
+    /// Outputs of a cube's windows that a unit of a layer that speaks works on.
+    fn spoken(&self, speaks: bool) -> usize {
+        if speaks { (self.together() * self.outputs).div_ceil(UNITS as u32) as usize } else { 0 }
+    }
+
     /// Parts that the slopes of a network's weights come in, each of some of its windows.
     fn parts(&self) -> u32 {
         if self.half { self.windows.div_ceil(self.together()) } else { 1 }
@@ -145,6 +151,7 @@ fn gradient<R: Runtime, E: Past>(
     let of =
         |values: &[f32], width: usize, first: usize, count: usize| values[first * width..][..count * width].to_vec();
     let (each, together) = (sizes.rows(), together(gpu, &sizes, length));
+    let said = windows * shape.outputs;
     for first in (0..models).step_by(together) {
         let count = together.min(models - first);
         let begin: Vec<&[f32]> = weights.chunks(shape.weights()).skip(first).take(count).collect();
@@ -157,7 +164,7 @@ fn gradient<R: Runtime, E: Past>(
         let known: Vec<f32> = gpu.download(&bank.pass.known, OPERATION)?;
         let gradient: Vec<f32> = gpu.download(&bank.gradient, OPERATION)?;
         for own in 0..count {
-            let sum = |values: &[f32]| values[own * each..][..each].iter().copied().map(f64::from).sum::<f64>();
+            let sum = |values: &[f32]| values[own * said..][..said].iter().copied().map(f64::from).sum::<f64>();
             let seen = sum(&known).max(1.0);
             told.loss[first + own] = sum(&costs) / seen;
             let parts = sizes.parts() as usize * sizes.weights();
@@ -286,9 +293,9 @@ struct Pass {
     hidden: Vec<Handle>,
     /// `[models][length][windows][outputs]`.
     slopes: Handle,
-    /// `[models][length][windows][units]`.
+    /// `[models][length][windows][units]`: what a layer asks of the one below, if there are two.
     asked: Handle,
-    /// `[models][length][windows]`: what a step costs, and how much of it is known.
+    /// `[models][windows][outputs]`: what a window costs, and how much of it is known.
     costs: Handle,
     known: Handle,
     /// `[models][4 gates][units][units]`.
@@ -308,9 +315,8 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
         let (rows, units, layers) = (models * sizes.rows(), sizes.units as usize, layout.shape.layers);
         let all = models * sizes.weights();
         let mut packed = vec![0.0; all];
-        for (own, packed) in begin.iter().zip(packed.chunks_mut(sizes.weights())) {
-            layout.pack(own, packed);
-        }
+        let places = packed.par_chunks_mut(sizes.weights());
+        places.zip(begin).for_each(|(packed, own)| layout.pack(own, packed));
         let mut facts = Vec::with_capacity(models * FACTS);
         let mut first = 0;
         for own in series {
@@ -324,6 +330,7 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
         let empty = |count: usize| gpu.empty::<f32>(count);
         let past = |count: usize| gpu.empty::<E>(count);
         let hidden = models * (1 + sizes.length as usize) * sizes.windows as usize * units;
+        let costs = models * (sizes.windows * sizes.outputs) as usize;
         let bank = Self {
             gpu,
             layout,
@@ -346,9 +353,9 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
                 records: (0..layers).map(|_| past(rows * RECORD * units)).collect(),
                 hidden: (0..layers).map(|_| past(hidden)).collect(),
                 slopes: empty(rows * sizes.outputs as usize),
-                asked: past(rows * units),
-                costs: empty(rows),
-                known: empty(rows),
+                asked: past(if layers > 1 { rows * units } else { 1 }),
+                costs: empty(costs),
+                known: empty(costs),
                 turned: empty(models * GATES * units * units),
             },
             past: PhantomData,
@@ -373,7 +380,6 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
     /// The cost of the windows at hand and its slopes, which nothing is divided by yet.
     fn differentiate(&self) {
         self.forward();
-        self.head();
         self.head_slopes();
         (0..self.layout.shape.layers).rev().for_each(|layer| self.backward(layer));
     }
@@ -382,7 +388,6 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
     fn look(&self, effort: &LstmEffort, taken: u32) {
         self.show(0, true);
         self.forward();
-        self.head();
         self.judge(effort.patience as u32, taken == 0);
     }
 
@@ -395,6 +400,7 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
         self.keep_unjudged();
         let best: Vec<f32> = self.gpu.download(&self.best, OPERATION)?;
         let width = self.layout.shape.weights();
+        let flat: Vec<Vec<f32>> = best.par_chunks(self.sizes.weights()).map(|own| self.layout.flat(own)).collect();
         for (own, s) in batch.iter().enumerate() {
             let rest = facts[own * FACTS + FACTS - 1] == 1;
             let end = match counts[own * COUNTS] {
@@ -402,8 +408,7 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
                 DIVERGED => LstmEnd::Diverged,
                 _ => LstmEnd::Done,
             };
-            let kept = self.layout.flat(&best[own * self.sizes.weights()..][..self.sizes.weights()]);
-            fit.weights[s * width..][..width].copy_from_slice(&kept);
+            fit.weights[s * width..][..width].copy_from_slice(&flat[own]);
             fit.loss[*s] = if rest { f64::from(losses[own]) } else { f64::NAN };
             fit.steps[*s] = counts[own * COUNTS + 2];
             fit.end[*s] = end;
@@ -433,6 +438,14 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
 
     fn of_gradient(&self) -> ArrayArg<R> {
         array(&self.gradient, self.models * self.sizes.parts() as usize * self.sizes.weights())
+    }
+
+    fn of_asked(&self) -> ArrayArg<R> {
+        array(&self.pass.asked, if self.layout.shape.layers > 1 { self.rows(self.sizes.units) } else { 1 })
+    }
+
+    fn of_costs(&self, handle: &Handle) -> ArrayArg<R> {
+        array(handle, self.models * (self.sizes.windows * self.sizes.outputs) as usize)
     }
 
     fn of_hidden(&self, layer: usize) -> ArrayArg<R> {

@@ -4,11 +4,13 @@ use cubecl::prelude::*;
 
 use super::super::array;
 use super::forward::squash;
-use super::tiles::{ALIGNED, begin, frame, keep, learn, leave, math, send_back, show_inputs};
-use super::{Bank, CELL, GATES, OWN, Past, RECORD, Sizes, part};
+use super::tiles::{ALIGNED, begin, frame, keep, keep_head, learn, leave, math, send_back, show_inputs};
+use super::{Bank, CELL, GATES, OWN, Past, RECORD, Sizes, UNITS, part};
 
 /// Rows of weights whose slopes a unit sums together.
 const ROWS: usize = 8;
+/// Outputs whose slopes a unit sums together.
+const OUTPUTS: usize = 4;
 
 impl<R: Runtime, E: Past> Bank<'_, R, E> {
     /// The slopes of a layer's weights, and what the layer asks of the one below.
@@ -30,12 +32,14 @@ impl<R: Runtime, E: Past> Bank<'_, R, E> {
                 array(&self.pass.x, self.rows(self.sizes.inputs)),
                 self.of_hidden(layer.saturating_sub(1)),
                 self.of_hidden(layer),
-                array(&self.pass.asked, self.rows(self.sizes.units)),
+                array(&self.pass.slopes, self.rows(self.sizes.outputs)),
+                self.of_asked(),
                 self.of_records(layer),
                 self.of_gradient(),
                 (self.models as u32) * chunks,
                 self.layout.block(layer, 0).start as u32,
                 layer > 0,
+                layer + 1 == self.layout.shape.layers,
                 self.sizes,
             );
         }
@@ -55,7 +59,7 @@ impl<R: Runtime, E: Past> Bank<'_, R, E> {
                     dim,
                     self.turned(),
                     self.of_records(layer),
-                    array(&self.pass.asked, self.rows(self.sizes.units)),
+                    self.of_asked(),
                     places as u32,
                     self.sizes,
                 );
@@ -113,9 +117,9 @@ impl<R: Runtime, E: Past> Bank<'_, R, E> {
 
     /// The slopes of the head's weights.
     pub(super) fn head_slopes(&self) {
-        let places = self.models * (self.sizes.parts() * (self.sizes.hidden + 1) * self.sizes.outputs) as usize;
-        let (cubes, dim) = self.each(places);
-        // SAFETY: as before.
+        let count = self.models * self.sizes.parts() as usize;
+        let (cubes, dim) = self.cubes(count);
+        // SAFETY: as before; cubes past the last stop.
         unsafe {
             head_slopes::launch_unchecked::<E, R>(
                 self.gpu.client(),
@@ -124,7 +128,7 @@ impl<R: Runtime, E: Past> Bank<'_, R, E> {
                 self.of_hidden(self.layout.shape.layers - 1),
                 array(&self.pass.slopes, self.rows(self.sizes.outputs)),
                 self.of_gradient(),
-                places as u32,
+                count as u32,
                 self.sizes,
             );
         }
@@ -157,12 +161,14 @@ fn backward<E: Float>(
     x: &Array<f32>,
     below: &Array<E>,
     hidden: &Array<E>,
+    spoken: &Array<f32>,
     asked: &mut Array<E>,
     records: &mut Array<E>,
     gradient: &mut Array<f32>,
     cubes: u32,
     block: u32,
     #[comptime] above: bool,
+    #[comptime] speaks: bool,
     #[comptime] sizes: Sizes,
 ) {
     let units = comptime!(sizes.units);
@@ -180,6 +186,7 @@ fn backward<E: Float>(
             ALIGNED,
         );
         let mut backs = SharedMemory::<f32>::new_aligned(comptime!(sizes.if_half(2 * together * narrow)), ALIGNED);
+        let mut head = SharedMemory::<f32>::new(comptime!(sizes.if_half(sizes.units * sizes.outputs)));
         let mut learned = Sequence::<cmma::Matrix<f32>>::new();
         let (model, chunk) = part(CUBE_POS as u32, chunks);
         let (group, unit) = part(UNIT_POS, units);
@@ -195,7 +202,9 @@ fn backward<E: Float>(
             let window = u32::min(chunk * together + own + comptime!(r as u32), comptime!(sizes.windows - 1));
             place[r] = window * units + unit;
         }
+        let of_head = (model * sizes.vectors + sizes.head) * units;
         if comptime!(sizes.half) {
+            keep_head(weights, &mut head, of_head, sizes);
             let inputs = comptime!(if above { sizes.hidden } else { sizes.inputs });
             let rows = (model * comptime!(sizes.vectors) + block) * units;
             keep(weights, &mut kept, rows + comptime!(inputs * 4 * sizes.units), sizes);
@@ -222,7 +231,20 @@ fn backward<E: Float>(
                 if t > 0u32 {
                     before = f32::cast_from(records[((record + CELL - RECORD as u32) * size + place[r]) as usize]);
                 }
-                let wanted = f32::cast_from(asked[(step * size + place[r]) as usize]) + carried[r];
+                let mut wanted = carried[r];
+                if speaks {
+                    let window = place[r] / units;
+                    for o in 0..sizes.outputs {
+                        let slope = spoken[((step * sizes.windows + window) * sizes.outputs + o) as usize];
+                        if comptime!(sizes.half) {
+                            wanted += slope * head[(unit * sizes.outputs + o) as usize];
+                        } else if unit < sizes.hidden {
+                            wanted += slope * weights[(of_head + unit * sizes.wide + o) as usize];
+                        }
+                    }
+                } else {
+                    wanted += f32::cast_from(asked[(step * size + place[r]) as usize]);
+                }
                 let cell = cells[r] + wanted * o * (1.0f32 - squashed * squashed);
                 let at = (own + comptime!(r as u32)) * wide + unit;
                 let mut by_i = cell * g * i * (1.0f32 - i);
@@ -391,41 +413,85 @@ fn slopes<E: Float>(
     }
 }
 
-/// One unit a weight of the head and a part of the windows.
+/// The sum over the groups of a cube of what the same unit of each has.
+#[cube]
+fn over_groups(own: f32, shared: &mut SharedMemory<f32>, #[comptime] units: u32) -> f32 {
+    shared[UNIT_POS as usize] = own;
+    sync_cube();
+    let mut sum = 0.0f32;
+    for group in 0..comptime!(UNITS as u32 / units) {
+        sum += shared[(group * units + UNIT_POS % units) as usize];
+    }
+    sync_cube();
+    sum
+}
+
+/// One cube a network and a part of its windows, which its groups share out among them; one unit a unit of the last layer.
 #[cube(launch_unchecked)]
 fn head_slopes<E: Float>(
     hidden: &Array<E>,
     slopes: &Array<f32>,
     gradient: &mut Array<f32>,
-    places: u32,
+    cubes: u32,
     #[comptime] sizes: Sizes,
 ) {
-    let at = ABSOLUTE_POS as u32;
-    if at < places {
-        let (line, output) = part(at, sizes.outputs);
-        let (whose, k) = part(line, comptime!(sizes.hidden + 1));
-        let (model, own) = part(whose, comptime!(sizes.parts()));
+    let units = comptime!(sizes.units);
+    let groups = comptime!(UNITS as u32 / sizes.units);
+    if (CUBE_POS as u32) < cubes {
+        let mut shared = SharedMemory::<f32>::new(UNITS);
+        let mut sums = Array::<f32>::new(OUTPUTS);
+        let mut biases = Array::<f32>::new(OUTPUTS);
+        let (model, own) = part(CUBE_POS as u32, comptime!(sizes.parts()));
+        let (group, unit) = part(UNIT_POS, units);
         let together = comptime!(sizes.windows.div_ceil(sizes.parts()));
-        let first = own * together;
-        let last = u32::min(first + together, sizes.windows);
-        let mut sum = 0.0f32;
-        for t in 0..sizes.length {
-            for window in first..last {
-                let row = (model * sizes.length + t) * sizes.windows + window;
-                let next = (model * comptime!(sizes.length + 1) + t + 1) * sizes.windows + window;
-                let mut value = 1.0f32;
-                if k < sizes.hidden {
-                    value = f32::cast_from(hidden[(next * sizes.units + k) as usize]);
+        let to = (CUBE_POS as u32 * sizes.vectors + sizes.head) * units;
+        for block in 0..comptime!(sizes.outputs.div_ceil(OUTPUTS as u32)) {
+            #[unroll]
+            for o in 0..OUTPUTS {
+                sums[o] = 0.0f32;
+                biases[o] = 0.0f32;
+            }
+            for t in 0..sizes.length {
+                for turn in 0..comptime!(together.div_ceil(groups)) {
+                    let row = turn * groups + group;
+                    let window = own * together + row;
+                    if row < together && window < sizes.windows {
+                        let next = (model * comptime!(sizes.length + 1) + t + 1) * sizes.windows + window;
+                        let value = f32::cast_from(hidden[(next * units + unit) as usize]);
+                        let from = ((model * sizes.length + t) * sizes.windows + window) * sizes.outputs;
+                        #[unroll]
+                        for o in 0..OUTPUTS {
+                            let output = block * OUTPUTS as u32 + comptime!(o as u32);
+                            if output < sizes.outputs {
+                                let slope = slopes[(from + output) as usize];
+                                sums[o] += value * slope;
+                                biases[o] += slope;
+                            }
+                        }
+                    }
                 }
-                sum += value * slopes[(row * sizes.outputs + output) as usize];
+            }
+            #[unroll]
+            for o in 0..OUTPUTS {
+                let output = block * OUTPUTS as u32 + comptime!(o as u32);
+                let sum = over_groups(sums[o], &mut shared, units);
+                let bias = over_groups(biases[o], &mut shared, units);
+                if group == 0u32 && output < sizes.outputs {
+                    if unit < sizes.hidden {
+                        gradient[(to + unit * sizes.wide + output) as usize] = sum;
+                    }
+                    if unit == 0u32 {
+                        gradient[(to + comptime!(sizes.hidden * sizes.wide) + output) as usize] = bias;
+                    }
+                }
             }
         }
-        let row = (whose * sizes.vectors + sizes.head) * sizes.units + k * sizes.wide;
-        gradient[(row + output) as usize] = sum;
         // What fills up an output's vectors has no slope.
-        if output == 0u32 {
-            for filling in sizes.outputs..sizes.wide {
-                gradient[(row + filling) as usize] = 0.0f32;
+        let filling = comptime!(sizes.wide - sizes.outputs);
+        for turn in 0..comptime!(((sizes.hidden + 1) * filling).div_ceil(UNITS as u32)) {
+            let (row, output) = part(turn * UNITS as u32 + UNIT_POS, comptime!(filling.max(1)));
+            if row <= sizes.hidden {
+                gradient[(to + row * sizes.wide + sizes.outputs + output) as usize] = 0.0f32;
             }
         }
     }

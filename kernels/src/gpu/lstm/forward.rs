@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use super::super::array;
 use super::tiles::{ALIGNED, columns_of, keep, math, recall};
-use super::{Bank, CELL, FACTS, OWN, Past, RECORD, Sizes, part};
+use super::{Bank, CELL, FACTS, OWN, Past, RECORD, Sizes, UNITS, part};
 
 impl<R: Runtime, E: Past> Bank<'_, R, E> {
     /// Makes the windows of a step of training, or of a look at the rest.
@@ -31,15 +31,13 @@ impl<R: Runtime, E: Past> Bank<'_, R, E> {
         }
     }
 
-    /// Works out the cells of every layer at every step.
+    /// Works out the cells of every layer at every step, what the networks say, what that costs and its slopes.
     pub(super) fn forward(&self) {
         let chunks = self.sizes.windows.div_ceil(self.sizes.together());
         for layer in 0..self.layout.shape.layers {
             let (cubes, dim) = self.cubes(self.models * chunks as usize);
             // The first layer reads nothing of a layer below.
-            let below = layer
-                .checked_sub(1)
-                .map_or_else(|| array(&self.pass.asked, self.rows(self.sizes.units)), |below| self.of_hidden(below));
+            let below = layer.checked_sub(1).map_or_else(|| self.of_asked(), |below| self.of_hidden(below));
             // SAFETY: as in `show`; cubes past the last stop.
             unsafe {
                 forward::launch_unchecked::<E, R>(
@@ -51,36 +49,18 @@ impl<R: Runtime, E: Past> Bank<'_, R, E> {
                     below,
                     self.of_records(layer),
                     self.of_hidden(layer),
+                    array(&self.pass.y, self.rows(self.sizes.targets)),
+                    array(&self.levels, self.sizes.levels as usize),
+                    array(&self.pass.slopes, self.rows(self.sizes.outputs)),
+                    self.of_costs(&self.pass.costs),
+                    self.of_costs(&self.pass.known),
                     (self.models as u32) * chunks,
                     self.layout.block(layer, 0).start as u32,
                     layer > 0,
+                    layer + 1 == self.layout.shape.layers,
                     self.sizes,
                 );
             }
-        }
-    }
-
-    /// What the networks say, what that costs, its slopes and what is asked of the last layer.
-    pub(super) fn head(&self) {
-        let places = self.models * self.sizes.rows();
-        let (cubes, dim) = self.each(places);
-        // SAFETY: as in `show`.
-        unsafe {
-            head::launch_unchecked::<E, R>(
-                self.gpu.client(),
-                cubes,
-                dim,
-                self.of_weights(&self.weights),
-                self.of_hidden(self.layout.shape.layers - 1),
-                array(&self.pass.y, self.rows(self.sizes.targets)),
-                array(&self.levels, self.sizes.levels as usize),
-                array(&self.pass.slopes, self.rows(self.sizes.outputs)),
-                array(&self.pass.asked, self.rows(self.sizes.units)),
-                array(&self.pass.costs, self.rows(1)),
-                array(&self.pass.known, self.rows(1)),
-                places as u32,
-                self.sizes,
-            );
         }
     }
 }
@@ -187,9 +167,15 @@ fn forward<E: Float>(
     below: &Array<E>,
     records: &mut Array<E>,
     hidden: &mut Array<E>,
+    y: &Array<f32>,
+    levels: &Array<f32>,
+    slopes: &mut Array<f32>,
+    costs: &mut Array<f32>,
+    known: &mut Array<f32>,
     cubes: u32,
     block: u32,
     #[comptime] above: bool,
+    #[comptime] speaks: bool,
     #[comptime] sizes: Sizes,
 ) {
     let units = comptime!(sizes.units);
@@ -208,6 +194,15 @@ fn forward<E: Float>(
         let size = comptime!(sizes.windows * sizes.units);
         let mut cells = Array::<f32>::new(OWN);
         let mut sums = Array::<f32>::new(comptime!(4 * OWN));
+        let mut bias = Array::<f32>::new(4usize);
+        let spoken = comptime!(sizes.spoken(speaks));
+        let mut own_costs = Array::<f32>::new(comptime!(spoken.max(1)));
+        let mut own_known = Array::<f32>::new(comptime!(spoken.max(1)));
+        #[unroll]
+        for turn in 0..spoken {
+            own_costs[turn] = 0.0f32;
+            own_known[turn] = 0.0f32;
+        }
         let mut window = Array::<u32>::new(OWN);
         #[unroll]
         for r in 0..OWN {
@@ -219,6 +214,11 @@ fn forward<E: Float>(
             hidden[first as usize] = E::new(0.0f32);
         }
         let from = (model * comptime!(sizes.vectors) + block) * units + unit;
+        #[unroll]
+        for gate in 0..4usize {
+            let row = from + comptime!((inputs + sizes.hidden) * 4 + gate as u32) * units;
+            bias[gate] = weights[row as usize];
+        }
         let mut columns = Sequence::<cmma::Matrix<E>>::new();
         if comptime!(sizes.half) {
             keep(weights, &mut kept, from - unit + comptime!(inputs * 4 * sizes.units), sizes);
@@ -227,10 +227,9 @@ fn forward<E: Float>(
         }
         sync_cube();
         for t in 0..sizes.length {
-            let row = from + comptime!((inputs + sizes.hidden) * 4) * units;
             #[unroll]
             for i in 0..comptime!(4 * OWN) {
-                sums[i] = weights[(row + comptime!((i % 4) as u32) * units) as usize];
+                sums[i] = bias[comptime!(i % 4)];
             }
             // A layer above reads the step's units, which lie one row further on.
             let step = if above { model * comptime!(sizes.length + 1) + t + 1 } else { model * sizes.length + t };
@@ -284,62 +283,43 @@ fn forward<E: Float>(
                 }
             }
             sync_cube();
-        }
-    }
-}
-
-/// One unit a step of a window.
-#[cube(launch_unchecked)]
-fn head<E: Float>(
-    weights: &Array<f32>,
-    hidden: &Array<E>,
-    y: &Array<f32>,
-    levels: &Array<f32>,
-    slopes: &mut Array<f32>,
-    asked: &mut Array<E>,
-    costs: &mut Array<f32>,
-    known: &mut Array<f32>,
-    places: u32,
-    #[comptime] sizes: Sizes,
-) {
-    let at = ABSOLUTE_POS as u32;
-    if at < places {
-        let (row, window) = part(at, sizes.windows);
-        let (model, t) = part(row, sizes.length);
-        let from = (model * sizes.vectors + sizes.head) * sizes.units;
-        let step = (model * comptime!(sizes.length + 1) + t + 1) * sizes.windows + window;
-        let mut cost = 0.0f32;
-        let mut count = 0.0f32;
-        for o in 0..sizes.outputs {
-            let mut said = weights[(from + sizes.hidden * sizes.wide + o) as usize];
-            for k in 0..sizes.hidden {
-                let own = f32::cast_from(hidden[(step * sizes.units + k) as usize]);
-                said += own * weights[(from + k * sizes.wide + o) as usize];
-            }
-            let level = levels[(o % sizes.levels) as usize];
-            let right = y[(at * sizes.targets + o / sizes.levels) as usize];
-            let mut slope = 0.0f32;
-            if !right.is_nan() {
-                let error = right - said;
-                slope = 1.0f32 - level;
-                if error > 0.0f32 {
-                    slope = 0.0f32 - level;
-                }
-                cost -= slope * error;
-                count += 1.0f32;
-            }
-            slopes[(at * sizes.outputs + o) as usize] = slope;
-        }
-        for k in 0..sizes.units {
-            let mut sum = 0.0f32;
-            if k < sizes.hidden {
-                for o in 0..sizes.outputs {
-                    sum += slopes[(at * sizes.outputs + o) as usize] * weights[(from + k * sizes.wide + o) as usize];
+            #[unroll]
+            for turn in 0..spoken {
+                let (row, output) = part(comptime!((turn * UNITS) as u32) + UNIT_POS, sizes.outputs);
+                let own = chunk * together + row;
+                if row < together && own < sizes.windows {
+                    let head = (model * sizes.vectors + sizes.head) * units + output;
+                    let mut said = weights[(head + comptime!(sizes.hidden * sizes.wide)) as usize];
+                    for k in 0..sizes.hidden {
+                        let value = f32::cast_from(last[(row * stride + k) as usize]);
+                        said += value * weights[(head + k * sizes.wide) as usize];
+                    }
+                    let at = (model * sizes.length + t) * sizes.windows + own;
+                    let right = y[(at * sizes.targets + output / sizes.levels) as usize];
+                    let mut slope = 0.0f32;
+                    if !right.is_nan() {
+                        let level = levels[(output % sizes.levels) as usize];
+                        let error = right - said;
+                        slope = 1.0f32 - level;
+                        if error > 0.0f32 {
+                            slope = 0.0f32 - level;
+                        }
+                        own_costs[turn] -= slope * error;
+                        own_known[turn] += 1.0f32;
+                    }
+                    slopes[(at * sizes.outputs + output) as usize] = slope;
                 }
             }
-            asked[(at * sizes.units + k) as usize] = E::cast_from(sum);
         }
-        costs[at as usize] = cost;
-        known[at as usize] = count;
+        #[unroll]
+        for turn in 0..spoken {
+            let (row, output) = part(comptime!((turn * UNITS) as u32) + UNIT_POS, sizes.outputs);
+            let own = chunk * together + row;
+            if row < together && own < sizes.windows {
+                let at = ((model * sizes.windows + own) * sizes.outputs + output) as usize;
+                costs[at] = own_costs[turn];
+                known[at] = own_known[turn];
+            }
+        }
     }
 }

@@ -61,8 +61,8 @@ impl<R: Runtime, E: Past> Bank<'_, R, E> {
                 self.of_gradient(),
                 self.of_weights(&self.mean),
                 self.of_weights(&self.square),
-                array(&self.pass.costs, self.rows(1)),
-                array(&self.pass.known, self.rows(1)),
+                self.of_costs(&self.pass.costs),
+                self.of_costs(&self.pass.known),
                 array(&self.counts, self.models * COUNTS),
                 self.models as u32,
                 rate(effort, taken) / left(ADAM.0),
@@ -84,8 +84,8 @@ impl<R: Runtime, E: Past> Bank<'_, R, E> {
                 dim,
                 self.of_weights(&self.weights),
                 self.of_weights(&self.best),
-                array(&self.pass.costs, self.rows(1)),
-                array(&self.pass.known, self.rows(1)),
+                self.of_costs(&self.pass.costs),
+                self.of_costs(&self.pass.known),
                 array(&self.losses, self.models),
                 array(&self.counts, self.models * COUNTS),
                 self.models as u32,
@@ -149,7 +149,7 @@ fn sum(own: f32, shared: &mut SharedMemory<f32>) -> f32 {
     all
 }
 
-/// A unit's part of the sum of a network's table of steps.
+/// A unit's part of the sum of a network's table of windows and outputs.
 #[cube]
 fn part_of(values: &Array<f32>, model: u32, #[comptime] rows: u32) -> f32 {
     let mut sum = 0.0f32;
@@ -177,7 +177,7 @@ fn step(
     clip: f32,
     #[comptime] sizes: Sizes,
 ) {
-    let rows = comptime!(sizes.length * sizes.windows);
+    let rows = comptime!(sizes.windows * sizes.outputs);
     let width = comptime!(sizes.vectors * sizes.units);
     let model = CUBE_POS as u32;
     if model < models {
@@ -239,7 +239,7 @@ fn judge(
     is_first: u32,
     #[comptime] sizes: Sizes,
 ) {
-    let rows = comptime!(sizes.length * sizes.windows);
+    let rows = comptime!(sizes.windows * sizes.outputs);
     let width = comptime!(sizes.vectors * sizes.units);
     let model = CUBE_POS as u32;
     if model < models {

@@ -2,6 +2,7 @@
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;
+use rayon::prelude::*;
 
 use super::super::{Gpu, array};
 use super::forward::{gates, squash};
@@ -72,9 +73,8 @@ pub(crate) fn pieces<'a, R: Runtime>(
     Ok(parts.map(move |(weights, x)| {
         let models = x.len() / own;
         let mut packed = vec![0.0; models * sizes.weights()];
-        for (weights, packed) in weights.chunks(shape.weights()).zip(packed.chunks_mut(sizes.weights())) {
-            layout.pack(weights, packed);
-        }
+        let places = packed.par_chunks_mut(sizes.weights()).zip(weights.par_chunks(shape.weights()));
+        places.for_each(|(packed, own)| layout.pack(own, packed));
         let (weights, x) = (gpu.upload(&packed), gpu.upload(x));
         Piece { gpu: gpu.clone(), sizes, layers: shape.layers, models, weights, x }
     }))

@@ -79,6 +79,23 @@ pub(super) fn keep<E: Float>(weights: &Array<f32>, kept: &mut SharedMemory<E>, f
     }
 }
 
+/// Copies the weights of the head, which begin at `first`, into `[units][outputs]`.
+#[cube]
+pub(super) fn keep_head(weights: &Array<f32>, head: &mut SharedMemory<f32>, first: u32, #[comptime] sizes: Sizes) {
+    let all = comptime!(sizes.units * sizes.outputs);
+    for turn in 0..comptime!(all.div_ceil(UNITS as u32)) {
+        let at = turn * UNITS as u32 + UNIT_POS;
+        let (unit, output) = part(at, sizes.outputs);
+        if at < all {
+            let mut weight = 0.0f32;
+            if unit < sizes.hidden {
+                weight = weights[(first + unit * sizes.wide + output) as usize];
+            }
+            head[at as usize] = weight;
+        }
+    }
+}
+
 /// A plane's columns of the weights, tile below tile.
 #[cube]
 pub(super) fn columns_of<E: Float>(
