@@ -400,7 +400,9 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
         self.keep_unjudged();
         let best: Vec<f32> = self.gpu.download(&self.best, OPERATION)?;
         let width = self.layout.shape.weights();
-        let flat: Vec<Vec<f32>> = best.par_chunks(self.sizes.weights()).map(|own| self.layout.flat(own)).collect();
+        let mut flat = vec![0.0; batch.len() * width];
+        let places = flat.par_chunks_mut(width).zip(best.par_chunks(self.sizes.weights()));
+        places.for_each(|(flat, own)| self.layout.flat_into(own, flat));
         for (own, s) in batch.iter().enumerate() {
             let rest = facts[own * FACTS + FACTS - 1] == 1;
             let end = match counts[own * COUNTS] {
@@ -408,7 +410,7 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
                 DIVERGED => LstmEnd::Diverged,
                 _ => LstmEnd::Done,
             };
-            fit.weights[s * width..][..width].copy_from_slice(&flat[own]);
+            fit.weights[s * width..][..width].copy_from_slice(&flat[own * width..][..width]);
             fit.loss[*s] = if rest { f64::from(losses[own]) } else { f64::NAN };
             fit.steps[*s] = counts[own * COUNTS + 2];
             fit.end[*s] = end;

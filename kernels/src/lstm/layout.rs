@@ -97,4 +97,9 @@ impl Layout {
     pub(crate) fn flat(&self, packed: &[f32]) -> Vec<f32> {
         self.places.iter().map(|place| packed[*place as usize]).collect()
     }
+
+    /// [`Layout::flat`] in memory that is there.
+    pub(crate) fn flat_into(&self, packed: &[f32], flat: &mut [f32]) {
+        flat.iter_mut().zip(&self.places).for_each(|(flat, place)| *flat = packed[*place as usize]);
+    }
 }

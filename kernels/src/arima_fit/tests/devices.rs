@@ -112,10 +112,11 @@ fn assert_fits_agree(orders: &[ArmaOrder], differencing: Differencing, efforts: 
             }
         }
         assert!(short.is_empty(), "{}", short.join("\n"));
-        // Some do not settle on such a ridge, and say so.
-        let floats = if device.has_f64() { "f64" } else { "f32" };
+        // Some do not settle on such a ridge, and say so. In `f32` rounding has a say in which: of 18 software Vulkan loses
+        // three, an H100 without its `f64` four.
+        let (floats, share) = if device.has_f64() { ("f64", 6) } else { ("f32", 4) };
         assert!(
-            6 * lost_count <= starts.len(),
+            share * lost_count <= starts.len(),
             "{lost_count} of {} did not settle on {device} in {floats}: {differencing:?} {efforts:?}",
             starts.len()
         );

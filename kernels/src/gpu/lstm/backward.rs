@@ -11,6 +11,8 @@ use super::{Bank, CELL, GATES, OWN, Past, RECORD, Sizes, UNITS, part};
 const ROWS: usize = 8;
 /// Outputs whose slopes a unit sums together.
 const OUTPUTS: usize = 4;
+/// Outputs of a network up to which a loop over them is written out.
+const UNROLLED: u32 = 8;
 
 impl<R: Runtime, E: Past> Bank<'_, R, E> {
     /// The slopes of a layer's weights, and what the layer asks of the one below.
@@ -194,6 +196,9 @@ fn backward<E: Float>(
         let size = comptime!(sizes.windows * sizes.units);
         let mut carried = Array::<f32>::new(OWN);
         let mut cells = Array::<f32>::new(OWN);
+        let mut present = Array::<f32>::new(OWN);
+        let mut kept_gates = Array::<E>::new(comptime!(4 * OWN));
+        let mut past = Array::<E>::new(OWN);
         let mut place = Array::<u32>::new(OWN);
         #[unroll]
         for r in 0..OWN {
@@ -201,6 +206,8 @@ fn backward<E: Float>(
             cells[r] = 0.0f32;
             let window = u32::min(chunk * together + own + comptime!(r as u32), comptime!(sizes.windows - 1));
             place[r] = window * units + unit;
+            let last = (model * sizes.length + comptime!(sizes.length - 1)) * RECORD as u32 + CELL;
+            present[r] = f32::cast_from(records[(last * size + place[r]) as usize]);
         }
         let of_head = (model * sizes.vectors + sizes.head) * units;
         if comptime!(sizes.half) {
@@ -220,31 +227,53 @@ fn backward<E: Float>(
             let t = comptime!(sizes.length - 1) - back;
             let step = model * sizes.length + t;
             let record = step * RECORD as u32;
+            // All that a step reads is asked for before any of it is used.
+            let earlier = (step - u32::min(t, 1u32)) * RECORD as u32 + CELL;
             #[unroll]
             for r in 0..OWN {
-                let i = f32::cast_from(records[(record * size + place[r]) as usize]);
-                let f = f32::cast_from(records[((record + 1) * size + place[r]) as usize]);
-                let g = f32::cast_from(records[((record + 2) * size + place[r]) as usize]);
-                let o = f32::cast_from(records[((record + 3) * size + place[r]) as usize]);
-                let squashed = squash(f32::cast_from(records[((record + CELL) * size + place[r]) as usize]));
-                let mut before = 0.0f32;
-                if t > 0u32 {
-                    before = f32::cast_from(records[((record + CELL - RECORD as u32) * size + place[r]) as usize]);
+                #[unroll]
+                for gate in 0..4usize {
+                    let at = (record + comptime!(gate as u32)) * size + place[r];
+                    kept_gates[comptime!(r * 4 + gate)] = records[at as usize];
                 }
-                let mut wanted = carried[r];
+                past[r] = records[(earlier * size + place[r]) as usize];
+                if comptime!(sizes.half) {
+                    let row = (own + comptime!(r as u32)) * seen_wide + unit;
+                    let before = model * comptime!(sizes.length + 1) + t;
+                    seen[row as usize] = hidden[(before * size + place[r]) as usize];
+                    if above {
+                        seen[(row + units) as usize] = below[((before + 1) * size + place[r]) as usize];
+                    }
+                }
                 if speaks {
                     let window = place[r] / units;
+                    let from = (step * sizes.windows + window) * sizes.outputs;
+                    #[unroll(sizes.outputs <= UNROLLED)]
                     for o in 0..sizes.outputs {
-                        let slope = spoken[((step * sizes.windows + window) * sizes.outputs + o) as usize];
+                        let slope = spoken[(from + o) as usize];
                         if comptime!(sizes.half) {
-                            wanted += slope * head[(unit * sizes.outputs + o) as usize];
+                            carried[r] += slope * head[(unit * sizes.outputs + o) as usize];
                         } else if unit < sizes.hidden {
-                            wanted += slope * weights[(of_head + unit * sizes.wide + o) as usize];
+                            carried[r] += slope * weights[(of_head + unit * sizes.wide + o) as usize];
                         }
                     }
                 } else {
-                    wanted += f32::cast_from(asked[(step * size + place[r]) as usize]);
+                    carried[r] += f32::cast_from(asked[(step * size + place[r]) as usize]);
                 }
+            }
+            #[unroll]
+            for r in 0..OWN {
+                let i = f32::cast_from(kept_gates[comptime!(r * 4)]);
+                let f = f32::cast_from(kept_gates[comptime!(r * 4 + 1)]);
+                let g = f32::cast_from(kept_gates[comptime!(r * 4 + 2)]);
+                let o = f32::cast_from(kept_gates[comptime!(r * 4 + 3)]);
+                let squashed = squash(present[r]);
+                let mut before = f32::cast_from(past[r]);
+                if t == 0u32 {
+                    before = 0.0f32;
+                }
+                present[r] = before;
+                let wanted = carried[r];
                 let cell = cells[r] + wanted * o * (1.0f32 - squashed * squashed);
                 let at = (own + comptime!(r as u32)) * wide + unit;
                 let mut by_i = cell * g * i * (1.0f32 - i);
@@ -258,12 +287,6 @@ fn backward<E: Float>(
                         by_f = 0.0f32;
                         by_g = 0.0f32;
                         by_o = 0.0f32;
-                    }
-                    let row = (own + comptime!(r as u32)) * seen_wide + unit;
-                    let past = model * comptime!(sizes.length + 1) + t;
-                    seen[row as usize] = hidden[(past * size + place[r]) as usize];
-                    if above {
-                        seen[(row + units) as usize] = below[((past + 1) * size + place[r]) as usize];
                     }
                 }
                 gates[at as usize] = E::cast_from(by_i);
