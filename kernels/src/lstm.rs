@@ -84,6 +84,10 @@ pub fn lstm_gradient(
 /// whose loss or gradient is no number any more ends with the best it had. Which windows are drawn follows from the series'
 /// own seed: what a network learns hangs on nothing else in the bank, and is the same to the bit on the same device.
 ///
+/// On a GPU with matrix units, layers of up to 64 units are trained in half precision where it has room for that: factors and
+/// what is kept of the past have eleven bits and end at 60,000, sums, weights and Adam are in `f32`. [`lstm_gradient`] and
+/// [`lstm_forward`] are in `f32` everywhere.
+///
 /// - `levels`: in `(0, 1)`; there are as many outputs as targets times levels.
 /// - `weights`: `[series, weights]` to begin with, [`LstmShape::seeded`] or what an earlier training gave.
 /// - Returns what every network learned, its loss in the unit of the targets, and how it ended.

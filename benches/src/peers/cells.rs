@@ -48,7 +48,11 @@ const NO_PEERS: &str = "no peers in a smoke run";
 
 impl Answering for Programs {
     fn identity(&self, contender: &Contender) -> u64 {
-        if contender.rival.is_none() { self.own_identity } else { python::identity() }
+        match (contender.rival, self.apart) {
+            (None, _) => self.own_identity,
+            (_, false) => python::identity(),
+            (_, true) => hash_of(&(python::identity(), "apart")),
+        }
     }
 
     fn answer(&self, contender: &Contender, work: &Work) -> Result<Answer, String> {

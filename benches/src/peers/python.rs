@@ -176,18 +176,21 @@ pub(super) fn ask(command: Command, work: &Work) -> Result<Answer, Unanswered> {
 /// # Errors
 /// [`BenchError::Program`] when Python, an installation or the script fails.
 pub(crate) fn torch<W: Serialize, A: DeserializeOwned>(work: &W) -> Result<A, BenchError> {
-    let named = std::env::var_os("FORESHADOW_PYTORCH").map(PathBuf::from);
-    let mut command = Command::new(named.map_or_else(|| TORCH.python(), Ok)?);
+    let mut command = Command::new(named_torch().map_or_else(|| TORCH.python(), Ok)?);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/lstm.py"));
     let failed =
         |unanswered: Unanswered| BenchError::Program { program: "torch".into(), reason: unanswered.to_string() };
     talk(command, work, Duration::from_secs_f64(PATIENCE)).map_err(failed)
 }
 
+fn named_torch() -> Option<PathBuf> {
+    std::env::var_os("FORESHADOW_PYTORCH").map(PathBuf::from)
+}
+
 /// Whether [`torch`] can be asked by a test: where CI runs all of them it is installed, elsewhere only used.
 #[cfg(test)]
 pub(crate) fn has_torch() -> bool {
-    TORCH.is_made() || std::env::var_os("CI").is_some()
+    named_torch().is_some() || TORCH.is_made() || std::env::var_os("CI").is_some()
 }
 
 fn talk<W: Serialize, A: DeserializeOwned>(

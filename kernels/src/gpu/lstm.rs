@@ -27,7 +27,7 @@ const UNITS: usize = 256;
 const OWN: usize = 4;
 /// Units of a layer that half precision is made for.
 const HALF_UNITS: std::ops::RangeInclusive<usize> = 16..=64;
-/// What is kept of a unit at a step: its gates, on the way back their slopes, then its cell.
+/// What is kept of a unit at a step: its gates, and its cell. In `f32` the slopes of the gates take their place on the way back.
 const RECORD: usize = 5;
 const CELL: u32 = 4;
 /// What is told of a series: its first step, its steps, those that are learned, its seed, and whether a rest of it is known.
@@ -128,7 +128,11 @@ pub(crate) fn gradient_in_half<R: Runtime>(
     y: &[f32],
     levels: &[f32],
 ) -> Option<Result<LstmGradient, KernelError>> {
-    serves_half(gpu, shape).then(|| gradient::<R, f16>(gpu, (shape, windows), weights, (x, y), levels))
+    match serves_half(gpu, shape) {
+        Ok(false) => None,
+        Ok(true) => Some(gradient::<R, f16>(gpu, (shape, windows), weights, (x, y), levels)),
+        Err(refused) => Some(Err(refused)),
+    }
 }
 
 fn gradient<R: Runtime, E: Past>(
@@ -150,7 +154,7 @@ fn gradient<R: Runtime, E: Past>(
     let sizes = Sizes::new(&layout, levels.len(), windows, length, E::HALF);
     let of =
         |values: &[f32], width: usize, first: usize, count: usize| values[first * width..][..count * width].to_vec();
-    let (each, together) = (sizes.rows(), together(gpu, &sizes, length));
+    let (each, together) = (sizes.rows(), together::<R, E>(gpu, &sizes, shape.layers, length)?);
     let said = windows * shape.outputs;
     for first in (0..models).step_by(together) {
         let count = together.min(models - first);
@@ -191,9 +195,14 @@ impl Past for f16 {
     const HALF: bool = true;
 }
 
-/// Whether a device trains such networks in half precision.
-fn serves_half<R: Runtime>(gpu: &Gpu<R>, shape: LstmShape) -> bool {
-    HALF_UNITS.contains(&shape.hidden.next_power_of_two().max(*HALF_UNITS.start())) && gpu.has_matrix_units()
+/// Whether a device trains such networks in half precision: it has matrix units, and room for what they share.
+fn serves_half<R: Runtime>(gpu: &Gpu<R>, shape: LstmShape) -> Result<bool, KernelError> {
+    let suits = HALF_UNITS.contains(&shape.hidden.next_power_of_two().max(*HALF_UNITS.start()));
+    if !suits || !gpu.has_matrix_units() {
+        return Ok(false);
+    }
+    let sizes = Sizes::new(&layout(shape, true)?, 1, 1, 1, true);
+    Ok(sizes.fits(shape.layers, gpu.client().properties().hardware.max_shared_memory_size))
 }
 
 /// How the weights of a network lie on a device: a vector has all units of a layer.
@@ -214,7 +223,7 @@ pub(crate) fn lstm_train<R: Runtime>(
     effort: &LstmEffort,
     weights: &[f32],
 ) -> Result<LstmFit, KernelError> {
-    let train = if serves_half(gpu, shape) { train::<R, f16> } else { train::<R, f32> };
+    let train = if serves_half(gpu, shape)? { train::<R, f16> } else { train::<R, f32> };
     train(gpu, shape, series, levels, effort, weights)
 }
 
@@ -237,7 +246,7 @@ fn train<R: Runtime, E: Past>(
     let taught: Vec<usize> =
         (0..series.len()).filter(|s| lstm::can_learn(&series[*s], effort, sizes.targets as usize)).collect();
     let longest = series.iter().map(|own| own.targets.len() / sizes.targets as usize).max().unwrap_or(0);
-    for batch in taught.chunks(together(gpu, &sizes, longest)) {
+    for batch in taught.chunks(together::<R, E>(gpu, &sizes, shape.layers, longest)?) {
         let own: Vec<LstmSeries<'_>> = batch.iter().map(|s| series[*s]).collect();
         let begin: Vec<&[f32]> = batch.iter().map(|s| &weights[s * shape.weights()..][..shape.weights()]).collect();
         let bank = Bank::<R, E>::new(gpu, &layout, sizes, &own, levels, &begin);
@@ -248,14 +257,31 @@ fn train<R: Runtime, E: Past>(
 }
 
 /// Networks that a device has room for, and places for in 32 bits; their series have `steps` at most.
-fn together<R: Runtime>(gpu: &Gpu<R>, sizes: &Sizes, steps: usize) -> usize {
+///
+/// # Errors
+/// [`KernelError::Shape`] where not even one has.
+fn together<R: Runtime, E: Past>(
+    gpu: &Gpu<R>,
+    sizes: &Sizes,
+    layers: usize,
+    steps: usize,
+) -> Result<usize, KernelError> {
     let (units, inputs, targets) = (sizes.units as usize, sizes.inputs as usize, sizes.targets as usize);
-    let of_step = (RECORD * units).max(inputs).max(sizes.outputs as usize);
-    let slopes = sizes.parts() as usize * sizes.weights();
-    let of_pass = (sizes.rows() * of_step).max(slopes).max(GATES * units * units);
-    let widest = of_pass.max(steps * inputs.max(targets));
-    let room = gpu.largest_piece() / size_of::<f32>() / widest;
-    room.min(u32::MAX as usize / widest).max(1)
+    let (rows, weights, outputs) = (sizes.rows(), sizes.weights(), sizes.outputs as usize);
+    let slopes = sizes.parts() as usize * weights;
+    let turned = if E::HALF { 0 } else { GATES * units * units };
+    let seen = steps * inputs.max(targets);
+    let widest = (rows * (RECORD * units).max(inputs).max(outputs)).max(slopes).max(turned).max(seen);
+    if widest > u32::MAX as usize {
+        return Err(KernelError::Shape { operand: "numbers of a network", found: widest, needed: u32::MAX as usize });
+    }
+    // Records, units and what is asked of them; windows and slopes; weights with the best, Adam's two and their slopes.
+    let past = rows * units * (layers * (RECORD + 1) + 1) * size_of::<E>();
+    let others = rows * (inputs + targets + outputs) + 4 * weights + slopes + turned + 2 * seen;
+    let all = past + others * size_of::<f32>();
+    // A piece is a quarter of a device's memory or less: two of them leave room for what else lies there.
+    let room = (gpu.largest_piece() / size_of::<f32>() / widest).min(2 * gpu.largest_piece() / all);
+    Ok(room.min(u32::MAX as usize / widest).max(1))
 }
 
 /// A bank in a device's memory.
@@ -356,7 +382,7 @@ impl<'a, R: Runtime, E: Past> Bank<'a, R, E> {
                 asked: past(if layers > 1 { rows * units } else { 1 }),
                 costs: empty(costs),
                 known: empty(costs),
-                turned: empty(models * GATES * units * units),
+                turned: empty(if E::HALF { 1 } else { models * GATES * units * units }),
             },
             past: PhantomData,
         };

@@ -7,8 +7,8 @@ use crate::reference;
 
 const LEVELS: [f32; 9] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Inputs, units, layers, levels, targets, windows, steps: units and outputs that fill no vector, just one, and several; rows
-/// that fill no block.
-const SHAPES: [[usize; 7]; 7] = [
+/// that fill no block; windows of several cubes, the last of which they do not fill.
+const SHAPES: [[usize; 7]; 10] = [
     [1, 1, 1, 1, 1, 1, 1],
     [2, 12, 1, 3, 1, 5, 7],
     [3, 8, 2, 2, 3, 4, 6],
@@ -16,6 +16,9 @@ const SHAPES: [[usize; 7]; 7] = [
     [4, 17, 2, 9, 2, 3, 5],
     [1, 64, 1, 1, 1, 2, 9],
     [5, 16, 1, 3, 9, 8, 4],
+    [2, 64, 3, 3, 2, 37, 5],
+    [1, 32, 1, 3, 1, 70, 4],
+    [1, 100, 1, 3, 1, 19, 4],
 ];
 
 fn shape(inputs: usize, hidden: usize, layers: usize, outputs: usize) -> LstmShape {

@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use super::super::array;
 use super::forward::squash;
-use super::tiles::{ALIGNED, begin, frame, keep, keep_head, learn, leave, math, send_back, show_inputs};
+use super::tiles::{ALIGNED, begin, frame, keep, keep_head, learn, leave, math, send_back, show_inputs, within_half};
 use super::{Bank, CELL, GATES, OWN, Past, RECORD, Sizes, UNITS, part};
 
 /// Rows of weights whose slopes a unit sums together.
@@ -288,6 +288,11 @@ fn backward<E: Float>(
                         by_g = 0.0f32;
                         by_o = 0.0f32;
                     }
+                    // A slope that explodes is long rather than none: the whole gradient is cut later.
+                    by_i = within_half(by_i);
+                    by_f = within_half(by_f);
+                    by_g = within_half(by_g);
+                    by_o = within_half(by_o);
                 }
                 gates[at as usize] = E::cast_from(by_i);
                 gates[(at + units) as usize] = E::cast_from(by_f);
@@ -317,7 +322,7 @@ fn backward<E: Float>(
                         if chunk * together + own + comptime!(r as u32) < sizes.windows {
                             let at = (own + comptime!(r as u32)) * narrow + unit;
                             let sum = backs[at as usize] + backs[(at + together * narrow) as usize];
-                            asked[(step * size + place[r]) as usize] = E::cast_from(sum);
+                            asked[(step * size + place[r]) as usize] = E::cast_from(within_half(sum));
                         }
                     }
                 }

@@ -6,6 +6,7 @@
 
 use cubecl::ir::FastMath;
 use cubecl::prelude::*;
+use half::f16;
 
 use super::{Sizes, UNITS, part};
 
@@ -20,6 +21,8 @@ pub(super) const SKEW: u32 = 8;
 pub(super) const ALIGNED: usize = 32;
 /// The most that a number of half precision is let be.
 const MOST: f32 = 60_000.0;
+/// Tiles of slopes that a plane has registers for.
+const MOST_TILES: u32 = 20;
 /// Tiles of the four gates of a cube's windows that a plane works on.
 const TURNS: u32 = 2;
 
@@ -61,6 +64,25 @@ impl Sizes {
 
     fn column_tiles(&self) -> u32 {
         4 * self.units / TILE
+    }
+
+    /// Whether what a cube shares on the way there and back has room in so many bytes, and a plane's tiles of slopes in its
+    /// registers.
+    pub(super) fn fits(&self, layers: usize, bytes: usize) -> bool {
+        let (half, single) = (size_of::<f16>() as u32, size_of::<f32>() as u32);
+        let (wide, narrow, together) = (4 * self.units + SKEW, self.units + SKEW, self.together());
+        let kept = self.units * wide * half;
+        let there = together * (narrow * half + wide * single) + kept;
+        let of_layer = |above: bool| {
+            let seen = together * (self.reach(above) + SKEW) * half;
+            let weights = if above { 2 * kept } else { kept };
+            together * (wide * half + 2 * narrow * single) + seen + weights + self.units * self.outputs * single
+        };
+        let above = layers > 1;
+        let back = of_layer(false).max(if above { of_layer(true) } else { 0 });
+        let tiles = self.tiles(false).max(if above { self.tiles(true) } else { 0 });
+        // Every table begins at a multiple of its alignment.
+        there.max(back) as usize + 8 * ALIGNED <= bytes && tiles <= MOST_TILES * PLANES
     }
 }
 
@@ -187,6 +209,12 @@ pub(super) fn frame<E: Float>(seen: &mut SharedMemory<E>, #[comptime] above: boo
     }
 }
 
+/// The nearest number that half precision reaches.
+#[cube]
+pub(super) fn within_half(value: f32) -> f32 {
+    clamp(value, 0.0f32 - MOST, MOST)
+}
+
 /// The inputs of a step of a cube's windows, as far as half precision reaches.
 #[cube]
 pub(super) fn show_inputs<E: Float>(
@@ -202,7 +230,7 @@ pub(super) fn show_inputs<E: Float>(
         if row < together {
             let window = u32::min(chunk * together + row, comptime!(sizes.windows - 1));
             let value = x[((step * sizes.windows + window) * sizes.inputs + input) as usize];
-            let value = clamp(value, 0.0f32 - MOST, MOST);
+            let value = within_half(value);
             let to = row * comptime!(sizes.reach(false) + SKEW) + comptime!(sizes.units) + input;
             seen[to as usize] = E::cast_from(value);
         }
