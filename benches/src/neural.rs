@@ -25,6 +25,10 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
         for panel in drawn(context, set, series, |_| true)? {
             pairs.extend(judge(&panel)?);
         }
+        if pairs.is_empty() {
+            figures.skip(&format!("neural.{set}"), &"no series of it can be learned");
+            continue;
+        }
         let median = |of: fn(&(f64, f64)) -> f64| {
             let mut all: Vec<f64> = pairs.iter().map(of).collect();
             all.sort_by(f64::total_cmp);

@@ -41,20 +41,6 @@ impl<R: Runtime> Said<R> {
     }
 }
 
-/// See [`crate::lstm_forward`]: networks are carried up, asked and forgotten one piece after the other.
-pub(crate) fn lstm_forward<R: Runtime>(
-    gpu: &Gpu<R>,
-    shape: LstmShape,
-    weights: &[f32],
-    x: &[f32],
-) -> Result<Vec<f32>, KernelError> {
-    let mut told = Vec::with_capacity(x.len() / shape.inputs * shape.outputs);
-    for piece in pieces(gpu, shape, weights, x)? {
-        told.extend(piece.forward().download()?);
-    }
-    Ok(told)
-}
-
 /// Copies networks to a device, as many at a time as go into a piece of its memory.
 pub(crate) fn pieces<'a, R: Runtime>(
     gpu: &'a Gpu<R>,
