@@ -14,14 +14,12 @@ use crate::{KernelError, lstm};
 
 mod backward;
 mod forward;
-mod gradient;
+pub(crate) mod gradient;
 mod head;
 mod learn;
 mod say;
 mod tiles;
 
-#[cfg(test)]
-pub(crate) use gradient::gradient_in_half;
 pub(crate) use say::pieces;
 pub use say::{Piece, Said};
 

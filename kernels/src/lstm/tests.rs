@@ -105,8 +105,12 @@ fn half_precision_is_off_by_what_its_numbers_hold() {
         y.iter_mut().step_by(5).skip(1).for_each(|y| *y = f32::NAN);
         for device in device::present() {
             let told = match &device {
-                Device::Cuda(gpu) => gpu::lstm::gradient_in_half(gpu, shape, windows, &weights, &x, &y, levels),
-                Device::Wgpu(gpu) => gpu::lstm::gradient_in_half(gpu, shape, windows, &weights, &x, &y, levels),
+                Device::Cuda(gpu) => {
+                    gpu::lstm::gradient::gradient_in_half(gpu, shape, windows, &weights, &x, &y, levels)
+                }
+                Device::Wgpu(gpu) => {
+                    gpu::lstm::gradient::gradient_in_half(gpu, shape, windows, &weights, &x, &y, levels)
+                }
                 Device::Cpu => None,
             };
             let Some(told) = told else { continue };

@@ -1,33 +1,11 @@
 //! One pass over windows that are given, and what it tells of every network.
 
 use cubecl::prelude::*;
-#[cfg(test)]
-use half::f16;
 
 use super::super::Gpu;
-#[cfg(test)]
-use super::serves_half;
 use super::{Bank, Past, Sizes, layout, together};
 use crate::KernelError;
 use crate::lstm::{LstmGradient, LstmSeries, LstmShape};
-
-/// [`crate::lstm_gradient`] as [`crate::lstm_train`] takes it where the device's matrix units serve; `None` elsewhere.
-#[cfg(test)]
-pub(crate) fn gradient_in_half<R: Runtime>(
-    gpu: &Gpu<R>,
-    shape: LstmShape,
-    windows: usize,
-    weights: &[f32],
-    x: &[f32],
-    y: &[f32],
-    levels: &[f32],
-) -> Option<Result<LstmGradient, KernelError>> {
-    match serves_half(gpu, shape) {
-        Ok(false) => None,
-        Ok(true) => Some(gradient::<R, f16>(gpu, (shape, windows), weights, (x, y), levels)),
-        Err(refused) => Some(Err(refused)),
-    }
-}
 
 pub(super) fn gradient<R: Runtime, E: Past>(
     gpu: &Gpu<R>,
@@ -73,4 +51,22 @@ pub(super) fn gradient<R: Runtime, E: Past>(
         }
     }
     Ok(told)
+}
+
+/// [`crate::lstm_gradient`] as [`crate::lstm_train`] takes it where the device's matrix units serve; `None` elsewhere.
+#[cfg(test)]
+pub(crate) fn gradient_in_half<R: Runtime>(
+    gpu: &Gpu<R>,
+    shape: LstmShape,
+    windows: usize,
+    weights: &[f32],
+    x: &[f32],
+    y: &[f32],
+    levels: &[f32],
+) -> Option<Result<LstmGradient, KernelError>> {
+    match super::serves_half(gpu, shape) {
+        Ok(false) => None,
+        Ok(true) => Some(gradient::<R, half::f16>(gpu, (shape, windows), weights, (x, y), levels)),
+        Err(refused) => Some(Err(refused)),
+    }
 }
