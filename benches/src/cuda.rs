@@ -75,22 +75,36 @@ struct Cost {
 /// # Errors
 /// [`BenchError`] when the telemetry is not there or the device refuses the work.
 pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
-    let smoke = context.scale == Scale::Smoke;
+    on_card("cuda", context, figures, on)
+}
+
+/// Takes an area's figures on a CUDA device, on any GPU in a smoke run; without one the area is named as skipped.
+///
+/// # Errors
+/// What `take` fails with.
+pub(crate) fn on_card(
+    area: &str,
+    context: &Context,
+    figures: &mut Figures,
+    take: impl Fn(&Device, &Context, &mut Figures) -> Result<(), BenchError>,
+) -> Result<(), BenchError> {
     let device = match Device::open(DeviceChoice::Cuda) {
-        Err(_) if smoke => Device::open(DeviceChoice::Wgpu),
+        Err(_) if context.scale == Scale::Smoke => Device::open(DeviceChoice::Wgpu),
         cuda => cuda,
     };
     match device {
-        Ok(device) => on(&device, context, figures),
+        Ok(device) => {
+            println!("{area}: {device}");
+            take(&device, context, figures)
+        }
         Err(missing) => {
-            figures.skip("cuda", &missing);
+            figures.skip(area, &missing);
             Ok(())
         }
     }
 }
 
 fn on(device: &Device, context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
-    println!("cuda: {device}");
     let smoke = context.scale == Scale::Smoke;
     let originals: Vec<Vec<f64>> = m4_training(context)?.into_iter().map(|(_, _, values)| last(&values)).collect();
     let series = if smoke { SMOKE_SERIES } else { SERIES };
@@ -312,7 +326,7 @@ fn parity(name: &str, mut gains: Vec<f64>, figures: &mut Figures) {
     figures.add(&format!("cuda.{name}_aicc_gain_median"), at(gains.len() / 2), "");
 }
 
-fn refused(error: KernelError) -> BenchError {
+pub(crate) fn refused(error: KernelError) -> BenchError {
     BenchError::Fit(error.to_string())
 }
 

@@ -3,6 +3,7 @@
 use foreshadow_kernels::{Device, LstmEffort, LstmSeries, LstmShape, lstm_gradient, lstm_train};
 use serde::{Deserialize, Serialize};
 
+use crate::cuda::refused;
 use crate::peers::torch;
 use crate::{BenchError, Context, Figures, Scale, clock};
 
@@ -74,7 +75,7 @@ pub(super) fn figures(context: &Context, figures: &mut Figures) -> Result<(), Be
     let models = if context.scale == Scale::Smoke { 2 } else { MODELS };
     let values = values(models);
     let before = peak_mib(true);
-    let (seconds, _) = train(&values, EFFORT.steps)?;
+    let (seconds, _) = train(&Device::Cpu, &values, EFFORT.steps)?;
     let after = peak_mib(false);
     figures.add(&format!("lstm_bank.seconds_{models}"), seconds, "s");
     if let (Some(before), Some(after)) = (before, after) {
@@ -96,9 +97,9 @@ pub(super) fn step_flop() -> f64 {
 
 /// Ours before and after PyTorch's, so that a machine that slows down does not do so for one of them.
 fn beside_torch(values: &[Vec<f32>], figures: &mut Figures) -> Result<(), BenchError> {
-    let (before, weights) = train(values, COMPARED_STEPS)?;
+    let (before, weights) = train(&Device::Cpu, values, COMPARED_STEPS)?;
     let theirs: Trained = torch(&Training::of(values, COMPARED_STEPS))?;
-    let (after, _) = train(values, COMPARED_STEPS)?;
+    let (after, _) = train(&Device::Cpu, values, COMPARED_STEPS)?;
     let ours = f64::midpoint(before, after);
     let gflops = step_flop() * (values.len() * COMPARED_STEPS) as f64 / ours / 1e9;
     figures.add("lstm_bank.torch_loop_seconds_1000", at_full_size(theirs.loop_seconds, values.len()), "s");
@@ -124,12 +125,7 @@ pub(super) fn values(models: usize) -> Vec<Vec<f32>> {
 }
 
 /// Seconds of training a network for each series, and their weights.
-fn train(values: &[Vec<f32>], steps: usize) -> Result<(f64, Vec<f32>), BenchError> {
-    train_on(&Device::Cpu, values, steps)
-}
-
-pub(super) fn train_on(device: &Device, values: &[Vec<f32>], steps: usize) -> Result<(f64, Vec<f32>), BenchError> {
-    let failed = |error: foreshadow_kernels::KernelError| BenchError::Fit(error.to_string());
+pub(super) fn train(device: &Device, values: &[Vec<f32>], steps: usize) -> Result<(f64, Vec<f32>), BenchError> {
     let series: Vec<LstmSeries<'_>> = (values.iter().enumerate())
         .map(|(s, values)| LstmSeries {
             inputs: &values[..STEPS],
@@ -141,14 +137,14 @@ pub(super) fn train_on(device: &Device, values: &[Vec<f32>], steps: usize) -> Re
     let weights: Vec<f32> = (0..values.len() as u64).flat_map(|seed| SHAPE.seeded(seed)).collect();
     let effort = LstmEffort { steps, ..EFFORT };
     let (fit, spent) = clock::timed(|| lstm_train(device, SHAPE, &series, &LEVELS, &effort, &weights));
-    Ok((spent.wall_seconds, fit.map_err(failed)?.weights))
+    Ok((spent.wall_seconds, fit.map_err(refused)?.weights))
 }
 
 /// The mean loss of networks on windows that are spread over the series of each.
 pub(super) fn loss(values: &[Vec<f32>], weights: &[f32]) -> Result<f64, BenchError> {
     let (x, y) = windows(values);
     let told = lstm_gradient(&Device::Cpu, SHAPE, EFFORT.windows, weights, &x, &y, &LEVELS);
-    let losses = told.map_err(|error| BenchError::Fit(error.to_string()))?.loss;
+    let losses = told.map_err(refused)?.loss;
     Ok(losses.iter().sum::<f64>() / losses.len() as f64)
 }
 
@@ -163,7 +159,6 @@ fn windows(values: &[Vec<f32>]) -> (Vec<f32>, Vec<f32>) {
 
 /// The largest difference between PyTorch's derivatives and ours, as a share of the largest one, or between the losses.
 fn gradient_error(values: &[Vec<f32>]) -> Result<f64, BenchError> {
-    let failed = |error: foreshadow_kernels::KernelError| BenchError::Fit(error.to_string());
     let weights = SHAPE.seeded(1);
     let (x, y) = windows(&values[..1]);
     let given = Given {
@@ -175,7 +170,7 @@ fn gradient_error(values: &[Vec<f32>]) -> Result<f64, BenchError> {
         y: y.chunks(EFFORT.windows).collect(),
     };
     let theirs: Gradient = torch(&given)?;
-    let ours = lstm_gradient(&Device::Cpu, SHAPE, EFFORT.windows, &weights, &x, &y, &LEVELS).map_err(failed)?;
+    let ours = lstm_gradient(&Device::Cpu, SHAPE, EFFORT.windows, &weights, &x, &y, &LEVELS).map_err(refused)?;
     if theirs.gradient.len() != ours.gradient.len() {
         return Err(BenchError::Fit(format!("PyTorch has {} derivatives", theirs.gradient.len())));
     }

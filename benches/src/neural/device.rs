@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use foreshadow_kernels::{Device, DeviceChoice, KernelError, LstmBatch};
+use foreshadow_kernels::{Device, LstmBatch};
 use serde::{Deserialize, Serialize};
 
-use super::cost::{EFFORT, SHAPE, Training, loss, step_flop, train_on, values};
+use super::cost::{EFFORT, SHAPE, Training, loss, step_flop, train, values};
+use crate::cuda::{on_card, refused};
 use crate::peers::torch;
 use crate::{BenchError, Context, Figures, Scale};
 
@@ -38,30 +39,18 @@ struct Took {
 /// # Errors
 /// [`BenchError`] when the device refuses the work, or PyTorch cannot be had.
 pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
-    let smoke = context.scale == Scale::Smoke;
-    let device = match Device::open(DeviceChoice::Cuda) {
-        Err(_) if smoke => Device::open(DeviceChoice::Wgpu),
-        cuda => cuda,
-    };
-    match device {
-        Ok(device) => on(&device, context, figures),
-        Err(missing) => {
-            figures.skip("lstm-cuda", &missing);
-            Ok(())
-        }
-    }
+    on_card("lstm-cuda", context, figures, on)
 }
 
 fn on(device: &Device, context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
-    println!("lstm-cuda: {device}");
     let smoke = context.scale == Scale::Smoke;
     let models = if smoke { SMOKE } else { TRAINED };
     let values = values(models);
     // The first one compiles.
     let steps = if smoke { 2 } else { EFFORT.steps };
-    let (first, _) = train_on(device, &values[..SMOKE], steps)?;
-    let (seconds, weights) = train_on(device, &values, steps)?;
-    let (same, on_cpu) = (&values[..SMOKE], train_on(&Device::Cpu, &values[..SMOKE], steps)?.1);
+    let (first, _) = train(device, &values[..SMOKE], steps)?;
+    let (seconds, weights) = train(device, &values, steps)?;
+    let (same, on_cpu) = (&values[..SMOKE], train(&Device::Cpu, &values[..SMOKE], steps)?.1);
     figures.add("cuda.lstm_bank.loss", loss(same, &weights[..SMOKE * SHAPE.weights()])?, "");
     figures.add("cuda.lstm_bank.cpu_loss", loss(same, &on_cpu)?, "");
     if smoke {
@@ -124,8 +113,4 @@ fn beside_torch(values: &[Vec<f32>], ours: f64, figures: &mut Figures) -> Result
     }
     figures.add("cuda.lstm_bank.ratio_torch", least / ours, "x");
     Ok(())
-}
-
-fn refused(error: KernelError) -> BenchError {
-    BenchError::Fit(error.to_string())
 }
