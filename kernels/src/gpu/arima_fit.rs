@@ -4,12 +4,14 @@
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
+use self::curvature::Innovations;
 use self::prepare::Columns;
 use super::{Gpu, RowBuffer, array};
 use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, Differencing};
 use crate::{ArmaOrder, KernelError};
 
 mod criterion;
+mod curvature;
 mod descent;
 mod filter;
 mod filtered;
@@ -204,13 +206,19 @@ impl<'a, R: Runtime> Group<'a, R> {
         array(handle, rows * self.series())
     }
 
-    /// Filters every series by coefficients, a row each; those with gaps too, where some have them.
-    fn filter<F: Float + CubeElement>(&self, coefficients: &Handle, gapped: bool) {
+    /// Filters every series by coefficients, a row each; those with gaps too, where some have them. Innovations go where
+    /// they are asked for.
+    fn filter<F: Float + CubeElement>(
+        &self,
+        coefficients: &Handle,
+        gapped: bool,
+        innovations: Option<&Innovations<'_, R>>,
+    ) {
         sides::multiply_out::<R, F>(self, coefficients);
         let covariance = stationary::covariance::<R, F>(self);
-        filter::run::<R, F>(self, &covariance);
+        filter::run::<R, F>(self, &covariance, innovations);
         if gapped {
-            kalman::run::<R, F>(self, &covariance);
+            kalman::run::<R, F>(self, &covariance, innovations);
         }
     }
 
@@ -223,7 +231,7 @@ impl<'a, R: Runtime> Group<'a, R> {
 
     fn find<F: Float + CubeElement>(&self, coefficients: &Handle) -> Result<Vec<ArimaLikelihood>, KernelError> {
         let begun = self.begun()?;
-        self.filter::<F>(coefficients, begun.iter().any(|(_, gapped)| *gapped));
+        self.filter::<F>(coefficients, begun.iter().any(|(_, gapped)| *gapped), None);
         self.collect(&begun)
     }
 

@@ -8,10 +8,11 @@
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
+use super::curvature::Innovations;
 use super::{
     COUNT_ROWS, COUNTED, CROSS, FAR, FIRST, GAPPED, Group, LOGS, ONES, PRODUCT, SQUARES, SUM_ROWS, TOTAL, UNIT_ROWS,
 };
-use crate::gpu::{CHUNK, ln};
+use crate::gpu::{CHUNK, array, ln};
 
 /// A change of the covariance so small beside the noise's variance is none.
 const STILL: f32 = 1e-13;
@@ -22,7 +23,11 @@ const VARIANCE: u32 = 1;
 const RESTS: u32 = 2;
 
 /// Filters the series of a group from their stationary covariance on.
-pub(super) fn run<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, covariance: &Handle) {
+pub(super) fn run<R: Runtime, F: Float + CubeElement>(
+    group: &Group<'_, R>,
+    covariance: &Handle,
+    innovations: Option<&Innovations<'_, R>>,
+) {
     let (gpu, model) = (group.gpu, group.model);
     let moving_rows = 2 * model.width + 3;
     let moving = gpu.empty_floats(moving_rows * group.series());
@@ -48,6 +53,9 @@ pub(super) fn run<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, cova
         );
     }
     let steps = group.differenced.steps;
+    let none = gpu.empty_floats(1);
+    let (told, rows, variants) =
+        innovations.map_or((&none, 1, 1), |own| (&own.values, own.steps * group.series(), own.variants));
     let stride = (CHUNK / (model.width + 1)).max(1);
     for first in (0..steps).step_by(stride) {
         // SAFETY: as above.
@@ -63,13 +71,16 @@ pub(super) fn run<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, cova
                 group.rows(&moving, moving_rows),
                 group.rows(&group.sums, SUM_ROWS),
                 group.rows(&group.state, 2 * model.size()),
+                array(told, rows),
                 group.series() as u32,
+                variants as u32,
                 steps as u32,
                 model.width as u32,
                 model.size() as u32,
                 first as u32,
                 (first + stride).min(steps) as u32,
                 model.constant,
+                innovations.is_some(),
             );
         }
     }
@@ -130,13 +141,16 @@ fn filter<F: Float>(
     moving: &mut Array<F>,
     sums: &mut Array<F>,
     state: &mut Array<F>,
+    innovations: &mut Array<F>,
     series: u32,
+    variants: u32,
     steps: u32,
     width: u32,
     size: u32,
     first: u32,
     last: u32,
     #[comptime] constant: bool,
+    #[comptime] tells: bool,
 ) {
     let s = ABSOLUTE_POS as u32;
     if s < series && counts[(GAPPED * series + s) as usize] == 0u32 {
@@ -157,12 +171,23 @@ fn filter<F: Float>(
         let mut counted = sums[(COUNTED * series + s) as usize];
         let mut product = sums[(PRODUCT * series + s) as usize];
         for t in first..last {
+            if tells {
+                innovations[(t * series + s) as usize] = zero;
+            }
             if t >= begun {
                 let a0 = state[s as usize];
                 let b0 = state[(size * series + s) as usize];
                 let gone = differenced[(t * series + s) as usize] - mean - a0;
                 let left = one - b0;
                 let inverse = one / variance;
+                if tells {
+                    let column = s % variants;
+                    let mut told = gone + zero;
+                    if column == 0 {
+                        told = inverse + zero;
+                    }
+                    innovations[(t * series + s) as usize] = told;
+                }
                 squares += gone * gone * inverse;
                 cross += gone * left * inverse;
                 ones += left * left * inverse;

@@ -5,12 +5,12 @@ use cubecl::server::Handle;
 use rayon::prelude::*;
 
 use super::criterion::{counted, logs, profiled};
+use super::curvature::Innovations;
 use super::pack::Packed;
 use super::place::Blocks;
 use super::prepare::Columns;
 use super::search::{CONVERGED, EVALUATIONS, FLAG_ROWS, FREE, PROMISED, Search, search_rows, variants};
 use super::short::Short;
-use super::sums::{self, Passes};
 use super::{CROSS, FIRST, GAPPED, Group, Model, ONES, SUM_ROWS, TOTAL, columns, largest};
 use crate::arima_fit::limits::search::SEARCHED;
 use crate::arima_fit::{ArimaCandidate, ArimaEffort, ArimaFit, ArimaLikelihood, Differencing, aicc};
@@ -73,7 +73,7 @@ enum Over {
 /// How the likelihood of models is found.
 enum Exact<'a, R: Runtime> {
     Short(Short<'a, R>),
-    Wide(Box<Group<'a, R>>, bool),
+    Wide(Box<Group<'a, R>>, bool, Option<Innovations<'a, R>>),
 }
 
 impl<'a, R: Runtime> Exact<'a, R> {
@@ -85,14 +85,18 @@ impl<'a, R: Runtime> Exact<'a, R> {
         walks: &Handle,
         sums: &Handle,
         state: Option<&Handle>,
+        products: Option<&Handle>,
     ) -> Handle {
         match self {
             Self::Short(short) => {
-                short.run::<F>(blocks, coefficients, walks, sums, state);
+                short.run::<F>(blocks, coefficients, walks, sums, state, products);
                 sums.clone()
             }
-            Self::Wide(group, gapped) => {
-                group.filter::<F>(coefficients, *gapped);
+            Self::Wide(group, gapped, innovations) => {
+                group.filter::<F>(coefficients, *gapped, innovations.as_ref());
+                if let (Some(innovations), Some(products)) = (innovations, products) {
+                    innovations.products::<F>(walks, products);
+                }
                 group.sums.clone()
             }
         }
@@ -143,9 +147,10 @@ impl<'a, R: Runtime> Fits<'a, R> {
         let column = if self.is_short(order, Over::Filled) && !over_gaps {
             count.max(Short::<R>::width(order) + 1).max(SUM_ROWS)
         } else {
-            Model::new(self.differencing, order, true).room(steps)
+            // Besides what a series asks for, its innovations.
+            Model::new(self.differencing, order, true).room(steps) + steps
         };
-        let room = (variants(count) * column).max(search_rows(count)).max(sums::room(order, steps));
+        let room = (variants(count) * column).max(search_rows(count));
         (largest::<R, F>(self.gpu()) / room).max(1)
     }
 
@@ -211,7 +216,13 @@ impl<'a, R: Runtime> Fits<'a, R> {
         let all: Vec<u32> = places.iter().flat_map(|place| std::iter::repeat_n(*place, variants)).collect();
         let series = if over == Over::Gaps { &self.seen } else { &self.packed.filled };
         let columns = series.take::<F>(&self.gpu().upload(&all), all.len());
-        Exact::Wide(Box::new(Group::new::<F>(columns, model)), over == Over::Gaps)
+        let group = Group::new::<F>(columns, model);
+        let innovations = (variants > 1).then(|| {
+            let steps = if over == Over::Gaps { group.columns.steps } else { group.differenced.steps };
+            let values = self.gpu().empty_floats(steps * all.len());
+            Innovations { gpu: self.gpu(), values, steps, models: places.len(), variants }
+        });
+        Exact::Wide(Box::new(group), over == Over::Gaps, innovations)
     }
 
     fn search<F: Float + CubeElement>(
@@ -234,12 +245,11 @@ impl<'a, R: Runtime> Fits<'a, R> {
         let search = Search::new(gpu, blocks, count, model.constant, &free);
         if looks > 0 {
             let exact = self.exact::<F>(&model, &places, &of, variants(count), over);
-            let passes = Passes::new::<F>(&self.packed, order, &of, starts.len());
             let sums = gpu.empty_floats(SUM_ROWS * variants(count) * starts.len());
             for round in 0..looks {
                 search.spread::<F>();
-                let sums = exact.run::<F>(&search.blocks, &search.moved, &search.walks, &sums, None);
-                passes.run::<F>(&search.blocks, &search.coefficients, &search.walks, &search.moments);
+                let products = Some(&search.products);
+                let sums = exact.run::<F>(&search.blocks, &search.moved, &search.walks, &sums, None, products);
                 search.step::<F>(&sums, effort, round);
             }
         } else {
@@ -250,7 +260,7 @@ impl<'a, R: Runtime> Fits<'a, R> {
         let ends = self.ends::<F>(&search, &exact, &of)?;
         let likelihoods = match &exact {
             Exact::Short(_) => None,
-            Exact::Wide(group, _) => Some(group.collect(&group.begun()?)?),
+            Exact::Wide(group, ..) => Some(group.collect(&group.begun()?)?),
         };
         let one = |(m, (_, start)): (usize, &(usize, &ArimaCandidate))| {
             ends.fit(m, start, &model, likelihoods.as_ref().map(|found| found[m].clone()))
@@ -272,7 +282,7 @@ impl<'a, R: Runtime> Fits<'a, R> {
         };
         let sums = gpu.empty_floats(SUM_ROWS * models);
         let state = gpu.empty_floats(2 * width * models);
-        let sums = exact.run::<F>(&search.blocks, &search.coefficients, &search.walks, &sums, Some(&state));
+        let sums = exact.run::<F>(&search.blocks, &search.coefficients, &search.walks, &sums, Some(&state), None);
         let rows = END_ROWS + 2 * count + width + lost;
         let ends = gpu.empty_floats(rows * models);
         let (cubes, dim) = gpu.one_unit_per(models);

@@ -6,6 +6,7 @@
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
+use super::curvature::Innovations;
 use super::{
     COUNT_ROWS, COUNTED, CROSS, FAR, FIRST, GAPPED, Group, LOGS, ONES, ORIGIN, PRODUCT, SQUARES, SUM_ROWS, UNIT_ROWS,
 };
@@ -24,6 +25,7 @@ const STEP_ROWS: usize = 2;
 /// What the launches of a filter share.
 struct Filter<'a, R: Runtime> {
     group: &'a Group<'a, R>,
+    innovations: Option<&'a Innovations<'a, R>>,
     /// Lags and weights of the steps that differencing adds back.
     lags: Handle,
     weights: Handle,
@@ -34,13 +36,18 @@ struct Filter<'a, R: Runtime> {
 }
 
 /// Filters the series of a group that have gaps.
-pub(super) fn run<R: Runtime, F: Float + CubeElement>(group: &Group<'_, R>, stationary: &Handle) {
+pub(super) fn run<R: Runtime, F: Float + CubeElement>(
+    group: &Group<'_, R>,
+    stationary: &Handle,
+    innovations: Option<&Innovations<'_, R>>,
+) {
     let (gpu, size) = (group.gpu, group.model.size());
     let carried = group.model.carried.iter().copied().enumerate();
     let (lags, weights): (Vec<u32>, Vec<f64>) =
         carried.filter(|(_, weight)| *weight != 0.0).map(|(lag, weight)| (lag as u32, weight)).unzip();
     let filter = Filter {
         group,
+        innovations,
         terms: lags.len(),
         lags: gpu.upload(&lags),
         weights: gpu.upload_floats(weights.into_iter()),
@@ -137,6 +144,9 @@ impl<R: Runtime> Filter<'_, R> {
     fn launch_learn<F: Float + CubeElement>(&self, t: usize) {
         let (group, model, series) = (self.group, self.group.model, self.group.series());
         let (cubes, dim) = group.gpu.one_unit_per(series);
+        let none = group.gpu.empty_floats(1);
+        let (told, rows, variants) =
+            self.innovations.map_or((&none, 1, 1), |own| (&own.values, own.steps * series, own.variants));
         let differencing = model.differencing;
         // What a constant makes: one, the step over this many, or nothing.
         let (grows, divisor) = match (differencing.differences, differencing.seasonal_differences) {
@@ -161,13 +171,16 @@ impl<R: Runtime> Filter<'_, R> {
                 self.step(),
                 self.sums(),
                 self.state(),
+                array(told, rows),
                 series as u32,
+                variants as u32,
                 model.width as u32,
                 model.size() as u32,
                 self.terms as u32,
                 t as u32,
                 grows,
                 divisor as u32,
+                self.innovations.is_some(),
             );
         }
     }
@@ -325,15 +338,21 @@ fn learn<F: Float>(
     step: &mut Array<F>,
     sums: &mut Array<F>,
     state: &mut Array<F>,
+    innovations: &mut Array<F>,
     series: u32,
+    variants: u32,
     width: u32,
     size: u32,
     terms: u32,
     t: u32,
     grows: u32,
     divisor: u32,
+    #[comptime] tells: bool,
 ) {
     let s = ABSOLUTE_POS as u32;
+    if tells && s < series {
+        innovations[(t * series + s) as usize] = F::new(0.0f32);
+    }
     if s < series && counts[(GAPPED * series + s) as usize] == 1u32 && t >= counts[(FIRST * series + s) as usize] {
         let zero = F::new(0.0f32);
         let one = F::new(1.0f32);
@@ -365,6 +384,14 @@ fn learn<F: Float>(
             expected = value + zero;
             expected_ones = column + zero;
             if variance < F::new(TELLS_OF_START) {
+                if tells {
+                    let column = s % variants;
+                    let mut told = gone + zero;
+                    if column == 0 {
+                        told = inverse + zero;
+                    }
+                    innovations[(t * series + s) as usize] = told;
+                }
                 sums[(SQUARES * series + s) as usize] += gone * share;
                 sums[(CROSS * series + s) as usize] += gone * share_ones;
                 sums[(ONES * series + s) as usize] += left * share_ones;

@@ -8,7 +8,7 @@ use super::search::FREE;
 use crate::arima_fit::MAX_BLOCK;
 use crate::arima_fit::limits::search::LONGEST;
 use crate::arima_fit::limits::{AT_BOUND, FARTHEST};
-use crate::gpu::{is_number, ln};
+use crate::gpu::ln;
 
 /// The damped step to the least value of the quadratic, no number moved too far; those at their bound that would leave
 /// it stay. Half of what it promises.
@@ -71,8 +71,7 @@ fn cell(i: usize, j: usize) -> usize {
 }
 
 /// Makes the curvature from row `bent` on say of the step just taken, in the rows from `moved` on, what the slopes at its
-/// ends do. One that is carried on from step to step says no less than a fifth of what it said; one just looked at is let
-/// be where they would have it negative. See the CPU's twin.
+/// ends do; it is let be where they would have it negative. See the CPU's twin, whose curvature was just looked at too.
 #[cube]
 pub(super) fn mend<F: Float>(
     rows: &mut Array<F>,
@@ -80,7 +79,6 @@ pub(super) fn mend<F: Float>(
     moved: usize,
     before: usize,
     after: usize,
-    carried: bool,
     count: usize,
     models: usize,
     m: usize,
@@ -106,17 +104,7 @@ pub(super) fn mend<F: Float>(
         steps += own * own;
         turns += turn * turn;
     }
-    let fifth = F::new(0.2f32) * thought;
-    let mut mends = thought > zero && along > F::new(1e-8f32) * (steps * turns).sqrt();
-    if carried && thought > zero && along < fifth {
-        mends = is_number::<F>(along);
-        let share = F::new(0.8f32) * thought / (thought - along);
-        for i in 0..count {
-            turned[i] = share * turned[i] + (F::new(1.0f32) - share) * expected[i];
-        }
-        along = fifth + zero;
-    }
-    if mends {
+    if thought > zero && along > F::new(1e-8f32) * (steps * turns).sqrt() {
         for i in 0..count {
             for j in 0..i + 1 {
                 rows[(bent + cell(i, j)) * models + m] +=
@@ -126,13 +114,12 @@ pub(super) fn mend<F: Float>(
     }
 }
 
-/// Turns derivatives by the free numbers, from row `slopes` on, into those by the coefficients in place: an elimination
-/// a polynomial.
+/// Derivatives of the free numbers by the coefficients from those the other way about: an elimination a polynomial. Of a
+/// free number that nothing shows of they are zero.
 #[cube]
-pub(super) fn by_coefficients<F: Float>(
-    rows: &mut Array<F>,
-    slopes: usize,
+pub(super) fn invert<F: Float>(
     jacobian: &Array<F>,
+    inverse: &mut Array<F>,
     lengths: &Array<u32>,
     most: usize,
     models: usize,
@@ -140,16 +127,17 @@ pub(super) fn by_coefficients<F: Float>(
     #[comptime] alike: bool,
 ) {
     let zero = F::new(0.0f32);
-    let mut system = Array::<F>::new(comptime!(MAX_BLOCK * (MAX_BLOCK + 1)));
-    let width = comptime!(MAX_BLOCK + 1);
+    let mut system = Array::<F>::new(comptime!(2 * MAX_BLOCK * MAX_BLOCK));
+    let width = comptime!(2 * MAX_BLOCK);
     let mut from = 0usize.runtime();
     for block in 0..4usize {
         let len = length(lengths, block, models, m, alike);
         for i in 0..len {
             for j in 0..len {
-                system[i * width + j] = jacobian[((from + j) * most + from + i) * models + m];
+                system[i * width + j] = jacobian[((from + i) * most + from + j) * models + m];
+                system[i * width + len + j] = zero;
             }
-            system[i * width + len] = rows[(slopes + from + i) * models + m];
+            system[i * width + len + i] = F::new(1.0f32);
         }
         for column in 0..len {
             let mut pivot = column + 0;
@@ -159,7 +147,7 @@ pub(super) fn by_coefficients<F: Float>(
                 }
             }
             let largest = system[pivot * width + column];
-            for j in 0..len + 1 {
+            for j in 0..2 * len {
                 let own = system[column * width + j];
                 let other = system[pivot * width + j];
                 system[pivot * width + j] = own;
@@ -170,7 +158,7 @@ pub(super) fn by_coefficients<F: Float>(
                 if i != column && largest != zero {
                     share = system[i * width + column] / largest;
                 }
-                for j in 0..len + 1 {
+                for j in 0..2 * len {
                     let taken = share * system[column * width + j];
                     system[i * width + j] -= taken;
                 }
@@ -178,11 +166,13 @@ pub(super) fn by_coefficients<F: Float>(
         }
         for i in 0..len {
             let pivot = system[i * width + i];
-            let mut slope = zero + zero;
-            if pivot != zero {
-                slope = system[i * width + len] / pivot;
+            for j in 0..len {
+                let mut by = zero + zero;
+                if pivot != zero {
+                    by = system[i * width + len + j] / pivot;
+                }
+                inverse[((from + i) * most + from + j) * models + m] = by;
             }
-            rows[(slopes + from + i) * models + m] = slope;
         }
         from += len;
     }

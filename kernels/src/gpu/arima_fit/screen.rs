@@ -220,13 +220,13 @@ impl<R: Runtime> Screen<'_, R> {
         if Short::<R>::fits(order, self.packed.own.steps) {
             let sums = gpu.empty_floats(SUM_ROWS * series);
             let short = Short::new(self.packed, order, self.may_have_constant(), &self.of, series, 1);
-            short.run::<F>(&blocks, &coefficients, near, &sums, None);
+            short.run::<F>(&blocks, &coefficients, near, &sums, None, None);
             return sums;
         }
         let model = Model::new(self.differencing, order, true);
         let filled = Columns { values: self.packed.filled.values.clone(), ..self.packed.filled };
         let group = Group::new::<F>(filled, &model);
-        group.filter::<F>(&coefficients, false);
+        group.filter::<F>(&coefficients, false, None);
         group.sums
     }
 

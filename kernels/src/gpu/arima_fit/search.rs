@@ -1,7 +1,8 @@
 //! A damped search for the exact likelihood's top, a unit a model, a place a round of launches; see the CPU's twin.
 //!
-//! Slopes are central differences, a column a likelihood; the curvature is that of the conditional sum of squares where a
-//! search begins and after its first step, from then on mended by what each step shows.
+//! Slopes are central differences, a column a likelihood. So is the curvature, looked at anew wherever a search arrives
+//! and mended by what the step there showed: products of how the innovations move, and no less along a free number than
+//! the likelihoods to both sides of it say, which near the unit circle is more: there the variances rule.
 #![allow(clippy::too_many_lines)] // a unit's numbers stay in registers: a helper would send them through memory
 #![allow(clippy::identity_op)] // cubecl may give both sides of a plain assignment one register
 
@@ -11,27 +12,26 @@ use rayon::prelude::*;
 
 use super::SUM_ROWS;
 use super::criterion::{counted, log_likelihood, logs, profiled};
+use super::curvature::triangle;
 use super::place::{Blocks, coefficient_count, length, place, place_moved, pull_back};
-use super::quadratic::{ahead, by_coefficients, direction, mend};
-use super::sums::moment_rows;
+use super::quadratic::{ahead, direction, invert, mend};
 use crate::arima_fit::limits::search::{ASTRAY, FREE as FREE_DAMPING, NEAR, SPAN, STUCK};
 use crate::arima_fit::{ArimaEffort, MAX_BLOCK};
 use crate::gpu::{Gpu, array, is_number};
 
 /// Rows of a search: its damping, the negative log-likelihood where it is, what the step under way promises and what
-/// the next one would; then free numbers, coefficients, the step and slopes at the trial; slopes by the coefficients and
-/// the triangle of a curvature, both once more by the free numbers; the curvature as it was looked at, and a factor.
+/// the next one would; then free numbers, coefficients and the step; slopes by the coefficients and
+/// the triangle of a curvature, both once more by the free numbers; both as they were looked at, and a factor.
 const DAMPING: usize = 0;
 const VALUE: usize = 1;
 const HELD: usize = 2;
 pub(super) const PROMISED: usize = 3;
 pub(super) const FREE: usize = 4;
-/// Rows of counters: places looked at, one where the search settled, one where the curvature was mended, and steps taken.
+/// Rows of counters: places looked at, one where the search settled, and one where the curvature was mended.
 pub(super) const EVALUATIONS: usize = 0;
 pub(super) const CONVERGED: usize = 1;
 const MENDED: usize = 2;
-const TAKEN: usize = 3;
-pub(super) const FLAG_ROWS: usize = 4;
+pub(super) const FLAG_ROWS: usize = 3;
 /// Half the span of a central difference and nats that are told apart in the digits of an `f32`, whose sums are known to
 /// some 1e-6 of their size.
 const SPAN_SINGLE: f32 = 1e-2;
@@ -57,7 +57,10 @@ pub(super) struct Search<'a, R: Runtime> {
     own_jacobian: Handle,
     /// The coefficients of every column: of the trial, then of each free number up and down.
     pub(super) moved: Handle,
-    pub(super) moments: Handle,
+    /// Products of how free numbers move the innovations, a triangle.
+    pub(super) products: Handle,
+    /// Derivatives of the free numbers by the coefficients, at the trial.
+    inverse: Handle,
     pub(super) rows: Handle,
     pub(super) flags: Handle,
     pub(super) walks: Handle,
@@ -86,7 +89,8 @@ impl<'a, R: Runtime> Search<'a, R> {
             jacobian: gpu.empty_floats(count * count * models),
             own_jacobian: gpu.empty_floats(count * count * models),
             moved: gpu.empty_floats(count * variants(count) * models),
-            moments: gpu.empty_floats(moment_rows(count) * models),
+            products: gpu.empty_floats(triangle(count) * models),
+            inverse: gpu.empty_floats(count * count * models),
             rows: gpu.empty_floats(search_rows(count) * models),
             flags: gpu.empty::<u32>(FLAG_ROWS * models),
             walks: gpu.upload(&vec![1_u32; models]),
@@ -142,11 +146,12 @@ impl<'a, R: Runtime> Search<'a, R> {
                 cubes,
                 dim,
                 array(sums, SUM_ROWS * columns),
-                self.arg(&self.moments, moment_rows(self.count)),
+                self.arg(&self.products, triangle(self.count)),
                 self.arg(&self.trial, self.count),
                 self.arg(&self.coefficients, self.count),
                 self.arg(&self.jacobian, self.count * self.count),
                 self.arg(&self.own_jacobian, self.count * self.count),
+                self.arg(&self.inverse, self.count * self.count),
                 self.blocks.lengths(),
                 self.blocks.shrink(),
                 self.arg(&self.rows, search_rows(self.count)),
@@ -283,11 +288,12 @@ fn end<F: Float>(
 #[cube(launch_unchecked)]
 fn step<F: Float>(
     sums: &Array<F>,
-    moments: &Array<F>,
+    products: &Array<F>,
     trial: &mut Array<F>,
     coefficients: &Array<F>,
     jacobian: &Array<F>,
     own_jacobian: &mut Array<F>,
+    inverse: &mut Array<F>,
     lengths: &Array<u32>,
     shrink: &Array<F>,
     rows: &mut Array<F>,
@@ -309,19 +315,18 @@ fn step<F: Float>(
     let variants = variants as usize;
     if m < models && walks[m] == 1u32 {
         let zero = F::new(0.0f32);
-        let one = F::new(1.0f32);
         let span = F::cast_from(span);
         let columns = models * variants;
         let count = coefficient_count(lengths, models, m, alike);
         let triangle = count * (count + 1) / 2;
         let place = FREE + most;
         let step = place + most;
-        let look = step + most;
-        let by_place = look + most;
+        let by_place = step + most;
         let bent = by_place + most;
         let slopes = bent + most * (most + 1) / 2;
         let pulled = slopes + most;
-        let fresh = pulled + most * (most + 1) / 2;
+        let look = pulled + most * (most + 1) / 2;
+        let fresh = look + most;
         let factor = fresh + most * (most + 1) / 2;
         let mut held = Array::<u32>::new(comptime!(4 * MAX_BLOCK));
         let first = m * variants;
@@ -332,31 +337,38 @@ fn step<F: Float>(
         let damping_at = DAMPING * models + m;
         let value_at = VALUE * models + m;
         let mended_at = MENDED * models + m;
-        let taken_at = TAKEN * models + m;
         flags[EVALUATIONS * models + m] = round + 1;
         let before = rows[value_at];
         let held_back = rows[HELD * models + m];
         let accepted = sound && (round == 0u32 || value < before - F::new(1e-4f32) * held_back);
         let mut looks_anew = false;
         if accepted {
+            let weight = F::new(0.25f32) / (span * span * F::max(squares / observed, F::new(1e-30f32)));
+            for i in 0..triangle {
+                rows[(pulled + i) * models + m] = weight * products[i * models + m];
+            }
             for i in 0..count {
                 let up = first + 1 + 2 * i;
                 let above = profiled::<F>(sums, columns, up, constant);
                 let below = profiled::<F>(sums, columns, up + 1, constant);
-                let rise = log_likelihood::<F>(observed, below, logs::<F>(sums, columns, up + 1))
-                    - log_likelihood::<F>(observed, above, logs::<F>(sums, columns, up));
-                rows[(look + i) * models + m] = rise / (span + span);
+                let ahead = zero - log_likelihood::<F>(observed, above, logs::<F>(sums, columns, up));
+                let behind = zero - log_likelihood::<F>(observed, below, logs::<F>(sums, columns, up + 1));
+                rows[(slopes + i) * models + m] = (ahead - behind) / (span + span);
+                let own = (pulled + i * (i + 1) / 2 + i) * models + m;
+                let bend = (ahead + behind - value - value) / (span * span);
+                if bend > rows[own] {
+                    rows[own] = bend;
+                }
             }
-            by_coefficients::<F>(rows, look, jacobian, lengths, most, models, m, alike);
-            let weight = one / F::max(squares / observed, F::new(1e-30f32));
+            // Derivatives by the coefficients are those by the free numbers, pulled back the other way about.
+            invert::<F>(jacobian, inverse, lengths, most, models, m, alike);
+            pull_back::<F>(rows, slopes, look, inverse, lengths, most, models, m, alike);
             for i in 0..triangle {
-                rows[(fresh + i) * models + m] = weight * moments[(1 + most + i) * models + m];
+                rows[(bent + i) * models + m] = rows[(fresh + i) * models + m];
             }
             if round == 0u32 {
                 rows[damping_at] = F::new(1e-3f32);
                 flags[mended_at] = 0u32;
-                flags[taken_at] = 0u32;
-                looks_anew = true;
             } else {
                 let damping = rows[damping_at];
                 if before - value > F::new(0.5f32) * held_back {
@@ -364,19 +376,12 @@ fn step<F: Float>(
                 } else {
                     rows[damping_at] = F::new(2.0f32) * damping;
                 }
-                let carried = flags[taken_at] > 0u32;
-                flags[taken_at] += 1u32;
                 flags[mended_at] = 1u32;
                 for i in 0..count {
                     let moved = coefficients[i * models + m] - rows[(place + i) * models + m];
                     rows[(step + i) * models + m] = moved;
                 }
-                if !carried {
-                    for i in 0..triangle {
-                        rows[(bent + i) * models + m] = rows[(fresh + i) * models + m];
-                    }
-                }
-                mend::<F>(rows, bent, step, by_place, look, carried, count, models, m);
+                mend::<F>(rows, bent, step, by_place, look, count, models, m);
             }
             for i in 0..count {
                 rows[(FREE + i) * models + m] = trial[i * models + m];

@@ -7,8 +7,9 @@
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
+use super::curvature::{row_of, triangle};
 use super::pack::Packed;
-use super::place::{Blocks, length};
+use super::place::{Blocks, coefficient_count, length};
 use super::start::{begin, is_asked};
 use super::{COUNTED, CROSS, FAR, FIRST, LOGS, ONES, PRODUCT, SHORT, SQUARES, SUM_ROWS, TOTAL};
 use crate::ArmaOrder;
@@ -22,6 +23,10 @@ const TRUSTED_SINGLE: f32 = 1e2;
 /// compared come to rest at steps of their own, and what a root near the unit circle has still to bring is some ten
 /// thousand times as much, at every step.
 const AT_REST: f32 = 1e-20;
+
+/// Units of a cube whose models tell products of their innovations, and steps that it keeps of those.
+const UNITS: usize = 128;
+const SLOTS: usize = 8;
 
 /// Models of one order, or of orders within it, on packed series, `variants` columns a model.
 pub(super) struct Short<'a, R: Runtime> {
@@ -74,15 +79,25 @@ impl<'a, R: Runtime> Short<'a, R> {
         walks: &Handle,
         sums: &Handle,
         state: Option<&Handle>,
+        products: Option<&Handle>,
     ) {
         let (own, order, width) = (&self.packed.own, self.order, Self::width(self.order));
         let Some((cubes, dim)) = own.gpu.one_unit_per_any(self.columns()) else { return };
+        let cells = triangle(order.coefficients());
+        let (filters, of_filter) = match products {
+            Some(_) => {
+                let cubes = self.models.div_ceil(UNITS / self.variants) as u32;
+                (CubeCount::new_1d(cubes), CubeDim::new_1d(UNITS as u32))
+            }
+            None => (cubes.clone(), dim),
+        };
+        let none = own.gpu.empty_floats(1);
         // SAFETY: each array was made with the rows that it is passed with, and `of` names packed series; units past the
         // last column stop.
         unsafe {
             begin::launch_unchecked::<F, R>(
                 own.gpu.client(),
-                cubes.clone(),
+                cubes,
                 dim,
                 array(coefficients, order.coefficients() * self.columns()),
                 array(walks, self.models),
@@ -96,8 +111,8 @@ impl<'a, R: Runtime> Short<'a, R> {
             );
             filter::launch_unchecked::<F, R>(
                 own.gpu.client(),
-                cubes,
-                dim,
+                filters,
+                of_filter,
                 own.arg(),
                 self.packed.counts(),
                 self.packed.units(),
@@ -107,10 +122,8 @@ impl<'a, R: Runtime> Short<'a, R> {
                 blocks.lengths(),
                 array(&self.start, (width + 1) * self.columns()),
                 array(sums, SUM_ROWS * self.columns()),
-                match state {
-                    Some(state) => array(state, 2 * width * self.columns()),
-                    None => array(&own.gpu.empty_floats(1), 1),
-                },
+                state.map_or(array(&none, 1), |state| array(state, 2 * width * self.columns())),
+                products.map_or(array(&none, 1), |products| array(products, cells * self.models)),
                 own.series as u32,
                 own.steps as u32,
                 self.packed.before as u32,
@@ -121,11 +134,14 @@ impl<'a, R: Runtime> Short<'a, R> {
                 self.constant,
                 self.packed.centred && !self.constant,
                 state.is_some(),
+                products.map_or(0, |_| cells.div_ceil(self.variants)),
             );
         }
     }
 }
 
+/// The filter of every column. Where a unit is asked for some pairs, those of free numbers that its column takes on tell
+/// the products of how they move the innovations: a model's columns lie in one cube then, which keeps a few steps.
 #[cube(launch_unchecked)]
 fn filter<F: Float>(
     own: &Array<F>,
@@ -138,6 +154,7 @@ fn filter<F: Float>(
     start: &Array<F>,
     sums: &mut Array<F>,
     state: &mut Array<F>,
+    products: &mut Array<F>,
     series: u32,
     steps: u32,
     before: u32,
@@ -148,59 +165,126 @@ fn filter<F: Float>(
     #[comptime] constant: bool,
     #[comptime] moves: bool,
     #[comptime] keeps: bool,
+    #[comptime] pairs: usize,
 ) {
-    let c = ABSOLUTE_POS as u32;
-    if c < columns && is_asked(walks, lengths, columns, variants, c, alike) {
-        let zero = F::new(0.0f32);
-        let ar = length(lengths, 0usize, (columns / variants) as usize, (c / variants) as usize, alike) as u32;
-        let one = F::new(1.0f32);
-        let s = of[(c / variants) as usize];
-        let mut phi = Array::<F>::new(width);
-        let mut gain = Array::<F>::new(width);
-        let mut change = Array::<F>::new(width);
-        let mut a = Array::<F>::new(width);
-        let mut b = Array::<F>::new(width);
+    let zero = F::new(0.0f32);
+    let one = F::new(1.0f32);
+    let unit = UNIT_POS;
+    let models = columns / variants;
+    let mut c = ABSOLUTE_POS as u32;
+    let mut column = 0u32.runtime();
+    let mut wanted = true;
+    if comptime!(pairs > 0) {
+        let together = comptime!(UNITS as u32) / variants;
+        let first = CUBE_POS as u32 * together;
+        column = unit % variants;
+        c = (first + unit / variants) * variants + column;
+        if unit >= together * variants {
+            c = columns + 0;
+        }
+        // A cube of which no model walks has nothing to wait for.
+        wanted = false;
+        for m in first..u32::min(first + together, models) {
+            wanted = wanted || walks[m as usize] == 1u32;
+        }
+    }
+    let mut asked = false;
+    if c < columns {
+        asked = is_asked(walks, lengths, columns, variants, c, alike);
+    }
+    let mut phi = Array::<F>::new(width);
+    let mut gain = Array::<F>::new(width);
+    let mut change = Array::<F>::new(width);
+    let mut a = Array::<F>::new(width);
+    let mut b = Array::<F>::new(width);
+    #[unroll]
+    for i in 0..width {
+        phi[i] = zero;
+        gain[i] = zero;
+        change[i] = zero;
+        a[i] = zero;
+        b[i] = zero;
+    }
+    let mut m = 0usize.runtime();
+    let mut s = 0u32.runtime();
+    let mut begun = steps + 0;
+    let mut variance = one + zero;
+    let mut mean = zero + zero;
+    let mut count = 0u32.runtime();
+    if asked {
+        m = (c / variants) as usize;
+        s = of[m];
+        count = coefficient_count(lengths, models as usize, m, alike) as u32;
+        let ar = length(lengths, 0usize, models as usize, m, alike) as u32;
         #[unroll]
         for i in 0..width {
-            phi[i] = zero;
             if (i as u32) < ar {
                 phi[i] = coefficients[i * columns as usize + c as usize];
             }
             gain[i] = start[i * columns as usize + c as usize];
             change[i] = start[i * columns as usize + c as usize];
-            a[i] = zero;
-            b[i] = zero;
         }
-        let mut variance = start[width * columns as usize + c as usize];
-        let mut inverse = one / variance;
-        let mut scale = zero - inverse;
-        let mut rests = false;
-        let mut squares = zero + zero;
-        let mut cross = zero + zero;
-        let mut ones = zero + zero;
-        let mut logs = zero + zero;
-        let mut product = one + zero;
-        let mut resting = 0u32.runtime();
-        let begun = before + counts[(FIRST * series + s) as usize];
-        let mut mean = zero + zero;
+        variance = start[width * columns as usize + c as usize];
+        begun = before + counts[(FIRST * series + s) as usize];
         if moves {
             // A model without a constant sees what was taken off.
             mean = units[(TOTAL * series + s) as usize] / F::cast_from(u32::max(steps, begun + 1) - begun);
         }
-        // The next value is under way while a step is worked on.
-        let mut coming = zero + zero;
-        if begun < steps {
-            coming = own[(begun * series + s) as usize];
+    }
+    let mut inverse = one / variance;
+    let mut scale = zero - inverse;
+    let mut rests = false;
+    let mut squares = zero + zero;
+    let mut cross = zero + zero;
+    let mut ones = zero + zero;
+    let mut logs = zero + zero;
+    let mut product = one + zero;
+    let mut resting = 0u32.runtime();
+    let kept = comptime!(if pairs > 0 { UNITS * SLOTS } else { 1 });
+    let mut innovations = SharedMemory::<F>::new(kept);
+    let mut turns = SharedMemory::<F>::new(kept);
+    let mut found = Array::<F>::new(comptime!(if pairs > 0 { pairs } else { 1 }));
+    let mut rows = Array::<u32>::new(comptime!(if pairs > 0 { pairs } else { 1 }));
+    let mut others = Array::<u32>::new(comptime!(if pairs > 0 { pairs } else { 1 }));
+    #[unroll]
+    for k in 0..pairs {
+        found[k] = zero;
+        let mut cell = column + (k as u32) * (2 * count + 1);
+        if cell >= count * (count + 1) / 2 {
+            cell = 0u32;
         }
-        for t in begun..steps {
-            let y = coming + mean;
-            if t + 1 < steps {
-                coming = own[((t + 1) * series + s) as usize];
-            }
+        let row = row_of(cell);
+        rows[k] = unit - column + 1 + 2 * row;
+        others[k] = unit - column + 1 + 2 * (cell - row * (row + 1) / 2);
+    }
+    let mut t = begun + 0;
+    let mut last = steps + 0;
+    if comptime!(pairs > 0) {
+        t = 0u32;
+        if !wanted {
+            last = 0u32;
+        }
+    }
+    // The next value is under way while a step is worked on.
+    let mut coming = zero + zero;
+    if t < steps && asked {
+        coming = own[(t * series + s) as usize];
+    }
+    while t < last {
+        let y = coming + mean;
+        if t + 1 < steps && asked {
+            coming = own[((t + 1) * series + s) as usize];
+        }
+        let mut told = zero + zero;
+        if t >= begun {
             let a0 = a[0];
             let b0 = b[0];
             let gone = y - a0;
             let pull = gone * inverse;
+            told = gone + zero;
+            if column == 0 {
+                told = inverse + zero;
+            }
             squares += gone * pull;
             let mut left = zero + zero;
             if constant {
@@ -265,6 +349,33 @@ fn filter<F: Float>(
                 rests = scale.abs() * most < F::new(AT_REST);
             }
         }
+        if comptime!(pairs > 0) {
+            let slot = t % comptime!(SLOTS as u32);
+            innovations[(slot * comptime!(UNITS as u32) + unit) as usize] = told;
+            if slot + 1 == comptime!(SLOTS as u32) || t + 1 == last {
+                sync_cube();
+                for slot in 0..slot + 1 {
+                    let at = (slot * comptime!(UNITS as u32) + unit) as usize;
+                    let mut turn = innovations[at];
+                    if asked && column % 2 == 1u32 {
+                        turn -= innovations[at + 1];
+                    }
+                    turns[at] = turn;
+                }
+                sync_cube();
+                for slot in 0..slot + 1 {
+                    let at = slot * comptime!(UNITS as u32);
+                    let weight = turns[(at + unit - column) as usize];
+                    #[unroll]
+                    for k in 0..pairs {
+                        found[k] += weight * turns[(at + rows[k]) as usize] * turns[(at + others[k]) as usize];
+                    }
+                }
+            }
+        }
+        t += 1u32;
+    }
+    if asked {
         logs += F::cast_from(resting) * ln::<F>(variance);
         let columns = columns as usize;
         let c = c as usize;
@@ -279,6 +390,13 @@ fn filter<F: Float>(
             for i in 0..width {
                 state[i * columns + c] = a[i];
                 state[(i + width) * columns + c] = b[i];
+            }
+        }
+        #[unroll]
+        for k in 0..pairs {
+            let cell = column + (k as u32) * (2 * count + 1);
+            if cell < count * (count + 1) / 2 {
+                products[cell as usize * models as usize + m] = found[k];
             }
         }
     }

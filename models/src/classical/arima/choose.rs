@@ -16,8 +16,6 @@ use crate::device::put_rows;
 /// of them may be used.
 const SHORT_LIST: usize = 6;
 const FINALISTS: usize = 2;
-/// Those that go there on a GPU, where a look knows the curvature of sums of squares alone.
-const FINALISTS_ON_GPU: usize = 4;
 const STAND_BY: usize = 36;
 /// Those that stand by on a GPU, which has to carry them down.
 const STAND_BY_ON_GPU: usize = 8;
@@ -120,10 +118,10 @@ impl Contest {
     }
 
     /// The candidate that is fitted next; none once no more can win.
-    fn next(&mut self, rank: usize, finalists: usize) -> Option<&ArimaCandidate> {
+    fn next(&mut self, rank: usize) -> Option<&ArimaCandidate> {
         let candidate = self.near.iter().chain(&self.candidates[self.looked_at..]).nth(rank);
         let outdone =
-            |best: &ArimaFit, candidate: &ArimaCandidate| rank >= finalists || candidate.aicc > best.aicc + NEAR;
+            |best: &ArimaFit, candidate: &ArimaCandidate| rank >= FINALISTS || candidate.aicc > best.aicc + NEAR;
         self.open &= candidate.is_some_and(|own| self.best.as_ref().is_none_or(|best| !outdone(best, own)));
         candidate.filter(|_| self.open)
     }
@@ -178,12 +176,8 @@ impl Fits<'_> {
 
     /// Fits the candidate of a rank where it may still win; whether any was.
     fn rank(&self, contests: &mut [Contest], rank: usize) -> Result<bool, KernelError> {
-        let finalists = if self.is_on_host() { FINALISTS } else { FINALISTS_ON_GPU };
-        let starts: Vec<(usize, &ArimaCandidate)> = contests
-            .par_iter_mut()
-            .enumerate()
-            .filter_map(|(s, contest)| Some((s, contest.next(rank, finalists)?)))
-            .collect();
+        let starts: Vec<(usize, &ArimaCandidate)> =
+            contests.par_iter_mut().enumerate().filter_map(|(s, contest)| Some((s, contest.next(rank)?))).collect();
         let of: Vec<usize> = starts.iter().map(|(s, _)| *s).collect();
         let fits = self.fit(&starts, ArimaEffort::Rank)?;
         for (&s, fit) in of.iter().zip(fits) {
