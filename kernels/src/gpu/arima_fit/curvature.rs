@@ -1,10 +1,10 @@
 //! Products of how free numbers move the innovations, of which Gauss-Newton's curvature is made, from innovations that lie
-//! in memory: what `short` sums up as it goes, for every other model.
+//! in memory: what `short` sums up as it goes, for every other model. A constant is held where it is.
 
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
-use crate::gpu::{Gpu, array};
+use crate::gpu::{CHUNK, Gpu, array};
 
 /// Innovations of models, `variants` columns each: of the first column there is one over their variance instead.
 pub(super) struct Innovations<'a, R: Runtime> {
@@ -35,19 +35,23 @@ impl<R: Runtime> Innovations<'_, R> {
     pub(super) fn products<F: Float + CubeElement>(&self, walks: &Handle, products: &Handle) {
         let cells = triangle(self.variants / 2) * self.models;
         let Some((cubes, dim)) = self.gpu.one_unit_per_any(cells) else { return };
-        // SAFETY: each array was made with the rows that it is passed with; units past the last cell stop.
-        unsafe {
-            products::launch_unchecked::<F, R>(
-                self.gpu.client(),
-                cubes,
-                dim,
-                array(&self.values, self.steps * self.variants * self.models),
-                array(walks, self.models),
-                array(products, cells),
-                self.steps as u32,
-                self.models as u32,
-                self.variants as u32,
-            );
+        for first in (0..self.steps).step_by(CHUNK) {
+            // SAFETY: each array was made with the rows that it is passed with; units past the last cell stop, and steps
+            // end with the series.
+            unsafe {
+                products::launch_unchecked::<F, R>(
+                    self.gpu.client(),
+                    cubes.clone(),
+                    dim,
+                    array(&self.values, self.steps * self.variants * self.models),
+                    array(walks, self.models),
+                    array(products, cells),
+                    self.models as u32,
+                    self.variants as u32,
+                    first as u32,
+                    (first + CHUNK).min(self.steps) as u32,
+                );
+            }
         }
     }
 }
@@ -57,9 +61,10 @@ fn products<F: Float>(
     innovations: &Array<F>,
     walks: &Array<u32>,
     products: &mut Array<F>,
-    steps: u32,
     models: u32,
     variants: u32,
+    first: u32,
+    last: u32,
 ) {
     let at = ABSOLUTE_POS as u32;
     let count = variants / 2;
@@ -70,12 +75,15 @@ fn products<F: Float>(
         let row = row_of(cell);
         let column = cell - row * (row + 1) / 2;
         let mut sum = F::new(0.0f32);
-        for t in 0..steps {
-            let first = ((t * models + m) * variants) as usize;
-            let up = first + 1 + 2 * row as usize;
-            let other = first + 1 + 2 * column as usize;
+        if first > 0u32 {
+            sum = products[(cell * models + m) as usize];
+        }
+        for t in first..last {
+            let own = ((t * models + m) * variants) as usize;
+            let up = own + 1 + 2 * row as usize;
+            let other = own + 1 + 2 * column as usize;
             let turn = innovations[up] - innovations[up + 1];
-            sum += innovations[first] * turn * (innovations[other] - innovations[other + 1]);
+            sum += innovations[own] * turn * (innovations[other] - innovations[other + 1]);
         }
         products[(cell * models + m) as usize] = sum;
     }

@@ -9,12 +9,13 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 
 use super::curvature::Innovations;
+use super::short::AT_REST;
 use super::{
     COUNT_ROWS, COUNTED, CROSS, FAR, FIRST, GAPPED, Group, LOGS, ONES, PRODUCT, SQUARES, SUM_ROWS, TOTAL, UNIT_ROWS,
 };
 use crate::gpu::{CHUNK, array, ln};
 
-/// A change of the covariance so small beside the noise's variance is none.
+/// A change of the covariance so small beside the noise's variance is none, where columns are not compared.
 const STILL: f32 = 1e-13;
 /// Rows after the gain and its change: the covariance changes by `scale · change changeᵀ` a step, the next innovation
 /// has this variance, and one where the gain has come to rest.
@@ -230,7 +231,7 @@ fn filter<F: Float>(
                 if !rests {
                     scale += moved * moved * inverse;
                     variance = after + zero;
-                    rests = scale.abs() * most < F::new(STILL);
+                    rests = scale.abs() * most < F::new(comptime!(if tells { AT_REST } else { STILL }));
                 }
             }
         }

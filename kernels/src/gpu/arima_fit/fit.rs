@@ -242,7 +242,7 @@ impl<'a, R: Runtime> Fits<'a, R> {
         let free: Vec<&[f64]> = starts.iter().map(|(_, start)| start.free.as_slice()).collect();
         let orders: Vec<ArmaOrder> = starts.par_iter().map(|(_, start)| start.order).collect();
         let blocks = Blocks::each(gpu, &orders, first.margin);
-        let search = Search::new(gpu, blocks, count, model.constant, &free);
+        let search = Search::new(gpu, blocks, count, model.constant, over == Over::Filled, &free);
         if looks > 0 {
             let exact = self.exact::<F>(&model, &places, &of, variants(count), over);
             let sums = gpu.empty_floats(SUM_ROWS * variants(count) * starts.len());

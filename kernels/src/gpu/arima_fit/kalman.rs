@@ -26,6 +26,8 @@ const STEP_ROWS: usize = 2;
 struct Filter<'a, R: Runtime> {
     group: &'a Group<'a, R>,
     innovations: Option<&'a Innovations<'a, R>>,
+    /// Stands in where nobody asks for innovations.
+    none: Handle,
     /// Lags and weights of the steps that differencing adds back.
     lags: Handle,
     weights: Handle,
@@ -48,6 +50,7 @@ pub(super) fn run<R: Runtime, F: Float + CubeElement>(
     let filter = Filter {
         group,
         innovations,
+        none: gpu.empty_floats(1),
         terms: lags.len(),
         lags: gpu.upload(&lags),
         weights: gpu.upload_floats(weights.into_iter()),
@@ -144,9 +147,8 @@ impl<R: Runtime> Filter<'_, R> {
     fn launch_learn<F: Float + CubeElement>(&self, t: usize) {
         let (group, model, series) = (self.group, self.group.model, self.group.series());
         let (cubes, dim) = group.gpu.one_unit_per(series);
-        let none = group.gpu.empty_floats(1);
         let (told, rows, variants) =
-            self.innovations.map_or((&none, 1, 1), |own| (&own.values, own.steps * series, own.variants));
+            self.innovations.map_or((&self.none, 1, 1), |own| (&own.values, own.steps * series, own.variants));
         let differencing = model.differencing;
         // What a constant makes: one, the step over this many, or nothing.
         let (grows, divisor) = match (differencing.differences, differencing.seasonal_differences) {
@@ -350,7 +352,7 @@ fn learn<F: Float>(
     #[comptime] tells: bool,
 ) {
     let s = ABSOLUTE_POS as u32;
-    if tells && s < series {
+    if tells && s < series && counts[(GAPPED * series + s) as usize] == 1u32 {
         innovations[(t * series + s) as usize] = F::new(0.0f32);
     }
     if s < series && counts[(GAPPED * series + s) as usize] == 1u32 && t >= counts[(FIRST * series + s) as usize] {

@@ -64,6 +64,8 @@ pub(super) struct Search<'a, R: Runtime> {
     pub(super) rows: Handle,
     pub(super) flags: Handle,
     pub(super) walks: Handle,
+    /// Whether likelihoods are known to the digits that a second difference takes: a diffuse start leaves too few.
+    bends: bool,
 }
 
 /// Columns of a model.
@@ -73,7 +75,14 @@ pub(super) fn variants(count: usize) -> usize {
 
 impl<'a, R: Runtime> Search<'a, R> {
     /// Models of up to `count` coefficients, and the free numbers that each begins at.
-    pub(super) fn new(gpu: &'a Gpu<R>, blocks: Blocks, count: usize, constant: bool, starts: &[&[f64]]) -> Self {
+    pub(super) fn new(
+        gpu: &'a Gpu<R>,
+        blocks: Blocks,
+        count: usize,
+        constant: bool,
+        bends: bool,
+        starts: &[&[f64]],
+    ) -> Self {
         let free = |own: &&[f64], i: usize| own.get(i).copied().unwrap_or(0.0);
         let models = starts.len();
         let rows: Vec<Vec<f64>> =
@@ -94,6 +103,7 @@ impl<'a, R: Runtime> Search<'a, R> {
             rows: gpu.empty_floats(search_rows(count) * models),
             flags: gpu.empty::<u32>(FLAG_ROWS * models),
             walks: gpu.upload(&vec![1_u32; models]),
+            bends,
         }
     }
 
@@ -166,6 +176,7 @@ impl<'a, R: Runtime> Search<'a, R> {
                 self.span(),
                 self.blocks.alike,
                 self.constant,
+                self.bends,
             );
         }
     }
@@ -308,6 +319,7 @@ fn step<F: Float>(
     span: f32,
     #[comptime] alike: bool,
     #[comptime] constant: bool,
+    #[comptime] bends: bool,
 ) {
     let m = ABSOLUTE_POS;
     let models = models as usize;
@@ -356,7 +368,7 @@ fn step<F: Float>(
                 rows[(slopes + i) * models + m] = (ahead - behind) / (span + span);
                 let own = (pulled + i * (i + 1) / 2 + i) * models + m;
                 let bend = (ahead + behind - value - value) / (span * span);
-                if bend > rows[own] {
+                if bends && bend > rows[own] {
                     rows[own] = bend;
                 }
             }

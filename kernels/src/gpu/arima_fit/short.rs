@@ -22,7 +22,7 @@ const TRUSTED_SINGLE: f32 = 1e2;
 /// A change of the covariance so small that it is none beside the difference of two likelihoods: columns that are
 /// compared come to rest at steps of their own, and what a root near the unit circle has still to bring is some ten
 /// thousand times as much, at every step.
-const AT_REST: f32 = 1e-20;
+pub(super) const AT_REST: f32 = 1e-20;
 
 /// Units of a cube whose models tell products of their innovations, and steps that it keeps of those.
 const UNITS: usize = 128;
@@ -86,8 +86,9 @@ impl<'a, R: Runtime> Short<'a, R> {
         let cells = triangle(order.coefficients());
         let (filters, of_filter) = match products {
             Some(_) => {
-                let cubes = self.models.div_ceil(UNITS / self.variants) as u32;
-                (CubeCount::new_1d(cubes), CubeDim::new_1d(UNITS as u32))
+                let dim = CubeDim::new_1d(UNITS as u32);
+                let units = self.models.div_ceil(UNITS / self.variants) * UNITS;
+                (cubecl::calculate_cube_count_elemwise(own.gpu.client(), units, dim), dim)
             }
             None => (cubes.clone(), dim),
         };
@@ -261,8 +262,10 @@ fn filter<F: Float>(
     let mut last = steps + 0;
     if comptime!(pairs > 0) {
         t = 0u32;
-        if !wanted {
-            last = 0u32;
+        last = 0u32;
+        if wanted {
+            // Past the last step nothing is told, so that a cube rests after as many steps each time.
+            last = steps.div_ceil(comptime!(SLOTS as u32)) * comptime!(SLOTS as u32);
         }
     }
     // The next value is under way while a step is worked on.
@@ -276,7 +279,7 @@ fn filter<F: Float>(
             coming = own[((t + 1) * series + s) as usize];
         }
         let mut told = zero + zero;
-        if t >= begun {
+        if t >= begun && t < steps {
             let a0 = a[0];
             let b0 = b[0];
             let gone = y - a0;
@@ -352,10 +355,11 @@ fn filter<F: Float>(
         if comptime!(pairs > 0) {
             let slot = t % comptime!(SLOTS as u32);
             innovations[(slot * comptime!(UNITS as u32) + unit) as usize] = told;
-            if slot + 1 == comptime!(SLOTS as u32) || t + 1 == last {
+            if slot + 1 == comptime!(SLOTS as u32) {
                 sync_cube();
-                for slot in 0..slot + 1 {
-                    let at = (slot * comptime!(UNITS as u32) + unit) as usize;
+                #[unroll]
+                for slot in 0..SLOTS {
+                    let at = comptime!(slot * UNITS) + unit as usize;
                     let mut turn = innovations[at];
                     if asked && column % 2 == 1u32 {
                         turn -= innovations[at + 1];
@@ -363,8 +367,9 @@ fn filter<F: Float>(
                     turns[at] = turn;
                 }
                 sync_cube();
-                for slot in 0..slot + 1 {
-                    let at = slot * comptime!(UNITS as u32);
+                #[unroll]
+                for slot in 0..SLOTS {
+                    let at = comptime!((slot * UNITS) as u32);
                     let weight = turns[(at + unit - column) as usize];
                     #[unroll]
                     for k in 0..pairs {
