@@ -30,6 +30,16 @@ pub(super) fn row_of(cell: u32) -> u32 {
     row
 }
 
+/// What a column tells of a step: one over the innovation's variance in a model's first, the innovation in any other.
+#[cube]
+pub(super) fn told<F: Float>(column: u32, gone: F, inverse: F) -> F {
+    let mut told = gone + F::new(0.0f32);
+    if column == 0 {
+        told = inverse + F::new(0.0f32);
+    }
+    told
+}
+
 impl<R: Runtime> Innovations<'_, R> {
     /// A triangle of products a model, from those of every model that walks.
     pub(super) fn products<F: Float + CubeElement>(&self, walks: &Handle, products: &Handle) {

@@ -8,7 +8,7 @@
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
-use super::curvature::Innovations;
+use super::curvature::{Innovations, told};
 use super::short::AT_REST;
 use super::{
     COUNT_ROWS, COUNTED, CROSS, FAR, FIRST, GAPPED, Group, LOGS, ONES, PRODUCT, SQUARES, SUM_ROWS, TOTAL, UNIT_ROWS,
@@ -55,7 +55,7 @@ pub(super) fn run<R: Runtime, F: Float + CubeElement>(
     }
     let steps = group.differenced.steps;
     let none = gpu.empty_floats(1);
-    let (told, rows, variants) =
+    let (tells, rows, variants) =
         innovations.map_or((&none, 1, 1), |own| (&own.values, own.steps * group.series(), own.variants));
     let stride = (CHUNK / (model.width + 1)).max(1);
     for first in (0..steps).step_by(stride) {
@@ -72,7 +72,7 @@ pub(super) fn run<R: Runtime, F: Float + CubeElement>(
                 group.rows(&moving, moving_rows),
                 group.rows(&group.sums, SUM_ROWS),
                 group.rows(&group.state, 2 * model.size()),
-                array(told, rows),
+                array(tells, rows),
                 group.series() as u32,
                 variants as u32,
                 steps as u32,
@@ -183,11 +183,7 @@ fn filter<F: Float>(
                 let inverse = one / variance;
                 if tells {
                     let column = s % variants;
-                    let mut told = gone + zero;
-                    if column == 0 {
-                        told = inverse + zero;
-                    }
-                    innovations[(t * series + s) as usize] = told;
+                    innovations[(t * series + s) as usize] = told::<F>(column, gone, inverse);
                 }
                 squares += gone * gone * inverse;
                 cross += gone * left * inverse;

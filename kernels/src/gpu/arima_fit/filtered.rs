@@ -5,6 +5,7 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 
 use super::FIRST;
+use super::curvature::row_of;
 use super::pack::Packed;
 use super::prepare::Columns;
 use super::sums::moment_rows;
@@ -242,13 +243,8 @@ fn sum<F: Float>(
             left = row - 1;
             sign = F::new(-1.0f32);
         } else if row > count {
-            right = row - 1 - count;
-            left = 0u32;
-            // The row of a triangle.
-            while left < count && right > left {
-                left += 1u32;
-                right -= left;
-            }
+            left = row_of(row - 1 - count);
+            right = row - 1 - count - left * (left + 1) / 2;
         }
         let left_lag = columns[(2 * left + 1) as usize];
         let right_lag = columns[(2 * right + 1) as usize];

@@ -6,7 +6,7 @@
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
-use super::curvature::Innovations;
+use super::curvature::{Innovations, told};
 use super::{
     COUNT_ROWS, COUNTED, CROSS, FAR, FIRST, GAPPED, Group, LOGS, ONES, ORIGIN, PRODUCT, SQUARES, SUM_ROWS, UNIT_ROWS,
 };
@@ -147,7 +147,7 @@ impl<R: Runtime> Filter<'_, R> {
     fn launch_learn<F: Float + CubeElement>(&self, t: usize) {
         let (group, model, series) = (self.group, self.group.model, self.group.series());
         let (cubes, dim) = group.gpu.one_unit_per(series);
-        let (told, rows, variants) =
+        let (tells, rows, variants) =
             self.innovations.map_or((&self.none, 1, 1), |own| (&own.values, own.steps * series, own.variants));
         let differencing = model.differencing;
         // What a constant makes: one, the step over this many, or nothing.
@@ -173,7 +173,7 @@ impl<R: Runtime> Filter<'_, R> {
                 self.step(),
                 self.sums(),
                 self.state(),
-                array(told, rows),
+                array(tells, rows),
                 series as u32,
                 variants as u32,
                 model.width as u32,
@@ -388,11 +388,7 @@ fn learn<F: Float>(
             if variance < F::new(TELLS_OF_START) {
                 if tells {
                     let column = s % variants;
-                    let mut told = gone + zero;
-                    if column == 0 {
-                        told = inverse + zero;
-                    }
-                    innovations[(t * series + s) as usize] = told;
+                    innovations[(t * series + s) as usize] = told::<F>(column, gone, inverse);
                 }
                 sums[(SQUARES * series + s) as usize] += gone * share;
                 sums[(CROSS * series + s) as usize] += gone * share_ones;

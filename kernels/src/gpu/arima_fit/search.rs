@@ -38,8 +38,7 @@ const SPAN_SINGLE: f32 = 1e-2;
 const SETTLED_SINGLE: f32 = 1e-3;
 
 pub(super) fn search_rows(count: usize) -> usize {
-    let triangle = count * (count + 1) / 2;
-    FREE + 6 * count + 4 * triangle
+    FREE + 6 * count + 4 * triangle(count)
 }
 
 /// The searches of models of one order.

@@ -7,7 +7,7 @@
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
-use super::curvature::{row_of, triangle};
+use super::curvature::{row_of, told, triangle};
 use super::pack::Packed;
 use super::place::{Blocks, coefficient_count, length};
 use super::start::{begin, is_asked};
@@ -241,12 +241,14 @@ fn filter<F: Float>(
     let mut logs = zero + zero;
     let mut product = one + zero;
     let mut resting = 0u32.runtime();
+    // An array of nothing cannot be made.
+    let shares = comptime!(pairs.max(1));
     let kept = comptime!(if pairs > 0 { UNITS * SLOTS } else { 1 });
     let mut innovations = SharedMemory::<F>::new(kept);
     let mut turns = SharedMemory::<F>::new(kept);
-    let mut found = Array::<F>::new(comptime!(if pairs > 0 { pairs } else { 1 }));
-    let mut rows = Array::<u32>::new(comptime!(if pairs > 0 { pairs } else { 1 }));
-    let mut others = Array::<u32>::new(comptime!(if pairs > 0 { pairs } else { 1 }));
+    let mut found = Array::<F>::new(shares);
+    let mut rows = Array::<u32>::new(shares);
+    let mut others = Array::<u32>::new(shares);
     #[unroll]
     for k in 0..pairs {
         found[k] = zero;
@@ -278,16 +280,13 @@ fn filter<F: Float>(
         if t + 1 < steps && asked {
             coming = own[((t + 1) * series + s) as usize];
         }
-        let mut told = zero + zero;
+        let mut tells = zero + zero;
         if t >= begun && t < steps {
             let a0 = a[0];
             let b0 = b[0];
             let gone = y - a0;
             let pull = gone * inverse;
-            told = gone + zero;
-            if column == 0 {
-                told = inverse + zero;
-            }
+            tells = told::<F>(column, gone, inverse);
             squares += gone * pull;
             let mut left = zero + zero;
             if constant {
@@ -354,7 +353,7 @@ fn filter<F: Float>(
         }
         if comptime!(pairs > 0) {
             let slot = t % comptime!(SLOTS as u32);
-            innovations[(slot * comptime!(UNITS as u32) + unit) as usize] = told;
+            innovations[(slot * comptime!(UNITS as u32) + unit) as usize] = tells;
             if slot + 1 == comptime!(SLOTS as u32) {
                 sync_cube();
                 #[unroll]
