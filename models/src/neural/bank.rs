@@ -24,6 +24,8 @@ const HIDDEN: usize = 32;
 const CHOOSING: usize = 5;
 /// Series whose windows are in memory together: some hundred megabytes at four thousand steps.
 const TOGETHER: usize = 256;
+/// Places of the choosing part that tell how far a network is to be trusted.
+const PLACES: usize = 64;
 
 /// Times that steps can be added to.
 const FURTHEST_MS: u64 = 1 << 60;
@@ -76,8 +78,7 @@ impl LstmBank {
         let taught: Vec<&Prepared> = prepared.iter().flatten().filter(|own| own.frame.moves()).collect();
         let shape = Self::shape(taught.first().map_or(LEVELS.len(), |own| own.frame.outputs()));
         let learning: Vec<LstmSeries<'_>> = taught.iter().map(|own| own.learning(seed as u32)).collect();
-        let seeded = shape.seeded(seed);
-        let begin = seeded.repeat(learning.len());
+        let begin = shape.seeded(seed).repeat(learning.len());
         let fit = lstm_train(device, shape, &learning, &LEVELS, &self.effort, &begin)?;
         let mut trained = fit.weights.chunks_exact(shape.weights());
         let learn = |own: Result<Prepared, FitStatus>| {
@@ -87,10 +88,15 @@ impl LstmBank {
             };
             let status = own.status.clone();
             match if own.frame.moves() { trained.next() } else { None } {
-                None => (status, Some(own.learned(Vec::new()))),
-                // Nothing was better than what it began with.
-                Some(weights) if weights == seeded => (FitStatus::NotConverged, None),
-                Some(weights) => (status, Some(own.learned(weights.to_vec()))),
+                None => (status, Some(own.learned(Vec::new(), Vec::new()))),
+                Some(weights) => {
+                    let trust = own.trust(shape, weights);
+                    // Nothing that it says is better than what the cycle does.
+                    if trust.iter().all(|share| *share == 0.0) {
+                        return (FitStatus::NotConverged, None);
+                    }
+                    (status, Some(own.learned(weights.to_vec(), trust)))
+                }
             }
         };
         Ok(prepared.into_iter().map(learn).unzip())
@@ -154,9 +160,25 @@ impl Prepared {
         LstmSeries { inputs, targets, learned_steps: *learned_steps, seed }
     }
 
-    fn learned(self, weights: Vec<f32>) -> Learned {
+    /// How far a network is to be trusted, by the part that chooses.
+    fn trust(&self, shape: LstmShape, weights: &[f32]) -> Vec<f32> {
+        let (steps, knots) = (self.inputs.len() / INPUTS, self.frame.outputs() / LEVELS.len());
+        let first = self.learned_steps.max(LENGTH);
+        let places: Vec<usize> = (first..steps).step_by(((steps - first) / PLACES).max(1)).collect();
+        let shown: Vec<f32> =
+            (places.iter()).flat_map(|t| &self.inputs[(t + 1 - LENGTH) * INPUTS..(t + 1) * INPUTS]).copied().collect();
+        let told = lstm_forward(&Device::Cpu, shape, &weights.repeat(places.len()), &shown)
+            .expect("a frame shows what its network reads");
+        let last = told.chunks_exact(shape.outputs).skip(LENGTH - 1).step_by(LENGTH);
+        let said: Vec<f32> = last.flatten().copied().collect();
+        let targets: Vec<f32> =
+            places.iter().flat_map(|t| &self.targets[t * knots..(t + 1) * knots]).copied().collect();
+        self.frame.trust(&said, &targets)
+    }
+
+    fn learned(self, weights: Vec<f32>, trust: Vec<f32>) -> Learned {
         let (recent, start_ms) = self.recent;
-        Learned { frame: self.frame, weights, recent, start_ms }
+        Learned { frame: self.frame, weights, trust, recent, start_ms }
     }
 }
 
@@ -166,6 +188,8 @@ struct Learned {
     frame: Frame,
     /// None where what is expected always comes.
     weights: Vec<f32>,
+    /// Share of what the network says that is believed, a knot each.
+    trust: Vec<f32>,
     recent: Vec<f64>,
     start_ms: i64,
 }
@@ -242,7 +266,7 @@ impl Fitted for FittedLstmBank {
         let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
         let ahead = |own: &Option<Learned>| {
             let own = own.as_ref()?;
-            Some(own.frame.curves(&own.recent, &own.said(), horizon.steps(), quantiles.levels()))
+            Some(own.frame.curves(&own.recent, (&own.said(), &own.trust), horizon.steps(), quantiles.levels()))
         };
         let curves: Vec<_> = self.learned.par_iter().map(ahead).collect();
         for (series, curves) in curves.into_iter().enumerate() {
@@ -259,9 +283,10 @@ impl Fitted for FittedLstmBank {
 impl Whole for FittedLstmBank {
     fn is_whole(&self) -> bool {
         let sized = |own: &Learned| {
-            own.weights.is_empty() || own.weights.len() == LstmBank::shape(own.frame.outputs()).weights()
+            let (outputs, weights) = (own.frame.outputs(), own.weights.len());
+            weights == 0 || weights == LstmBank::shape(outputs).weights() && own.trust.len() * LEVELS.len() == outputs
         };
-        let finite = |own: &Learned| own.weights.iter().all(|weight| weight.is_finite());
+        let finite = |own: &Learned| own.weights.iter().chain(&own.trust).all(|number| number.is_finite());
         let dated = |own: &Learned| own.start_ms.unsigned_abs() < FURTHEST_MS;
         each_is_whole(&self.status, &self.learned, |own| {
             own.frame.is_whole(own.recent.len()) && sized(own) && finite(own) && dated(own)

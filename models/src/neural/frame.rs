@@ -11,14 +11,22 @@ use crate::{FitStatus, normal_quantile};
 pub(super) const INPUTS: usize = 7;
 /// The levels that a network answers with; others are drawn from these.
 pub(super) const LEVELS: [f32; 3] = [0.1, 0.5, 0.9];
-/// Cycles whose median is expected of the next one.
-const CYCLES: usize = 4;
+/// Cycles whose median may be expected of the next one: of the latest alone where levels move, of some where they do not.
+const CYCLES: [usize; 2] = [1, 4];
+const MOST_CYCLES: usize = 4;
+/// Places of a series that what is to be expected is chosen at.
+const PLACES: usize = 256;
 /// Further off than that tells a network nothing more.
 const FAR: f64 = 10.0;
 /// A scale under this share of the values is rounding.
 const ROUNDING: f64 = 1e-12;
 /// Steps back that the last value is looked for.
 const LAST_SEEN: usize = 1_440;
+/// Shares of a network's median that may be trusted, what the best of them has to leave of the error of none, and the
+/// least places to tell by.
+const SHARES: [f32; 4] = [0.25, 0.5, 0.75, 1.0];
+const WORTH_IT: f64 = 0.98;
+const LEAST_SEEN: usize = 8;
 const DAY_MS: i64 = 86_400_000;
 
 /// A series' own measures.
@@ -26,6 +34,8 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) struct Frame {
     /// Steps of the cycle that is expected to repeat; 1 where the last value is.
     season: usize,
+    /// Latest cycles whose median is expected.
+    cycles: usize,
     step_ms: i64,
     centre: f64,
     spread: f64,
@@ -44,9 +54,10 @@ impl Frame {
             return Err(FitStatus::Constant);
         }
         let season = detect(values, &calendar(step_ms)).first().map_or(1, |season| season.steps);
+        let (season, cycles) = nearest(values, season, &knots(horizon));
         let centre = seen.iter().map(|y| y / seen.len() as f64).sum::<f64>();
         let spread = (seen.iter().map(|y| (y - centre) * (y - centre)).sum::<f64>() / seen.len() as f64).sqrt();
-        let mut frame = Self { season, step_ms, centre, spread, scale: 0.0, knots: knots(horizon) };
+        let mut frame = Self { season, cycles, step_ms, centre, spread, scale: 0.0, knots: knots(horizon) };
         let off = (1..values.len()).map(|t| (values[t] - frame.expected(values, t - 1, 1)).abs());
         let (count, sum) = off.filter(|off| !off.is_nan()).fold((0.0, 0.0), |(n, sum), off| (n + 1.0, sum + off));
         let scale: f64 = sum / f64::max(count, 1.0);
@@ -59,7 +70,7 @@ impl Frame {
 
     /// The measures of a series that has one value.
     pub(super) fn constant(value: f64, step_ms: i64, horizon: usize) -> Self {
-        Self { season: 1, step_ms, centre: value, spread: 0.0, scale: 0.0, knots: knots(horizon) }
+        Self { season: 1, cycles: 1, step_ms, centre: value, spread: 0.0, scale: 0.0, knots: knots(horizon) }
     }
 
     /// Whether there is anything to learn.
@@ -74,7 +85,7 @@ impl Frame {
 
     /// Steps that what is expected looks back on.
     pub(super) fn reach(&self) -> usize {
-        if self.season == 1 { LAST_SEEN } else { CYCLES * self.season }
+        if self.season == 1 { LAST_SEEN } else { self.cycles * self.season }
     }
 
     /// Numbers that a network answers a step with.
@@ -90,27 +101,15 @@ impl Frame {
     pub(super) fn is_whole(&self, recent: usize) -> bool {
         let finite = [self.centre, self.spread, self.scale].iter().all(|v| v.is_finite());
         let rising = self.knots.windows(2).all(|pair| pair[0] < pair[1]) && self.knots.first() == Some(&1);
-        let sized = (1..=MOST_STEPS).contains(&self.season) && self.knots.last().is_some_and(|k| *k <= MOST_STEPS);
+        let cycled = (1..=MOST_STEPS).contains(&self.season) && CYCLES.contains(&self.cycles);
+        let sized = cycled && self.knots.last().is_some_and(|k| *k <= MOST_STEPS);
         finite && rising && sized && (1..=366 * DAY_MS).contains(&self.step_ms) && (1..=MOST_STEPS).contains(&recent)
     }
 
     /// What is expected `ahead` steps after step `at` by what was seen up to there: the median of the latest values at that
     /// place of the cycle, or the last value; NaN where none was seen.
     pub(super) fn expected(&self, values: &[f64], at: usize, ahead: usize) -> f64 {
-        if self.season == 1 {
-            return values[..=at].iter().rev().take(LAST_SEEN).find(|y| !y.is_nan()).copied().unwrap_or(f64::NAN);
-        }
-        let back = ahead.div_ceil(self.season) * self.season;
-        let places = (0..CYCLES).map_while(|cycle| (at + ahead).checked_sub(back + cycle * self.season));
-        let mut seen = [f64::NAN; CYCLES];
-        let mut count = 0;
-        for y in places.map(|place| values[place]).filter(|y| !y.is_nan()) {
-            seen[count] = y;
-            count += 1;
-        }
-        let seen = &mut seen[..count];
-        seen.sort_unstable_by(f64::total_cmp);
-        if count == 0 { f64::NAN } else { seen[(count - 1) / 2] / 2.0 + seen[count / 2] / 2.0 }
+        expected(values, (self.season, self.cycles), at, ahead)
     }
 
     /// Whether a value after those is not what always came.
@@ -155,7 +154,7 @@ impl Frame {
     pub(super) fn curves(
         &self,
         values: &[f64],
-        said: &[f32],
+        (said, trust): (&[f32], &[f32]),
         horizon: usize,
         levels: &[f64],
     ) -> (Vec<f64>, Vec<Vec<f64>>) {
@@ -164,7 +163,7 @@ impl Frame {
         for ahead in 1..=horizon {
             let expected = self.expected(values, values.len() - 1, ahead);
             let expected = if expected.is_nan() { self.centre } else { expected };
-            let [low, middle, high] = self.between(said, ahead);
+            let [low, middle, high] = self.between(said, trust, ahead);
             mean.push(expected + self.scale * middle);
             for (band, level) in bands.iter_mut().zip(levels) {
                 let side = if *level < 0.5 { middle - low } else { high - middle };
@@ -175,15 +174,44 @@ impl Frame {
         (mean, bands)
     }
 
+    /// How far what a network says at each knot is to be trusted, by what came: the share of its median that was nearest,
+    /// nothing where that gains next to nothing. Where too little came, half of what the knot before is trusted.
+    ///
+    /// - `said`: `[places, knots, levels]`; `targets`: `[places, knots]`, NaN where nothing came.
+    pub(super) fn trust(&self, said: &[f32], targets: &[f32]) -> Vec<f32> {
+        let knots = self.knots.len();
+        let mut trust: Vec<f32> = Vec::with_capacity(knots);
+        for knot in 0..knots {
+            let of_place = |(said, target): (&[f32], &[f32])| {
+                let mut levels = [0, 1, 2].map(|level| said[knot * LEVELS.len() + level]);
+                levels.sort_unstable_by(f32::total_cmp);
+                (levels[1], target[knot])
+            };
+            let places = said.chunks_exact(self.outputs()).zip(targets.chunks_exact(knots)).map(of_place);
+            let seen: Vec<(f32, f32)> = places.filter(|(_, target)| !target.is_nan()).collect();
+            if seen.len() < LEAST_SEEN {
+                let before = trust.last().map_or(0.0, |before| before / 2.0);
+                trust.push(before);
+                continue;
+            }
+            let error =
+                |share: f32| seen.iter().map(|(said, came)| f64::from((came - share * said).abs())).sum::<f64>();
+            let nearest = SHARES.into_iter().min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(0.0);
+            trust.push(if error(nearest) < WORTH_IT * error(0.0) { nearest } else { 0.0 });
+        }
+        trust
+    }
+
     /// The levels at a step ahead, rising, on the lines between knots.
-    fn between(&self, said: &[f32], ahead: usize) -> [f64; 3] {
+    fn between(&self, said: &[f32], trust: &[f32], ahead: usize) -> [f64; 3] {
         if said.is_empty() {
             return [0.0; 3];
         }
         let of_knot = |knot: usize| {
             let mut levels = [0, 1, 2].map(|level| f64::from(said[knot * LEVELS.len() + level]));
             levels.sort_unstable_by(f64::total_cmp);
-            levels
+            let less = (1.0 - f64::from(trust[knot])) * levels[1];
+            levels.map(|level| level - less)
         };
         let after = self.knots.partition_point(|knot| *knot < ahead);
         if after == self.knots.len() {
@@ -199,10 +227,103 @@ impl Frame {
     }
 }
 
+/// See [`Frame::expected`].
+fn expected(values: &[f64], (season, cycles): (usize, usize), at: usize, ahead: usize) -> f64 {
+    if season == 1 {
+        return values[..=at].iter().rev().take(LAST_SEEN).find(|y| !y.is_nan()).copied().unwrap_or(f64::NAN);
+    }
+    let back = ahead.div_ceil(season) * season;
+    let places = (0..cycles).map_while(|cycle| (at + ahead).checked_sub(back + cycle * season));
+    let mut seen = [f64::NAN; MOST_CYCLES];
+    let mut count = 0;
+    for y in places.map(|place| values[place]).filter(|y| !y.is_nan()) {
+        seen[count] = y;
+        count += 1;
+    }
+    let seen = &mut seen[..count];
+    seen.sort_unstable_by(f64::total_cmp);
+    if count == 0 { f64::NAN } else { seen[(count - 1) / 2] / 2.0 + seen[count / 2] / 2.0 }
+}
+
+/// The season, or none, and the number of its cycles that were nearest to what came, over all knots alike.
+fn nearest(values: &[f64], season: usize, knots: &[usize]) -> (usize, usize) {
+    let from = season.min(values.len());
+    let stride = ((values.len() - from) / PLACES).max(1);
+    let error = |of: (usize, usize)| {
+        let places = || (from..values.len()).step_by(stride);
+        let all = knots.iter().flat_map(|ahead| places().map(move |t| (t, *ahead)));
+        let off = all.filter(|(t, ahead)| t + ahead < values.len());
+        let off = off.map(|(t, ahead)| (values[t + ahead] - expected(values, of, t, ahead)).abs());
+        let (count, sum) = off.filter(|off| !off.is_nan()).fold((0.0, 0.0), |(n, sum), off| (n + 1.0, sum + off));
+        if count > 0.0 { sum / count } else { f64::INFINITY }
+    };
+    let cycles = CYCLES.into_iter().filter(|_| season > 1).map(|cycles| (season, cycles));
+    let all = std::iter::once((1, 1)).chain(cycles);
+    all.min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or((1, 1))
+}
+
 /// 1, 2, 4 and so on, and the horizon: what is off fades with the logarithm of time rather than with time.
 fn knots(horizon: usize) -> Vec<usize> {
     let mut knots: Vec<usize> =
         std::iter::successors(Some(1), |knot| Some(2 * knot)).take_while(|k| *k < horizon).collect();
     knots.push(horizon);
     knots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(t: usize, s: usize) -> f64 {
+        ((t * 7_919 + s * 104_729) % 1_009) as f64 / 1_009.0 - 0.5
+    }
+
+    fn day(t: usize) -> f64 {
+        (t as f64 / 24.0 * std::f64::consts::TAU).sin()
+    }
+
+    #[test]
+    fn what_is_expected_is_what_came_nearest() {
+        let knots = knots(12);
+        let noisy: Vec<f64> = (0..400).map(|t| day(t) + noise(t, 1)).collect();
+        assert_eq!(nearest(&noisy, 24, &knots), (24, 4), "noise is best met by the median of some cycles");
+        let rising: Vec<f64> = (0..400).map(|t| 40.0 * day(t) + 0.5 * t as f64).collect();
+        assert_eq!(nearest(&rising, 24, &knots), (24, 1), "a level that moves leaves older cycles behind");
+        let mut level = 0.0;
+        let mut step = |t: usize| {
+            level += noise(t, 2);
+            level
+        };
+        let walk: Vec<f64> = (0..400).map(&mut step).collect();
+        assert_eq!(nearest(&walk, 24, &knots), (1, 1), "a walk goes on from where it is");
+        let holed: Vec<f64> = (0..400).map(|t| if t % 5 == 0 { f64::NAN } else { noisy[t] }).collect();
+        assert_eq!(nearest(&holed, 24, &knots), (24, 4));
+        assert_eq!(nearest(&noisy[..10], 24, &knots), (1, 1), "of a cycle that never came back nothing is known");
+    }
+
+    #[test]
+    fn a_network_is_trusted_as_far_as_it_was_right() {
+        let frame = Frame::constant(0.0, 60_000, 8);
+        assert_eq!(frame.knots, [1, 2, 4, 8]);
+        let came = |t: usize| noise(t, 3) as f32;
+        // Right, right in its direction but twice too far, knowing nothing, and with hardly anything to be judged by.
+        let median = |t: usize| [came(t), 2.0 * came(t), noise(t, 4) as f32, came(t)];
+        let levels = |middle: f32| [middle + 1.0, middle, middle - 1.0];
+        let said: Vec<f32> = (0..60).flat_map(|t| median(t).into_iter().flat_map(levels)).collect();
+        let rare = |t: usize| if t < LEAST_SEEN - 1 { came(t) } else { f32::NAN };
+        let targets: Vec<f32> = (0..60).flat_map(|t| [came(t), came(t), came(t), rare(t)]).collect();
+        assert_eq!(frame.trust(&said, &targets), [1.0, 0.5, 0.0, 0.0]);
+        let late: Vec<f32> = (0..60).flat_map(|t| [came(t), rare(t), rare(t), rare(t)]).collect();
+        assert_eq!(frame.trust(&said, &late), [1.0, 0.5, 0.25, 0.125], "trust fades where nothing tells");
+    }
+
+    #[test]
+    fn what_is_not_trusted_moves_the_band_and_not_what_is_expected() {
+        let frame = Frame { scale: 2.0, ..Frame::constant(5.0, 60_000, 2) };
+        let said = [-1.0, 1.0, 2.0, -1.0, 1.0, 2.0];
+        let (mean, bands) = frame.curves(&[5.0], (&said, &[1.0, 0.0]), 2, &[0.1, 0.9]);
+        assert_eq!(mean, [7.0, 5.0]);
+        let width = |step: usize| bands[1][step] - bands[0][step];
+        assert!((width(0) - 6.0).abs() < 1e-6 && (width(1) - width(0)).abs() < 1e-6, "{bands:?}");
+    }
 }

@@ -43,6 +43,31 @@ fn what_fades_is_forecast_to_fade() {
     assert!(own < 0.7 * naive, "{own} and {naive}");
 }
 
+/// Where the last value is all that can be known, a network is left out, or does next to no harm.
+#[test]
+fn a_walk_is_not_forecast_worse_than_by_its_last_value() {
+    let walk = |s: usize| -> Vec<f64> {
+        let mut level = 50.0;
+        let step = |t: usize| {
+            level += noise(t * t + t, s);
+            level
+        };
+        (0..612).map(step).collect()
+    };
+    let series: Vec<Vec<f64>> = (0..8).map(walk).collect();
+    let shown: Vec<Vec<f64>> = series.iter().map(|values| values[..600].to_vec()).collect();
+    let (status, forecast) = check::forecast(&bank(12), &shown, 12);
+    let (mut own, mut naive) = (0.0, 0.0);
+    for s in (0..8).filter(|s| status[*s].is_usable()) {
+        for (came, expected) in series[s][600..].iter().zip(forecast.mean(s)) {
+            own += (came - expected).abs();
+            naive += (came - shown[s][599]).abs();
+        }
+    }
+    assert!(own <= 1.1 * naive, "{own} and {naive}: {status:?}");
+    assert!(status.iter().any(|own| own.word() == "not_converged"), "{status:?}");
+}
+
 #[test]
 fn what_cannot_be_learned_says_why_and_changes_no_neighbour() {
     let good = pushed(400, 1);
