@@ -2,7 +2,8 @@
 //!
 //! A network is shown the latest steps of its series and answers, for some steps ahead, with quantiles of how far they will
 //! lie off what the usual cycle says (`Frame`): a direct forecast, as Wen, Torkkola, Narayanaswamy and Madeka advise (*A
-//! multi-horizon quantile recurrent forecaster*, arXiv 1711.11053). The newest fifth of the series chooses among its weights.
+//! multi-horizon quantile recurrent forecaster*, arXiv 1711.11053). The newest fifth of the series chooses among its weights,
+//! and tells how far it is to be trusted.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use foreshadow_kernels::{Device, KernelError, LstmEffort, LstmSeries, LstmShape,
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Frame, INPUTS, LEVELS};
+use super::frame::{Frame, INPUTS, LEVELS, spread};
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::device::Placed;
@@ -164,7 +165,7 @@ impl Prepared {
     fn trust(&self, shape: LstmShape, weights: &[f32]) -> Vec<f32> {
         let (steps, knots) = (self.inputs.len() / INPUTS, self.frame.outputs() / LEVELS.len());
         let first = self.learned_steps.max(LENGTH);
-        let places: Vec<usize> = (first..steps).step_by(((steps - first) / PLACES).max(1)).collect();
+        let places = spread(first..steps, PLACES);
         let shown: Vec<f32> =
             (places.iter()).flat_map(|t| &self.inputs[(t + 1 - LENGTH) * INPUTS..(t + 1) * INPUTS]).copied().collect();
         let told = lstm_forward(&Device::Cpu, shape, &weights.repeat(places.len()), &shown)

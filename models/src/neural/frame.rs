@@ -1,5 +1,9 @@
 //! How a network sees a series: what moves off its usual cycle, and by how much it will.
 
+use std::ops::Range;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::MOST_STEPS;
@@ -149,8 +153,9 @@ impl Frame {
         (from..values.len()).flat_map(|t| self.knots.iter().map(move |ahead| target(t, *ahead))).collect()
     }
 
-    /// Mean and quantiles of the steps after the last value, from what a network says there: `[knots, levels]`, or nothing
-    /// where what is expected comes. The median stands for the mean.
+    /// Mean and quantiles of the steps after the last value, from what a network says there, `[knots, levels]` or nothing
+    /// where what is expected comes, and the share of its median that is believed, one a knot. The median stands for the
+    /// mean; what is not believed of it moves the levels along, so that bands keep their width.
     pub(super) fn curves(
         &self,
         values: &[f64],
@@ -247,11 +252,9 @@ fn expected(values: &[f64], (season, cycles): (usize, usize), at: usize, ahead: 
 
 /// The season, or none, and the number of its cycles that were nearest to what came, over all knots alike.
 fn nearest(values: &[f64], season: usize, knots: &[usize]) -> (usize, usize) {
-    let from = season.min(values.len());
-    let stride = ((values.len() - from) / PLACES).max(1);
+    let places = spread(season.min(values.len())..values.len(), PLACES);
     let error = |of: (usize, usize)| {
-        let places = || (from..values.len()).step_by(stride);
-        let all = knots.iter().flat_map(|ahead| places().map(move |t| (t, *ahead)));
+        let all = knots.iter().flat_map(|ahead| places.iter().map(move |t| (*t, *ahead)));
         let off = all.filter(|(t, ahead)| t + ahead < values.len());
         let off = off.map(|(t, ahead)| (values[t + ahead] - expected(values, of, t, ahead)).abs());
         let (count, sum) = off.filter(|off| !off.is_nan()).fold((0.0, 0.0), |(n, sum), off| (n + 1.0, sum + off));
@@ -260,6 +263,18 @@ fn nearest(values: &[f64], season: usize, knots: &[usize]) -> (usize, usize) {
     let cycles = CYCLES.into_iter().filter(|_| season > 1).map(|cycles| (season, cycles));
     let all = std::iter::once((1, 1)).chain(cycles);
     all.min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or((1, 1))
+}
+
+/// At most so many of some places: all, or one drawn in each of equal parts. A fixed stride could fall in with a cycle and
+/// see one of its hours alone.
+pub(super) fn spread(places: Range<usize>, most: usize) -> Vec<usize> {
+    let count = places.len();
+    if count <= most {
+        return places.collect();
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(count as u64);
+    let part = |i: usize| places.start + i * count / most;
+    (0..most).map(|i| random.random_range(part(i)..part(i + 1))).collect()
 }
 
 /// 1, 2, 4 and so on, and the horizon: what is off fades with the logarithm of time rather than with time.
@@ -299,6 +314,17 @@ mod tests {
         let holed: Vec<f64> = (0..400).map(|t| if t % 5 == 0 { f64::NAN } else { noisy[t] }).collect();
         assert_eq!(nearest(&holed, 24, &knots), (24, 4));
         assert_eq!(nearest(&noisy[..10], 24, &knots), (1, 1), "of a cycle that never came back nothing is known");
+    }
+
+    #[test]
+    fn places_are_spread_over_every_hour() {
+        assert_eq!(spread(3..7, 4), [3, 4, 5, 6]);
+        for days in [11, 64, 256, 610, 1_680] {
+            let places = spread(100..100 + 24 * days, 256);
+            assert!(places.iter().all(|place| (100..100 + 24 * days).contains(place)));
+            let of_hour = |hour: usize| places.iter().filter(|place| *place % 24 == hour).count();
+            assert!((0..24).all(|hour| (2..=30).contains(&of_hour(hour))), "{days} days");
+        }
     }
 
     #[test]
