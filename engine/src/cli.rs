@@ -19,6 +19,7 @@ mod serve;
 mod settings;
 mod simulate;
 mod splits;
+mod train;
 
 pub use failure::{Exit, Failure};
 
@@ -43,6 +44,8 @@ enum Command {
     Forecast(forecast::Args),
     /// Tell how good forecasts would have been at past cutoffs
     Backtest(backtest::Args),
+    /// Train one network for a whole fleet, which forecasts series that it never saw
+    Train(train::Args),
     /// Tell why a series is forecast as it is, and which families would like to
     Explain(explain::Args),
     /// Write a simulated fleet as a table
@@ -124,6 +127,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Forecast(args) => forecast::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Serve(args) => {
             observe::start_logging(args.log_format);
             Ok(serve::run(&args.settings.load_with(&args.flags())?)?)

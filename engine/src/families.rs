@@ -1,5 +1,6 @@
 //! Forecasting families by the names that settings and flags use, and what moves the series that they forecast.
 
+mod networks;
 mod regressors;
 mod working;
 
@@ -8,15 +9,17 @@ use foreshadow_models::classical::{
     Arima, AutoEts, Card, Ces, CustomProphet, Delta, Dhr, Drift, Ets, LowRankRidge, Mstl, Naive, Rho, SeasonalAr,
     SeasonalMedian, SeasonalNaive, Theta,
 };
-use foreshadow_models::neural::LstmBank;
+use foreshadow_models::neural::{LstmBank, LstmGlobal};
 use foreshadow_models::{AsRead, Auto, Horizon, Model};
 
+pub use networks::Networks;
 pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
 pub use working::Working;
 
 /// Names that may stand in `forecast.models`, for messages.
 pub const KNOWN: &str = "auto (the best for each series, blended by their backtests), naive, drift, snaive, snaive_ar, smedian, ridge, theta, ces, \
-card, rho, delta, lstm-bank (a network for each series), mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
+card, rho, delta, lstm-bank (a network for each series), lstm-global (one for all, trained on the series at hand) or lstm-global=FILE (one that \
+`foreshadow train` made), mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
 ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho and delta have a day and a week, or others as \
 in mstl24_168; seasons go up to 400 steps in sarima, 1440 in ets, 2016 in mstl, 288 in autoets and ces";
 
@@ -35,20 +38,34 @@ pub fn takes_regressors(name: &str) -> bool {
     matches!(name, "auto" | "prophet")
 }
 
-/// The family of a name. `season`, in steps, is what a seasonal family without a number takes; `horizon` is
-/// what `auto` picks for; `prophet` is the Prophet of the settings. It follows the clocks of a panel's series and keeps to
-/// their bounds. It is fitted on the device if it can be, else on the CPU.
-pub fn family(
-    name: &str,
-    season: usize,
-    horizon: Horizon,
-    prophet: &CustomProphet,
-    device: &Device,
-) -> Option<Box<dyn Model>> {
+/// What families are made of beside their names.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// What `auto` picks for, and networks are trained for.
+    pub horizon: Horizon,
+    /// The Prophet of the settings.
+    pub prophet: &'a CustomProphet,
+    /// Networks that were trained before.
+    pub networks: &'a Networks,
+    /// Where a family is fitted if it can be, else on the CPU.
+    pub device: &'a Device,
+}
+
+/// The family of a name. `season`, in steps, is what a seasonal family without a number takes. It follows the clocks of a
+/// panel's series and keeps to their bounds.
+pub fn family(name: &str, season: usize, given: &Given<'_>) -> Option<Box<dyn Model>> {
+    let Given { horizon, prophet, networks, device } = *given;
+    let global = || match Networks::path_in(name) {
+        Some(_) => networks.of(name).map(|network| LstmGlobal::trained(horizon, network.clone())),
+        None => (name == "lstm-global").then(|| LstmGlobal::new(horizon)),
+    };
     let family: Box<dyn Model> = match name {
         "auto" => Box::new(Auto::new(horizon).with_prophet(prophet.clone())),
         "lstm-bank" => Box::new(AsRead(Box::new(LstmBank::new(horizon)))),
-        _ => Box::new(AsRead(named(name, season, prophet)?)),
+        _ => match global() {
+            Some(family) => Box::new(AsRead(Box::new(family))),
+            None => Box::new(AsRead(named(name, season, prophet)?)),
+        },
     };
     let on_host = matches!(device, Device::Cpu);
     Some(if on_host { family } else { family.on(device).unwrap_or(family) })
@@ -145,9 +162,15 @@ fn ets(form: &str, given: &[usize], day: usize) -> Option<Box<dyn Model>> {
 mod tests {
     use super::*;
 
+    fn plain(name: &str, season: usize) -> Option<Box<dyn Model>> {
+        let (prophet, networks) = (CustomProphet::default(), Networks::default());
+        let horizon = Horizon::new(1).unwrap();
+        family(name, season, &Given { horizon, prophet: &prophet, networks: &networks, device: &Device::Cpu })
+    }
+
     #[test]
     fn a_name_is_a_family_or_nothing() {
-        let of = |name, season| family(name, season, Horizon::new(1).unwrap(), &CustomProphet::default(), &Device::Cpu);
+        let of = |name, season| plain(name, season);
         let named = |name| of(name, 24).map(|model| model.name());
         for (name, family_name) in [
             ("auto", "auto"),
@@ -182,6 +205,7 @@ mod tests {
             ("ets_aada12", "ets_aada12"),
             ("ets_aan", "ets_aan"),
             ("lstm-bank", "lstm-bank"),
+            ("lstm-global", "lstm-global"),
         ] {
             assert_eq!(named(name).as_deref(), Some(family_name));
         }
@@ -205,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_no_family() {
-        let named = |name| family(name, 24, Horizon::new(1).unwrap(), &CustomProphet::default(), &Device::Cpu);
+        let named = |name| plain(name, 24);
         let none = "snaive0 mstl1 dhr1 dhr24_x mstl24_ mstl2017 mstlx snaive-1 Naive naive3 24 ets_ana1441 card168_24 autoets289 sarima401 autoarima24 naive_ ets_ann3 ets_x gpt";
         assert!(std::iter::once("").chain(none.split(' ')).all(|name| named(name).is_none()));
     }

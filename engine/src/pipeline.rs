@@ -16,7 +16,7 @@ use crate::act::{Workload, demand};
 use crate::aggregate::{self, Plan, Said, Whole};
 use crate::clock::DAY_MS;
 use crate::config::{AggregateConfig, Demand};
-use crate::families::{self, Bound, Future, RegressorError, Regressors};
+use crate::families::{self, Bound, Future, Networks, RegressorError, Regressors};
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
 use crate::live::Live;
 use crate::reading::Reading;
@@ -58,6 +58,8 @@ pub struct PipelineSettings {
     pub memory_bytes: u64,
     /// Where families are fitted that can be fitted there.
     pub device: Device,
+    /// Networks that `models` ask for.
+    pub networks: Networks,
     /// Series that are made of others.
     pub aggregates: Vec<AggregateConfig>,
     /// Seed of everything random.
@@ -78,6 +80,7 @@ impl Default for PipelineSettings {
             refit_after_ms: DAY_MS,
             memory_bytes: u64::MAX,
             device: Device::Cpu,
+            networks: Networks::default(),
             aggregates: Vec::new(),
             seed: 1,
         }

@@ -13,7 +13,7 @@ use crate::classical::{
     FittedArima, FittedAutoEts, FittedCard, FittedCes, FittedDhr, FittedEts, FittedMstl, FittedNaive, FittedRidge,
     FittedSeasonalAr, FittedSeasonalMedian, FittedTheta, KeptProphet,
 };
-use crate::neural::FittedLstmBank;
+use crate::neural::{FittedLstmBank, FittedLstmGlobal};
 use crate::{FitStatus, Fitted, FittedAuto};
 
 /// The format written. Another one comes with a reader of this one: [`decode`] reads every format ever written.
@@ -74,6 +74,7 @@ pub(crate) enum Kept<'a> {
     Dhr(Cow<'a, FittedDhr>),
     SeasonalAr(Cow<'a, FittedSeasonalAr>),
     LstmBank(Cow<'a, FittedLstmBank>),
+    LstmGlobal(Cow<'a, FittedLstmGlobal>),
 }
 
 /// What was read of a family and may not fit together.
@@ -182,6 +183,7 @@ fn fitted(kept: Kept<'static>) -> Option<Box<dyn Fitted>> {
         Kept::Dhr(own) => whole(own),
         Kept::SeasonalAr(own) => whole(own),
         Kept::LstmBank(own) => whole(own),
+        Kept::LstmGlobal(own) => whole(own),
     }
 }
 

@@ -116,6 +116,11 @@ pub enum FitStatus {
     },
     /// A point came since the fit that what was learned has no answer to: fit it anew.
     Outdated,
+    /// The network that was given was trained on series of another step.
+    OtherStep {
+        /// Milliseconds between the steps that it knows.
+        trained_ms: i64,
+    },
 }
 
 impl FitStatus {
@@ -135,6 +140,7 @@ impl FitStatus {
             Self::NotConverged => "not_converged",
             Self::Input { .. } => "bad_input",
             Self::Outdated => "outdated",
+            Self::OtherStep { .. } => "other_step",
         }
     }
 }

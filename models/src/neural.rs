@@ -2,6 +2,11 @@
 
 mod bank;
 mod frame;
+mod global;
+mod network;
 
 pub(crate) use bank::FittedLstmBank;
 pub use bank::LstmBank;
+pub(crate) use global::FittedLstmGlobal;
+pub use global::{GlobalEffort, LstmGlobal, Progress, Training, TrainingError};
+pub use network::{Network, NetworkError};

@@ -6,8 +6,8 @@ use foreshadow_tests::foreshadow;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 9] =
-    ["demo", "forecast", "backtest", "explain", "simulate", "serve", "doctor", "config", "completions"];
+const COMMANDS: [&str; 10] =
+    ["demo", "forecast", "backtest", "train", "explain", "simulate", "serve", "doctor", "config", "completions"];
 
 fn written(folder: &TempDir, name: &str, text: &str) -> String {
     let path: PathBuf = folder.path().join(name);
@@ -101,7 +101,7 @@ fn every_command_explains_itself() {
             version.out
         );
     }
-    for command in ["forecast", "backtest", "explain", "simulate", "serve", "config", "completions"] {
+    for command in ["forecast", "backtest", "train", "explain", "simulate", "serve", "config", "completions"] {
         let help = foreshadow(&[command, "--help"]).out;
         let call = format!("foreshadow {command} ");
         let example = help.lines().any(|line| line.trim_start_matches("Example:").trim().starts_with(&call));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use foreshadow::families::family;
+use foreshadow::families::{Given, Networks, family};
 use foreshadow_kernels::Device;
 use foreshadow_models::classical::CustomProphet;
 use foreshadow_models::{Fitted, Forecast, Horizon, Panel, Quantiles};
@@ -34,8 +34,9 @@ pub(super) fn answer(work: &Work) -> Result<Answer, String> {
     // `auto` picks for a horizon: a season where none is asked for.
     let horizon = Horizon::new(work.horizon).or(Horizon::new(work.season)).ok_or("a season has steps")?;
     let name = &work.contender;
-    let model = family(name, work.season, horizon, &CustomProphet::default(), &Device::Cpu)
-        .ok_or_else(|| format!("no {name} of ours"))?;
+    let (prophet, networks) = (CustomProphet::default(), Networks::default());
+    let given = Given { horizon, prophet: &prophet, networks: &networks, device: &Device::Cpu };
+    let model = family(name, work.season, &given).ok_or_else(|| format!("no {name} of ours"))?;
     let fit = || model.fit(&window, 0).map_err(|error| error.to_string());
     let (fitted, spent, repetitions) = repeated(fit, work.budget)?;
     let mut rows = Vec::new();

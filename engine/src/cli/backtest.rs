@@ -15,7 +15,7 @@ use super::fleet::{Fleet, Panels, Part};
 use super::output::{self, Format, Warnings, number};
 use super::progress::FleetStep;
 use super::regressors;
-use super::settings::{Settings, only_model, open};
+use super::settings::{Settings, given, only_model, open};
 use super::splits::Splits;
 use crate::aggregate::{self, Said, Whole};
 use crate::clock::DAY_MS;
@@ -173,8 +173,8 @@ impl Task<'_> {
             let Bound { prophet, lacking } =
                 regressors.bind(config.prophet(), panel, horizon, Future::Repeated, seed)?;
             self.progress.aside(|| told[0].tell(regressors::warnings(&lacking)));
-            let model =
-                families::family(name, season, horizon, &prophet, &self.device).expect("the settings were checked");
+            let model = families::family(name, season, &given(config, &prophet, &self.device))
+                .expect("the settings were checked");
             let origins = match splits {
                 Some(splits) => Origins::at((0..panel.series_count()).map(|s| train_steps(panel, s, splits)).collect()),
                 None => Origins::rolling(&panel.window(), horizon, args.origins.into(), horizon.steps()),

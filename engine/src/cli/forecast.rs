@@ -10,7 +10,7 @@ use super::fleet::{Fleet, Panels, Part};
 use super::output::{self, Format};
 use super::progress::FleetStep;
 use super::regressors;
-use super::settings::{Settings, only_model, open};
+use super::settings::{Settings, given, only_model, open};
 use crate::aggregate::{self, Said};
 use crate::clock::DAY_MS;
 use crate::config::{Config, ConfigError, Refusal};
@@ -182,7 +182,7 @@ fn forecast(
     let (window, seed, horizon) = (panel.window(), config.forecast().seed(), config.forecast().horizon());
     let season = panel.steps_in(DAY_MS);
     let Bound { prophet, lacking } = regressors.bind(config.prophet(), panel, horizon, Future::Forecast, seed)?;
-    let model = families::family(name, season, horizon, &prophet, device).expect("the settings were checked");
+    let model = families::family(name, season, &given(config, &prophet, device)).expect("the settings were checked");
     let (mut auto, mut alone) = (None, None);
     let fitted: &dyn Fitted = match name {
         "auto" => {

@@ -18,6 +18,11 @@ impl Step {
         Self(bar)
     }
 
+    /// What is being done from here on.
+    pub(super) fn tell(&self, message: String) {
+        self.0.set_message(message);
+    }
+
     /// From here on it is known how much there is to do.
     pub(super) fn set(&self, done: usize, total: usize) {
         if self.0.length() != Some(total as u64) {

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use foreshadow_kernels::{Device, DeviceChoice, KernelError};
 use foreshadow_models::RawSeries;
+use foreshadow_models::classical::CustomProphet;
 
 use super::Failure;
 use super::memory;
 use super::progress::Step;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Override, Refusal, SourceConfig};
-use crate::families::{self, Regressors};
+use crate::families::{self, Given, Regressors};
 use crate::pipeline::PipelineSettings;
 use crate::reading::Reading;
 use crate::telemetry::TimeUnit;
@@ -95,8 +96,7 @@ impl Settings {
         overrides.extend_from_slice(further);
         let config = Config::load(self.config.as_deref(), &overrides)?;
         for name in config.forecast().models() {
-            let (horizon, prophet) = (config.forecast().horizon(), config.prophet());
-            let Some(family) = families::family(name, 1, horizon, prophet, &Device::Cpu) else {
+            let Some(family) = families::family(name, 1, &given(&config, config.prophet(), &Device::Cpu)) else {
                 let refusal = Refusal::new("forecast.models", name, format!("known families are {}", families::KNOWN));
                 let place = if self.models.is_empty() { "the configuration" } else { "--models" };
                 return Err(ConfigError::Invalid { refusal, place: place.into() }.into());
@@ -167,9 +167,16 @@ pub(super) fn pipeline_settings(config: &Config, regressors: Regressors, device:
         refit_after_ms: config.forecast().refit_after_ms(),
         memory_bytes: memory::budget_bytes(config),
         device,
+        networks: config.forecast().networks().clone(),
         aggregates: config.aggregates().to_vec(),
         seed: config.forecast().seed(),
     }
+}
+
+/// What the configuration gives families, with a Prophet that was bound to its regressors.
+pub(super) fn given<'a>(config: &'a Config, prophet: &'a CustomProphet, device: &'a Device) -> Given<'a> {
+    let forecast = config.forecast();
+    Given { horizon: forecast.horizon(), prophet, networks: forecast.networks(), device }
 }
 
 /// A device cannot be used.

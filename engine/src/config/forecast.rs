@@ -1,11 +1,18 @@
 //! `[forecast]`: what is forecast, and by which families.
 
+use std::fs;
+
 use foreshadow_kernels::{DeviceChoice, UnknownDevice};
+use foreshadow_models::neural::Network;
 use foreshadow_models::{Horizon, Quantiles};
 use serde::Deserialize;
 
 use super::error::{Refusal, bytes, in_range, span_ms};
 use super::zone::Zone;
+use crate::families::Networks;
+
+/// Bytes of a network's file.
+const LARGEST_NETWORK: u64 = 1 << 28;
 
 /// What is forecast and how.
 #[derive(Clone, Debug)]
@@ -13,6 +20,7 @@ pub struct ForecastConfig {
     horizon: Horizon,
     lookback_steps: usize,
     models: Vec<String>,
+    networks: Networks,
     quantiles: Quantiles,
     refit_after_ms: i64,
     memory_bytes: Option<u64>,
@@ -67,6 +75,7 @@ impl TryFrom<RawForecast> for ForecastConfig {
             .ok_or_else(|| Refusal::new("quantiles", raw.quantiles, "rising levels inside (0, 1) are needed"))?;
         Ok(Self {
             horizon: Horizon::new(horizon_steps).expect("the range above starts at 1"),
+            networks: networks(&raw.models, horizon_steps)?,
             lookback_steps: in_range("lookback_steps", raw.lookback_steps, 16..=1_000_000)?,
             models: raw.models,
             quantiles,
@@ -80,6 +89,29 @@ impl TryFrom<RawForecast> for ForecastConfig {
             seed: raw.seed,
         })
     }
+}
+
+/// The networks that names ask for, read from their files.
+fn networks(models: &[String], horizon_steps: usize) -> Result<Networks, Refusal> {
+    let mut networks = Networks::default();
+    for (name, path) in models.iter().filter_map(|name| Some((name, Networks::path_in(name)?))) {
+        let refuse = |reason: String| Refusal::new("models", name, reason);
+        let size = fs::metadata(path).map_err(|error| refuse(format!("{path} cannot be read: {error}")))?.len();
+        if size > LARGEST_NETWORK {
+            return Err(refuse(format!("{path} has {size} bytes; a network has {LARGEST_NETWORK} at most")));
+        }
+        let bytes = fs::read(path).map_err(|error| refuse(format!("{path} cannot be read: {error}")))?;
+        let network = Network::read(&bytes)
+            .map_err(|error| refuse(format!("{path} is no network that `foreshadow train` writes: {error}")))?;
+        if network.horizon() < horizon_steps {
+            let trained = network.horizon();
+            return Err(refuse(format!(
+                "{path} was trained for {trained} steps ahead, and {horizon_steps} are asked for; train one for them"
+            )));
+        }
+        networks.insert(name.clone(), network);
+    }
+    Ok(networks)
 }
 
 impl ForecastConfig {
@@ -96,6 +128,11 @@ impl ForecastConfig {
     /// Families by name; `auto` is all of them with the best chosen for each series.
     pub fn models(&self) -> &[String] {
         &self.models
+    }
+
+    /// Networks that [`ForecastConfig::models`] ask for.
+    pub fn networks(&self) -> &Networks {
+        &self.networks
     }
 
     /// Quantile levels of a shadow; [`super::Config::quantiles`] adds those of the workloads.

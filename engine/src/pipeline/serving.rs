@@ -9,7 +9,7 @@ use foreshadow_models::{
 use super::{Made, PipelineError, PipelineSettings};
 use crate::batch::{Batch, batches};
 use crate::clock::DAY_MS;
-use crate::families::{self, Lack, Working};
+use crate::families::{self, Given, Lack, Working};
 use crate::issue::Accuracy;
 use crate::live::Live;
 use crate::live::fits::{Candidate, Place};
@@ -22,6 +22,9 @@ fn why(status: &FitStatus, series: &str, lacking: &[Lack]) -> String {
     let lack = lacking.iter().find(|lack| lack.series == series);
     match (status, lack) {
         (FitStatus::Input { .. }, Some(lack)) => format!("{}: {lack}", status.word()),
+        (FitStatus::OtherStep { trained_ms }, _) => {
+            format!("{}: the network was trained on steps of {} s", status.word(), *trained_ms as f64 / 1e3)
+        }
         _ => status.word().into(),
     }
 }
@@ -72,7 +75,9 @@ pub(super) fn fit(
     if name == "auto" {
         return go_on(panel, prophet, settings, live, now_ms);
     }
-    let family = families::family(name, panel.steps_in(DAY_MS), settings.horizon, prophet, &settings.device);
+    let PipelineSettings { horizon, networks, device, .. } = settings;
+    let given = Given { horizon: *horizon, prophet, networks, device };
+    let family = families::family(name, panel.steps_in(DAY_MS), &given);
     let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
     let mut judged = Judged::empty(panel.series_count(), settings);
     judged.models.fill(family.name());

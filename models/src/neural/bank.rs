@@ -12,7 +12,7 @@ use foreshadow_kernels::{Device, KernelError, LstmEffort, LstmSeries, LstmShape,
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Frame, INPUTS, LEVELS, spread};
+use super::frame::{Frame, INPUTS, LEVELS, spread, trust};
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::device::Placed;
@@ -110,7 +110,7 @@ impl LstmBank {
             let from = values.len().saturating_sub(LENGTH + frame.reach() + 1);
             (values[from..].to_vec(), start_ms + from as i64 * step_ms)
         };
-        let frame = match Frame::of(values, step_ms, horizon) {
+        let frame = match Frame::of(values, step_ms, horizon, 1) {
             Ok(frame) => frame,
             Err(FitStatus::Constant) => {
                 let value = values.iter().copied().find(|y| !y.is_nan()).unwrap_or(f64::NAN);
@@ -174,7 +174,7 @@ impl Prepared {
         let said: Vec<f32> = last.flatten().copied().collect();
         let targets: Vec<f32> =
             places.iter().flat_map(|t| &self.targets[t * knots..(t + 1) * knots]).copied().collect();
-        self.frame.trust(&said, &targets)
+        trust(&said, &targets, knots)
     }
 
     fn learned(self, weights: Vec<f32>, trust: Vec<f32>) -> Learned {

@@ -40,6 +40,8 @@ pub(super) struct Frame {
     season: usize,
     /// Latest cycles whose median is expected.
     cycles: usize,
+    /// Steps of the cycle that was found, expected to repeat or not; 1 of none.
+    found: usize,
     step_ms: i64,
     centre: f64,
     spread: f64,
@@ -50,18 +52,18 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The measures of a series that is to be forecast so far ahead.
-    pub(super) fn of(values: &[f64], step_ms: i64, horizon: usize) -> Result<Self, FitStatus> {
+    /// The measures of a series that is to be forecast so far ahead. Where it shows no cycle, that of its fleet is tried.
+    pub(super) fn of(values: &[f64], step_ms: i64, horizon: usize, fleet: usize) -> Result<Self, FitStatus> {
         let seen: Vec<f64> = values.iter().copied().filter(|y| !y.is_nan()).collect();
         let Some(&first) = seen.first() else { return Err(FitStatus::NoData) };
         if seen.iter().all(|y| *y == first) {
             return Err(FitStatus::Constant);
         }
-        let season = detect(values, &calendar(step_ms)).first().map_or(1, |season| season.steps);
-        let (season, cycles) = nearest(values, season, &knots(horizon));
+        let found = detect(values, &calendar(step_ms)).first().map_or(fleet, |season| season.steps);
+        let (season, cycles) = nearest(values, found, &knots(horizon));
         let centre = seen.iter().map(|y| y / seen.len() as f64).sum::<f64>();
         let spread = (seen.iter().map(|y| (y - centre) * (y - centre)).sum::<f64>() / seen.len() as f64).sqrt();
-        let mut frame = Self { season, cycles, step_ms, centre, spread, scale: 0.0, knots: knots(horizon) };
+        let mut frame = Self { season, cycles, found, step_ms, centre, spread, scale: 0.0, knots: knots(horizon) };
         let off = (1..values.len()).map(|t| (values[t] - frame.expected(values, t - 1, 1)).abs());
         let (count, sum) = off.filter(|off| !off.is_nan()).fold((0.0, 0.0), |(n, sum), off| (n + 1.0, sum + off));
         let scale: f64 = sum / f64::max(count, 1.0);
@@ -74,7 +76,7 @@ impl Frame {
 
     /// The measures of a series that has one value.
     pub(super) fn constant(value: f64, step_ms: i64, horizon: usize) -> Self {
-        Self { season: 1, cycles: 1, step_ms, centre: value, spread: 0.0, scale: 0.0, knots: knots(horizon) }
+        Self { season: 1, cycles: 1, found: 1, step_ms, centre: value, spread: 0.0, scale: 0.0, knots: knots(horizon) }
     }
 
     /// Whether there is anything to learn.
@@ -92,6 +94,11 @@ impl Frame {
         if self.season == 1 { LAST_SEEN } else { self.cycles * self.season }
     }
 
+    /// Steps that any of what could be expected looks back on.
+    pub(super) fn farthest(&self) -> usize {
+        usize::max(LAST_SEEN, MOST_CYCLES * self.found)
+    }
+
     /// Numbers that a network answers a step with.
     pub(super) fn outputs(&self) -> usize {
         self.knots.len() * LEVELS.len()
@@ -105,7 +112,8 @@ impl Frame {
     pub(super) fn is_whole(&self, recent: usize) -> bool {
         let finite = [self.centre, self.spread, self.scale].iter().all(|v| v.is_finite());
         let rising = self.knots.windows(2).all(|pair| pair[0] < pair[1]) && self.knots.first() == Some(&1);
-        let cycled = (1..=MOST_STEPS).contains(&self.season) && CYCLES.contains(&self.cycles);
+        let cycled = [self.season, self.found].iter().all(|steps| (1..=MOST_STEPS).contains(steps));
+        let cycled = cycled && CYCLES.contains(&self.cycles);
         let sized = cycled && self.knots.last().is_some_and(|k| *k <= MOST_STEPS);
         finite && rising && sized && (1..=366 * DAY_MS).contains(&self.step_ms) && (1..=MOST_STEPS).contains(&recent)
     }
@@ -145,12 +153,41 @@ impl Frame {
     /// `[steps, knots]`: how far off what is expected each step's future lies, for steps from `from` on. Of steps before
     /// `split` nothing after it is told.
     pub(super) fn targets(&self, values: &[f64], from: usize, split: usize) -> Vec<f32> {
-        let target = |t: usize, ahead: usize| {
-            let hidden = t + ahead >= if t < split { split } else { values.len() };
-            let off = if hidden { f64::NAN } else { values[t + ahead] - self.expected(values, t, ahead) };
+        (from..split)
+            .flat_map(|t| self.target(&values[..split], t))
+            .chain((split..values.len()).flat_map(|t| self.target(values, t)))
+            .collect()
+    }
+
+    /// How far off what is expected the future of a step lies, a knot each; NaN past the end of the values.
+    pub(super) fn target(&self, values: &[f64], t: usize) -> impl Iterator<Item = f32> {
+        self.knots.iter().map(move |ahead| {
+            let off = values.get(t + ahead).map_or(f64::NAN, |y| y - self.expected(values, t, *ahead));
             (off / self.scale).clamp(-3.0 * FAR, 3.0 * FAR) as f32
-        };
-        (from..values.len()).flat_map(|t| self.knots.iter().map(move |ahead| target(t, *ahead))).collect()
+        })
+    }
+
+    /// `[others]`: what could have been expected instead after the last value, for each knot the last value, that of the
+    /// cycle before and the median of some, all off what is; then how the series is measured.
+    pub(super) fn others(&self, values: &[f64]) -> Vec<f32> {
+        let at = values.len() - 1;
+        let measured = |off: f64, unit: f64| if off.is_nan() { 0.0 } else { (off / unit).clamp(-FAR, FAR) as f32 };
+        let mut shown = Vec::with_capacity(others(self.knots.len()));
+        for ahead in &self.knots {
+            let expected = self.expected(values, at, *ahead);
+            let ways = [(1, 1), (self.found, CYCLES[0]), (self.found, CYCLES[1])];
+            shown.extend(ways.map(|way| measured(self::expected(values, way, at, *ahead) - expected, self.scale)));
+        }
+        let flag = |on: bool| f32::from(u8::from(on));
+        shown.push(measured((self.spread / self.scale).ln(), 3.0));
+        shown.push(measured((self.found as f64).ln(), 6.0));
+        shown.extend([flag(self.found == 1), flag(self.season == 1), flag(self.cycles == 1)]);
+        shown
+    }
+
+    /// Steps of the cycle that was found, 1 of none.
+    pub(super) fn found(&self) -> usize {
+        self.found
     }
 
     /// Mean and quantiles of the steps after the last value, from what a network says there, `[knots, levels]` or nothing
@@ -179,34 +216,6 @@ impl Frame {
         (mean, bands)
     }
 
-    /// How far what a network says at each knot is to be trusted, by what came: the share of its median that was nearest,
-    /// nothing where that gains next to nothing. Where too little came, half of what the knot before is trusted.
-    ///
-    /// - `said`: `[places, knots, levels]`; `targets`: `[places, knots]`, NaN where nothing came.
-    pub(super) fn trust(&self, said: &[f32], targets: &[f32]) -> Vec<f32> {
-        let knots = self.knots.len();
-        let mut trust: Vec<f32> = Vec::with_capacity(knots);
-        for knot in 0..knots {
-            let of_place = |(said, target): (&[f32], &[f32])| {
-                let mut levels = [0, 1, 2].map(|level| said[knot * LEVELS.len() + level]);
-                levels.sort_unstable_by(f32::total_cmp);
-                (levels[1], target[knot])
-            };
-            let places = said.chunks_exact(self.outputs()).zip(targets.chunks_exact(knots)).map(of_place);
-            let seen: Vec<(f32, f32)> = places.filter(|(_, target)| !target.is_nan()).collect();
-            if seen.len() < LEAST_SEEN {
-                let before = trust.last().map_or(0.0, |before| before / 2.0);
-                trust.push(before);
-                continue;
-            }
-            let error =
-                |share: f32| seen.iter().map(|(said, came)| f64::from((came - share * said).abs())).sum::<f64>();
-            let nearest = SHARES.into_iter().min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(0.0);
-            trust.push(if error(nearest) < WORTH_IT * error(0.0) { nearest } else { 0.0 });
-        }
-        trust
-    }
-
     /// The levels at a step ahead, rising, on the lines between knots.
     fn between(&self, said: &[f32], trust: &[f32], ahead: usize) -> [f64; 3] {
         if said.is_empty() {
@@ -230,6 +239,37 @@ impl Frame {
         let (before, next) = (of_knot(after - 1), of_knot(after));
         [0, 1, 2].map(|level| before[level] + share * (next[level] - before[level]))
     }
+}
+
+/// How far what a network says at each knot is to be trusted, by what came: the share of its median that was nearest,
+/// nothing where that gains next to nothing. Where too little came, half of what the knot before is trusted.
+///
+/// - `said`: `[places, knots, levels]`; `targets`: `[places, knots]`, NaN where nothing came.
+pub(super) fn trust(said: &[f32], targets: &[f32], knots: usize) -> Vec<f32> {
+    let mut trust: Vec<f32> = Vec::with_capacity(knots);
+    for knot in 0..knots {
+        let of_place = |(said, target): (&[f32], &[f32])| {
+            let mut levels = [0, 1, 2].map(|level| said[knot * LEVELS.len() + level]);
+            levels.sort_unstable_by(f32::total_cmp);
+            (levels[1], target[knot])
+        };
+        let places = said.chunks_exact(knots * LEVELS.len()).zip(targets.chunks_exact(knots)).map(of_place);
+        let seen: Vec<(f32, f32)> = places.filter(|(_, target)| !target.is_nan()).collect();
+        if seen.len() < LEAST_SEEN {
+            let before = trust.last().map_or(0.0, |before| before / 2.0);
+            trust.push(before);
+            continue;
+        }
+        let error = |share: f32| seen.iter().map(|(said, came)| f64::from((came - share * said).abs())).sum::<f64>();
+        let nearest = SHARES.into_iter().min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(0.0);
+        trust.push(if error(nearest) < WORTH_IT * error(0.0) { nearest } else { 0.0 });
+    }
+    trust
+}
+
+/// Numbers that [`Frame::others`] shows for so many knots.
+pub(super) fn others(knots: usize) -> usize {
+    3 * knots + 5
 }
 
 /// See [`Frame::expected`].
@@ -278,7 +318,7 @@ pub(super) fn spread(places: Range<usize>, most: usize) -> Vec<usize> {
 }
 
 /// 1, 2, 4 and so on, and the horizon: what is off fades with the logarithm of time rather than with time.
-fn knots(horizon: usize) -> Vec<usize> {
+pub(super) fn knots(horizon: usize) -> Vec<usize> {
     let mut knots: Vec<usize> =
         std::iter::successors(Some(1), |knot| Some(2 * knot)).take_while(|k| *k < horizon).collect();
     knots.push(horizon);
@@ -329,8 +369,7 @@ mod tests {
 
     #[test]
     fn a_network_is_trusted_as_far_as_it_was_right() {
-        let frame = Frame::constant(0.0, 60_000, 8);
-        assert_eq!(frame.knots, [1, 2, 4, 8]);
+        assert_eq!(knots(8).len(), 4);
         let came = |t: usize| noise(t, 3) as f32;
         // Right, right in its direction but twice too far, knowing nothing, and with hardly anything to be judged by.
         let median = |t: usize| [came(t), 2.0 * came(t), noise(t, 4) as f32, came(t)];
@@ -338,9 +377,9 @@ mod tests {
         let said: Vec<f32> = (0..60).flat_map(|t| median(t).into_iter().flat_map(levels)).collect();
         let rare = |t: usize| if t < LEAST_SEEN - 1 { came(t) } else { f32::NAN };
         let targets: Vec<f32> = (0..60).flat_map(|t| [came(t), came(t), came(t), rare(t)]).collect();
-        assert_eq!(frame.trust(&said, &targets), [1.0, 0.5, 0.0, 0.0]);
+        assert_eq!(trust(&said, &targets, 4), [1.0, 0.5, 0.0, 0.0]);
         let late: Vec<f32> = (0..60).flat_map(|t| [came(t), rare(t), rare(t), rare(t)]).collect();
-        assert_eq!(frame.trust(&said, &late), [1.0, 0.5, 0.25, 0.125], "trust fades where nothing tells");
+        assert_eq!(trust(&said, &late, 4), [1.0, 0.5, 0.25, 0.125], "trust fades where nothing tells");
     }
 
     #[test]

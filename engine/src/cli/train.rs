@@ -1,0 +1,233 @@
+//! `foreshadow train`: one network for a whole fleet, as a file.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use foreshadow_models::neural::{GlobalEffort, Progress, Training, TrainingError};
+use foreshadow_models::{BuildOptions, Panel, PanelSet};
+use serde::Serialize;
+
+use super::fleet::Fleet;
+use super::output::{self, Format};
+use super::progress::Step;
+use super::settings::Settings;
+use super::{Exit, Failure};
+use crate::families::Working;
+
+const EXAMPLES: &str = "Examples:
+  foreshadow train --input metrics.parquet --horizon 288 --to fleet.safetensors
+  foreshadow backtest --input metrics.parquet --horizon 288 --models lstm-global=fleet.safetensors
+  foreshadow forecast --input new.parquet --horizon 288 --models lstm-global=fleet.safetensors
+
+It learns of 512 series at most, drawn by seed from those that fit --memory, and forecasts series that it never saw. What it \
+has come to lies beside the file as FILE.checkpoint; after a kill the same command goes on from there. A file that is there \
+already is replaced once a better network than none is ready, and not before.";
+
+/// Flags of `foreshadow train`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// File to write, .safetensors by custom; weights have the names that PyTorch gives them
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// Steps of training at most; it ends sooner where nothing more is to be won
+    #[arg(long, value_name = "COUNT", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    steps: u32,
+    /// Units of the network's layer
+    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    hidden: u16,
+    /// Steps that the network looks back on
+    #[arg(long, value_name = "COUNT", default_value_t = 48, value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    length: u16,
+    /// Begin anew, whatever lies in FILE.checkpoint
+    #[arg(long)]
+    afresh: bool,
+    /// Table and csv have one row, json the same
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Why there is no network.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+enum TrainError {
+    #[error("not one of {series_count} series can be learned of")]
+    #[diagnostic(help(
+        "a series must move, and have twice --horizon and --length steps beside the first cycle; a shorter --horizon asks for less"
+    ))]
+    Nothing { series_count: usize },
+    #[error("{path} cannot be gone on from")]
+    #[diagnostic(help("--afresh begins anew"))]
+    Checkpoint {
+        path: String,
+        #[source]
+        source: TrainingError,
+    },
+    #[error("{path} is as it was")]
+    #[diagnostic(help("--afresh with another --seed or a smaller --hidden may hold"))]
+    Diverged {
+        path: String,
+        #[source]
+        source: TrainingError,
+    },
+    #[error("no network was better than what is expected without one, {without:.4}; {path} is as it was")]
+    #[diagnostic(help("more series, longer ones, more --steps or a shorter --horizon leave it more to learn"))]
+    NoBetter { path: String, without: f64 },
+    #[error("cannot use {path}")]
+    #[diagnostic(help("check that the folder exists, may be written and has room"))]
+    Disk {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Self {
+        let exit = match &error {
+            TrainError::Nothing { .. } | TrainError::Checkpoint { .. } => Exit::Input,
+            TrainError::Disk { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::Input,
+            TrainError::Disk { .. } => Exit::Disk,
+            TrainError::Diverged { .. } | TrainError::NoBetter { .. } => Exit::Fault,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Summary {
+    file: String,
+    series: usize,
+    steps: usize,
+    loss_without: f64,
+    loss: f64,
+    gain_percent: f64,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.settings.load()?;
+    let forecast = config.forecast();
+    let (horizon, seed) = (forecast.horizon(), forecast.seed());
+    let (checkpoint, shown) = (beside(&args.to), args.to.display().to_string());
+    let unusable = |path: &Path, source| TrainError::Disk { path: path.display().to_string(), source };
+    let lookback_steps = forecast.lookback_steps();
+    let working = Working { family: "lstm-global", lookback_steps, horizon, levels: 0 };
+    let message = |count| format!("{count} series");
+    let mut fleet = Fleet::read(&args.settings, &config, &[], |samples| working.bytes(samples), message)?;
+    let mut read: Option<PanelSet> = None;
+    let mut left = 0;
+    fleet.each(|fleet, part| {
+        match read {
+            None => read = Some(fleet.panels(part, BuildOptions::lookback(lookback_steps), horizon).set),
+            Some(_) => left += part.raw.len(),
+        }
+        Ok(())
+    })?;
+    drop(fleet);
+    let set = read.unwrap_or_default();
+    let panel = largest(&set).ok_or(TrainError::Nothing { series_count: 0 })?;
+    output::tell(&left_out(&set, panel, left));
+    let effort = GlobalEffort {
+        steps: args.steps as usize,
+        hidden: args.hidden.into(),
+        length: args.length.into(),
+        ..GlobalEffort::default()
+    };
+    let nothing = || TrainError::Nothing { series_count: panel.series_count() };
+    let mut training = Training::begin(&panel.window(), horizon, seed, effort).ok_or_else(nothing)?;
+    let kept = match fs::read(&checkpoint) {
+        Ok(kept) if !args.afresh => Some(kept),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(unusable(&checkpoint, source).into()),
+        _ => None,
+    };
+    if let Some(kept) = kept {
+        let path = checkpoint.display().to_string();
+        training = training.resume(&kept).map_err(|source| TrainError::Checkpoint { path: path.clone(), source })?;
+        output::tell(&[format!("going on from {path}, step {} of {}", training.progress().step, args.steps)]);
+    }
+    let bar = Step::new("");
+    // Written before the first step as well: what cannot be is known before an hour of training.
+    loop {
+        write(&checkpoint, &training.checkpoint()).map_err(|source| unusable(&checkpoint, source))?;
+        let progress = training.progress();
+        bar.tell(told(&progress));
+        bar.set(progress.step, progress.steps);
+        if training.is_done() {
+            break;
+        }
+        training.advance();
+    }
+    drop(bar);
+    let (Progress { step, best, without, .. }, series) = (training.progress(), training.series_count());
+    let network = training.finish().map_err(|source| TrainError::Diverged { path: shown.clone(), source })?;
+    if best >= without {
+        return Err(TrainError::NoBetter { path: shown, without }.into());
+    }
+    write(&args.to, network.bytes()).map_err(|source| unusable(&args.to, source))?;
+    fs::remove_file(&checkpoint).map_err(|source| unusable(&checkpoint, source))?;
+    let gain_percent = 100.0 * (1.0 - best / without);
+    print(&Summary { file: shown, series, steps: step, loss_without: without, loss: best, gain_percent }, args.output)
+}
+
+fn told(progress: &Progress) -> String {
+    let Progress { best, without, .. } = progress;
+    format!("training; loss {best:.4}, {without:.4} without a network")
+}
+
+/// The panel with the most series: a network knows one step.
+fn largest(set: &PanelSet) -> Option<&Panel> {
+    set.panels.iter().max_by_key(|panel| panel.series_count())
+}
+
+fn left_out(set: &PanelSet, panel: &Panel, unread: usize) -> Vec<String> {
+    let others = set.panels.iter().map(Panel::series_count).sum::<usize>() - panel.series_count();
+    let step_s = panel.step_ms() as f64 / 1e3;
+    let other = format!("{others} series are not learned of: their step is not {step_s} s, which most have");
+    let unread_ones = format!("{unread} series are not looked at: --memory holds no more at once");
+    let all = [(others, other), (unread, unread_ones)];
+    all.into_iter().filter(|(count, _)| *count > 0).map(|(_, told)| told).collect()
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".checkpoint");
+    name.into()
+}
+
+/// Replaces a file at once or not at all.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let mut file = File::create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&part, path)
+}
+
+fn print(summary: &Summary, format: Format) -> Result<(), Failure> {
+    let Summary { file, series, steps, loss_without, loss, gain_percent } = summary;
+    match format {
+        Format::Json => output::print_json(summary),
+        Format::Csv => {
+            let mut rows = csv::Writer::from_writer(Vec::new());
+            rows.serialize(summary).expect("a vector takes every row");
+            output::print(&String::from_utf8_lossy(&rows.into_inner().expect("a vector takes every row")))
+        }
+        Format::Table => {
+            let mut table = output::table(&["file", "series", "steps", "loss without", "loss", "gain %"]);
+            table.add_row([
+                file.clone(),
+                series.to_string(),
+                steps.to_string(),
+                format!("{loss_without:.4}"),
+                format!("{loss:.4}"),
+                format!("{gain_percent:.1}"),
+            ]);
+            output::print(&format!("{table}\n"))
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Networks that were trained before, and the families of `forecast.models` that ask for them.
+
+use std::collections::BTreeMap;
+
+use foreshadow_models::neural::Network;
+
+/// What a name that asks for a network begins with.
+const ASKS: &str = "lstm-global=";
+
+/// Networks by the names that ask for them.
+#[derive(Clone, Debug, Default)]
+pub struct Networks(BTreeMap<String, Network>);
+
+impl Networks {
+    /// The file that a name asks for; `None` of any other name.
+    pub fn path_in(name: &str) -> Option<&str> {
+        name.strip_prefix(ASKS)
+    }
+
+    /// Adds the network that a name asks for.
+    pub fn insert(&mut self, name: String, network: Network) {
+        self.0.insert(name, network);
+    }
+
+    /// The network that a name asks for.
+    pub fn of(&self, name: &str) -> Option<&Network> {
+        self.0.get(name)
+    }
+}

@@ -1,0 +1,231 @@
+//! The network while it learns, on burn, which derives.
+
+use burn::backend::{Autodiff, Flex};
+use burn::grad_clipping::GradientClippingConfig;
+use burn::module::{AutodiffModule, Module, Param};
+use burn::nn::{GateController, Linear, LinearConfig, Lstm, LstmConfig};
+use burn::optim::adaptor::OptimizerAdaptor;
+use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
+use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
+use burn::tensor::activation::relu;
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::neural::frame::{INPUTS, LEVELS};
+use crate::neural::network::Meaning;
+
+/// What derives, on the cores.
+type Host = Autodiff<Flex>;
+type Keeper = BinBytesRecorder<FullPrecisionSettings>;
+
+/// Slopes longer than that are cut.
+const LONGEST: f32 = 1.0;
+/// Windows that are looked at together.
+const TOGETHER: usize = 256;
+
+/// Windows of series.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Windows {
+    /// `[windows, length, INPUTS]`.
+    pub(super) shown: Vec<f32>,
+    /// `[windows, others]`.
+    pub(super) others: Vec<f32>,
+    /// `[windows, knots]`, NaN where nothing came.
+    pub(super) targets: Vec<f32>,
+}
+
+#[derive(Module, Debug)]
+struct Net<B: Backend> {
+    layers: Vec<Lstm<B>>,
+    mix: Linear<B>,
+    head: Linear<B>,
+}
+
+impl<B: Backend> Net<B> {
+    fn forward(&self, shown: Tensor<B, 3>, others: Tensor<B, 2>) -> Tensor<B, 2> {
+        let mut steps = shown;
+        let mut last = None;
+        for layer in &self.layers {
+            let (all, state) = layer.forward(steps, None);
+            steps = all;
+            last = Some(state.hidden);
+        }
+        let last = last.expect("a network has a layer");
+        let mixed = relu(self.mix.forward(Tensor::cat(vec![last, others], 1)));
+        self.head.forward(mixed)
+    }
+}
+
+/// A network, and how Adam moves it.
+pub(super) struct Learner {
+    meaning: Meaning,
+    net: Net<Host>,
+    adam: OptimizerAdaptor<Adam, Net<Host>, Host>,
+}
+
+impl Learner {
+    /// Small weights by seed; a head of zeros, so that it begins by saying that what is expected will come.
+    pub(super) fn seeded(meaning: &Meaning, seed: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let weights = |(name, shape): (String, Vec<usize>)| {
+            let count = shape.iter().product();
+            let range = 1.0 / (*shape.last().expect("weights have a shape") as f32).sqrt();
+            let mut all: Vec<f32> = (0..count).map(|_| random.random_range(-range..range)).collect();
+            if name.starts_with("head") || shape.len() == 1 {
+                all.fill(0.0);
+            }
+            if name.contains("bias_ih") {
+                // Remember at first: Jozefowicz, Zaremba and Sutskever, ICML 2015.
+                all[meaning.hidden..2 * meaning.hidden].fill(1.0);
+            }
+            all
+        };
+        let weights: Vec<Vec<f32>> = meaning.weights().into_iter().map(weights).collect();
+        let clip = GradientClippingConfig::Norm(LONGEST);
+        let adam = AdamConfig::new().with_grad_clipping(Some(clip)).init();
+        Self { meaning: meaning.clone(), net: net(meaning, &weights), adam }
+    }
+
+    /// One step of Adam.
+    pub(super) fn step(&mut self, windows: &Windows, rate: f64) {
+        let loss = loss(&self.net, &self.meaning, windows);
+        let slopes = GradientsParams::from_grads(loss.backward(), &self.net);
+        self.net = self.adam.step(rate, self.net.clone(), slopes);
+    }
+
+    /// Mean quantile loss, a window's knots alike.
+    pub(super) fn loss(&self, windows: &Windows) -> f64 {
+        let (window, other) = (self.meaning.length * INPUTS, self.meaning.others());
+        let net = self.net.valid();
+        let (mut sum, mut count) = (0.0, 0);
+        let some = windows.shown.chunks(TOGETHER * window).zip(windows.others.chunks(TOGETHER * other));
+        for ((shown, others), targets) in some.zip(windows.targets.chunks(TOGETHER * self.meaning.knots())) {
+            let some = Windows { shown: shown.into(), others: others.into(), targets: targets.into() };
+            let seen = targets.iter().filter(|target| !target.is_nan()).count();
+            sum += f64::from(loss(&net, &self.meaning, &some).into_scalar()) * seen as f64;
+            count += seen;
+        }
+        sum / count.max(1) as f64
+    }
+
+    /// The weights in the order of [`Meaning::weights`].
+    pub(super) fn weights(&self) -> Vec<Vec<f32>> {
+        let mut all = Vec::new();
+        for layer in &self.net.layers {
+            let by_input = gates(layer).map(|gate| &gate.input_transform);
+            let by_hidden = gates(layer).map(|gate| &gate.hidden_transform);
+            all.extend([by_input, by_hidden].map(|gates| gates.into_iter().flat_map(turned).collect()));
+            all.extend([by_input, by_hidden].map(|gates| gates.into_iter().flat_map(bias).collect()));
+        }
+        for linear in [&self.net.mix, &self.net.head] {
+            all.extend([turned(linear), bias(linear)]);
+        }
+        all
+    }
+
+    /// What [`Learner::resumed`] reads.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let whole = (Keeper::default().record(self.net.clone().into_record(), ()))
+            .and_then(|net| Ok((net, Keeper::default().record(self.adam.to_record(), ())?)))
+            .expect("memory grows");
+        postcard::to_stdvec(&whole).expect("memory grows, and every length is known")
+    }
+
+    /// The same as it was when it made those bytes; `None` of others.
+    pub(super) fn resumed(self, bytes: Vec<u8>) -> Option<Self> {
+        let device = Default::default();
+        let (net, adam): (Vec<u8>, Vec<u8>) = postcard::from_bytes(&bytes).ok()?;
+        let net = self.net.load_record(Keeper::default().load(net, &device).ok()?);
+        let adam = self.adam.load_record(Keeper::default().load(adam, &device).ok()?);
+        Some(Self { net, adam, ..self })
+    }
+}
+
+#[cfg(test)]
+impl Learner {
+    /// What the network says of windows.
+    pub(super) fn says(&self, windows: &Windows) -> Vec<f32> {
+        let (shown, others) = windows.tensors(&self.meaning);
+        self.net.valid().forward(shown, others).into_data().to_vec().unwrap()
+    }
+}
+
+impl Windows {
+    fn tensors<B: Backend>(&self, meaning: &Meaning) -> (Tensor<B, 3>, Tensor<B, 2>) {
+        let (device, count) = (Default::default(), self.targets.len() / meaning.knots());
+        let shown = TensorData::new(self.shown.clone(), [count, meaning.length, INPUTS]);
+        let others = TensorData::new(self.others.clone(), [count, meaning.others()]);
+        (Tensor::from_data(shown, &device), Tensor::from_data(others, &device))
+    }
+}
+
+/// Mean quantile loss of what came.
+fn loss<B: Backend>(net: &Net<B>, meaning: &Meaning, windows: &Windows) -> Tensor<B, 1> {
+    let device = Default::default();
+    let (count, levels) = (windows.targets.len(), LEVELS.len());
+    let (shown, others) = windows.tensors(meaning);
+    let said = net.forward(shown, others).reshape([count, levels]);
+    let seen: Vec<f32> = windows.targets.iter().map(|target| f32::from(u8::from(!target.is_nan()))).collect();
+    let came: Vec<f32> = windows.targets.iter().map(|target| if target.is_nan() { 0.0 } else { *target }).collect();
+    let total = seen.iter().sum::<f32>().max(1.0);
+    let column = |values: Vec<f32>| Tensor::<B, 2>::from_data(TensorData::new(values, [count, 1]), &device);
+    let (seen, came) = (column(seen), column(came));
+    let level = Tensor::<B, 2>::from_data([LEVELS], &device);
+    let off = came - said;
+    let pinball = (off.clone() * level.clone()).max_pair(off * (level - 1.0));
+    (pinball * seen).sum() / (total * levels as f32)
+}
+
+/// In PyTorch's order: input, forget, cell, output.
+fn gates<B: Backend>(layer: &Lstm<B>) -> [&GateController<B>; 4] {
+    [&layer.input_gate, &layer.forget_gate, &layer.cell_gate, &layer.output_gate]
+}
+
+/// Weights as PyTorch has them, `[out, in]`.
+fn turned<B: Backend>(linear: &Linear<B>) -> Vec<f32> {
+    linear.weight.val().transpose().into_data().to_vec().expect("weights are f32")
+}
+
+fn bias<B: Backend>(linear: &Linear<B>) -> Vec<f32> {
+    linear.bias.as_ref().expect("every layer has one").val().into_data().to_vec().expect("weights are f32")
+}
+
+/// A network of weights in the order of [`Meaning::weights`].
+fn net(meaning: &Meaning, weights: &[Vec<f32>]) -> Net<Host> {
+    let device = Default::default();
+    let hidden = meaning.hidden;
+    let mut weights = meaning.weights().into_iter().zip(weights).map(|((_, shape), all)| (shape, all.as_slice()));
+    let mut next = || weights.next().expect("weights of every name");
+    let layer = |layer: usize, [to_input, to_hidden, by_input, by_hidden]: [(Vec<usize>, &[f32]); 4]| {
+        let mut own: Lstm<Host> = LstmConfig::new(if layer == 0 { INPUTS } else { hidden }, hidden, true).init(&device);
+        let gates = [&mut own.input_gate, &mut own.forget_gate, &mut own.cell_gate, &mut own.output_gate];
+        for (at, gate) in gates.into_iter().enumerate() {
+            let part = |(shape, all): &(Vec<usize>, &[f32])| {
+                let inputs = shape.get(1).copied().unwrap_or(1);
+                (vec![hidden, inputs], all[at * hidden * inputs..(at + 1) * hidden * inputs].to_vec())
+            };
+            gate.input_transform = linear(part(&to_input), part(&by_input).1);
+            gate.hidden_transform = linear(part(&to_hidden), part(&by_hidden).1);
+        }
+        own
+    };
+    let layers = (0..meaning.layers).map(|at| layer(at, [next(), next(), next(), next()])).collect();
+    let mut own = || {
+        let ((shape, all), (_, bias)) = (next(), next());
+        linear((shape, all.to_vec()), bias.to_vec())
+    };
+    Net { layers, mix: own(), head: own() }
+}
+
+/// A layer of weights `[out, in]`.
+fn linear((shape, weights): (Vec<usize>, Vec<f32>), bias: Vec<f32>) -> Linear<Host> {
+    let device = Default::default();
+    let mut own: Linear<Host> = LinearConfig::new(shape[1], shape[0]).init(&device);
+    let turned = Tensor::<Host, 2>::from_data(TensorData::new(weights, shape), &device).transpose();
+    own.weight = Param::from_data(turned.into_data(), &device);
+    let count = bias.len();
+    own.bias = Some(Param::from_data(TensorData::new(bias, vec![count]), &device));
+    own
+}

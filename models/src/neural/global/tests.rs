@@ -1,0 +1,234 @@
+use std::collections::HashMap;
+
+use safetensors::SafeTensors;
+
+use super::*;
+use crate::classical::SeasonalNaive;
+use crate::neural::NetworkError;
+use crate::{Panel, artifact};
+
+const DAY: usize = 24;
+const STEP_MS: i64 = 3_600_000;
+
+fn noise(t: usize, s: usize) -> f64 {
+    ((t * 7_919 + s * 104_729) % 1_009) as f64 / 1_009.0 - 0.5
+}
+
+/// A day that comes every day at a height of its own, and pushes that fade within hours of coming.
+fn pushed(steps: usize, s: usize) -> Vec<f64> {
+    let (mut push, height) = (0.0, (1 + s % 7) as f64);
+    let value = |t: usize| {
+        push = 0.8 * push + if (t * 31 + s * 17).is_multiple_of(29) { 6.0 } else { 0.0 };
+        height * (10.0 + 3.0 * (t as f64 / DAY as f64 * std::f64::consts::TAU).sin() + push + 0.5 * noise(t, s))
+    };
+    (0..steps).map(value).collect()
+}
+
+fn panel(series: &[Vec<f64>]) -> Panel {
+    let mut panel = Panel::new(STEP_MS);
+    series.iter().enumerate().for_each(|(s, values)| panel.push(format!("s{s}"), 1_700_000_400_000, values));
+    panel
+}
+
+fn horizon(steps: usize) -> Horizon {
+    Horizon::new(steps).unwrap()
+}
+
+/// Enough to learn what fades.
+fn effort(steps: usize) -> GlobalEffort {
+    GlobalEffort { length: 24, hidden: 16, windows: 64, steps, rate: 1e-2, ..GlobalEffort::default() }
+}
+
+fn trained(series: &[Vec<f64>], effort: GlobalEffort, seed: u64) -> Network {
+    let panel = panel(series);
+    let mut training = Training::begin(&panel.window(), horizon(12), seed, effort).unwrap();
+    while !training.is_done() {
+        training.advance();
+    }
+    training.finish().unwrap()
+}
+
+#[test]
+fn series_that_were_never_seen_are_forecast_better_than_by_their_cycle() {
+    let network = trained(&(0..12).map(|s| pushed(600, s)).collect::<Vec<_>>(), effort(200), 3);
+    let family = LstmGlobal::trained(horizon(12), network);
+    let unseen: Vec<Vec<f64>> = (50..62).map(|s| pushed(600, s)).collect();
+    let short: Vec<Vec<f64>> = unseen.iter().map(|values| values[540..].to_vec()).collect();
+    for (told, all) in [("all of it", unseen), ("two days and a half", short)] {
+        let shown: Vec<Vec<f64>> = all.iter().map(|values| values[..values.len() - 12].to_vec()).collect();
+        let panel = panel(&shown);
+        let error = |model: &dyn Model| {
+            let fitted = model.fit(&panel.window(), 0).unwrap();
+            let forecast = fitted.predict(horizon(12), &Quantiles::standard()).unwrap();
+            let of = |s: usize| (0..12).map(move |t| (s, t));
+            let off = |(s, t): (usize, usize)| {
+                (forecast.mean(s)[t] - all[s][shown[s].len() + t]).abs() / (1 + (s + 50) % 7) as f64
+            };
+            assert!(fitted.status().iter().all(FitStatus::is_usable), "{:?}", fitted.status());
+            (0..12).flat_map(of).map(off).sum::<f64>() / 144.0
+        };
+        let (own, naive) = (error(&family), error(&SeasonalNaive { season: DAY }));
+        assert!(own < 0.8 * naive, "{told}: {own} and {naive}");
+    }
+}
+
+#[test]
+fn candle_says_what_burn_does() {
+    let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(400, s)).collect();
+    let panel = panel(&series);
+    let two = GlobalEffort { layers: 2, ..effort(20) };
+    let mut training = Training::begin(&panel.window(), horizon(12), 5, two).unwrap();
+    let before = training.progress();
+    assert!(before.loss == before.without && before.step == 0);
+    training.advance();
+    let loss = training.progress().loss;
+    assert!(loss < before.without, "{loss} and {before:?}");
+    // `finish` would take the best, which these weights are.
+    let (off, largest) = training.served_and_trained();
+    assert!(off < 1e-5 * largest && largest > 0.1, "{off} of {largest}");
+}
+
+#[test]
+fn training_that_is_cut_off_goes_on_to_the_same_bits() {
+    let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(400, s)).collect();
+    let panel = panel(&series);
+    let begin = |seed: u64, windows: usize| {
+        Training::begin(&panel.window(), horizon(12), seed, GlobalEffort { windows, ..effort(60) }).unwrap()
+    };
+    let end = |mut training: Training<'_>| {
+        while !training.is_done() {
+            training.advance();
+        }
+        training.finish().unwrap()
+    };
+    let whole = end(begin(1, 16));
+    let mut cut = begin(1, 16);
+    cut.advance();
+    let checkpoint = cut.checkpoint();
+    drop(cut);
+    let resumed = begin(1, 16).resume(&checkpoint).unwrap();
+    assert_eq!(resumed.progress().step, 20);
+    assert!(end(resumed) == whole, "the same seed, the same bits");
+    assert!(end(begin(2, 16)) != whole, "another seed, another network");
+    for other in [begin(2, 16), begin(1, 32)] {
+        assert_eq!(other.resume(&checkpoint).err(), Some(TrainingError::Other));
+    }
+    for broken in [&checkpoint[..checkpoint.len() / 2], b"nothing", &[]] {
+        assert_eq!(begin(1, 16).resume(broken).err(), Some(TrainingError::Damaged));
+    }
+}
+
+#[test]
+fn a_rate_far_too_large_ends_with_the_best_or_an_error_and_never_with_nan() {
+    let series: Vec<Vec<f64>> = (0..3).map(|s| pushed(400, s)).collect();
+    let panel = panel(&series);
+    let mut training =
+        Training::begin(&panel.window(), horizon(12), 1, GlobalEffort { rate: 1e30, ..effort(60) }).unwrap();
+    while !training.is_done() {
+        training.advance();
+    }
+    let progress = training.progress();
+    match training.finish() {
+        Ok(network) => assert!(progress.best <= progress.without && Network::read(network.bytes()).is_ok()),
+        Err(error) => assert!(matches!(error, TrainingError::Diverged { .. }), "{error}"),
+    }
+}
+
+#[test]
+fn what_cannot_be_learned_says_why_and_the_others_go_on() {
+    let network = trained(&(0..6).map(|s| pushed(500, s)).collect::<Vec<_>>(), effort(100), 0);
+    let family = LstmGlobal::trained(horizon(12), network);
+    let mut holed = pushed(500, 31);
+    holed[50..80].fill(f64::NAN);
+    let huge: Vec<f64> = pushed(500, 32).iter().map(|y| 1e9 + y).collect();
+    let cycle: Vec<f64> = (0..400).map(|t| (t % DAY) as f64).collect();
+    let all = [pushed(500, 30), holed, huge, vec![7.0; 400], vec![f64::NAN; 400], vec![1.0, 2.0], cycle];
+    let fit = |series: &[Vec<f64>]| {
+        let panel = panel(series);
+        let fitted = family.fit(&panel.window(), 0).unwrap();
+        let forecast = fitted.predict(horizon(20), &Quantiles::standard()).unwrap();
+        (fitted.status().to_vec(), forecast)
+    };
+    let (status, forecast) = fit(&all);
+    let words: Vec<&str> = status.iter().map(FitStatus::word).collect();
+    assert_eq!(words, ["fitted", "fitted", "fitted", "constant", "no_data", "too_short", "fitted"]);
+    for (s, status) in status.iter().enumerate() {
+        assert_eq!(forecast.mean(s).iter().all(|y| y.is_finite()), status.is_usable(), "series {s}");
+    }
+    assert_eq!(forecast.mean(3), [7.0; 20]);
+    let next: Vec<f64> = (400..420).map(|t| (t % DAY) as f64).collect();
+    assert_eq!(forecast.mean(6), next, "a cycle that always comes is what comes");
+    // A network that is there hangs on no neighbour.
+    assert_eq!(fit(&all[..1]).1.mean(0), forecast.mean(0));
+
+    let mut minutes = Panel::new(60_000);
+    minutes.push("s".into(), 0, &pushed(500, 1));
+    let fitted = family.fit(&minutes.window(), 0).unwrap();
+    assert_eq!(fitted.status(), [FitStatus::OtherStep { trained_ms: STEP_MS }]);
+    // Nothing to learn of at all.
+    let nothing = panel(&[vec![1.0, 2.0, 3.0], vec![f64::NAN; 3]]);
+    let fitted = LstmGlobal::new(horizon(12)).fit(&nothing.window(), 0).unwrap();
+    let words: Vec<&str> = fitted.status().iter().map(FitStatus::word).collect();
+    assert_eq!(words, ["not_converged", "no_data"]);
+    let forecast = fitted.predict(horizon(3), &Quantiles::standard()).unwrap();
+    assert!(forecast.mean(0).iter().all(|y| y.is_nan()));
+}
+
+#[test]
+fn bands_do_not_cross_and_a_fit_goes_on_and_comes_back_to_the_bit() {
+    let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(400, s)).collect();
+    let family = LstmGlobal::new(horizon(12)).with_effort(effort(60));
+    let mut fitted = family.fit(&panel(&series).window(), 3).unwrap();
+    fitted.append(&[60.0, f64::NAN, 30.0, 40.0]).unwrap();
+    let (steps, quantiles) = (horizon(30), Quantiles::standard());
+    let forecast = fitted.predict(steps, &quantiles).unwrap();
+    for s in (0..4).filter(|s| fitted.status()[*s].is_usable()) {
+        for step in 0..30 {
+            let at = |level: usize| forecast.quantile(s, level)[step];
+            assert!((1..quantiles.levels().len()).all(|level| at(level - 1) <= at(level)), "series {s}, step {step}");
+        }
+    }
+    let bytes = artifact::encode(&*fitted).unwrap();
+    let back = artifact::decode(&bytes).unwrap();
+    let again = back.predict(steps, &quantiles).unwrap();
+    assert!((0..4).all(|s| again.mean(s) == forecast.mean(s) || !fitted.status()[s].is_usable()));
+    assert_eq!(artifact::encode(&*back).unwrap(), bytes);
+}
+
+#[test]
+fn a_file_that_is_no_network_says_what_is_wrong_with_it() {
+    let network = trained(&(0..3).map(|s| pushed(400, s)).collect::<Vec<_>>(), effort(20), 0);
+    assert_eq!((network.horizon(), network.step_ms()), (12, STEP_MS));
+    let read = |bytes: &[u8]| Network::read(bytes).unwrap_err();
+    let bytes = network.bytes();
+    assert!(matches!(read(&bytes[..bytes.len() - 4]), NetworkError::NotSafetensors(_)));
+    assert!(matches!(read(b"PK"), NetworkError::NotSafetensors(_)));
+    let file = SafeTensors::deserialize(bytes).unwrap();
+    let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
+    let meaning = header.metadata().clone().unwrap().remove("foreshadow").unwrap();
+    let write = |meaning: Option<&str>, left_out: &str| {
+        let kept = file.tensors().into_iter().filter(|(name, _)| name != left_out);
+        let metadata = meaning.map(|text| HashMap::from([("foreshadow".to_owned(), text.to_owned())]));
+        safetensors::serialize(kept, metadata).unwrap()
+    };
+    assert_eq!(Network::read(&write(Some(&meaning), "")).unwrap(), network);
+    let told = |meaning: Option<&str>, left_out: &str| read(&write(meaning, left_out)).to_string();
+    assert!(told(None, "").contains("no key `foreshadow`"));
+    assert!(told(Some("{}"), "").contains("missing field `format`"));
+    let other = |from: &str, to: &str| {
+        assert!(meaning.contains(from), "{meaning}");
+        told(Some(&meaning.replace(from, to)), "")
+    };
+    assert_eq!(other("\"format\":1", "\"format\":2"), "a network of format 2; this version reads 1");
+    assert_eq!(
+        other("\"hidden\":16", "\"hidden\":17"),
+        "the weights `lstm.weight_ih_l0` are F32 [64, 7], where F32 [68, 7] are needed"
+    );
+    assert_eq!(other("\"layers\":1", "\"layers\":2"), "the weights `lstm.weight_ih_l1` are missing");
+    assert_eq!(other("\"length\":24", "\"length\":0"), "length is 0, which no network here has");
+    assert!(other("\"trust\":[", "\"trust\":[3.0,").starts_with("trust is [3.0"));
+    assert_eq!(told(Some(&meaning), "head.bias"), "the weights `head.bias` are missing");
+    let at = bytes.len() - 4;
+    let nan = [&bytes[..at], &f32::NAN.to_le_bytes()].concat();
+    assert!(matches!(read(&nan), NetworkError::NotFinite(_)));
+}

@@ -1,0 +1,315 @@
+//! Trains a network for a fleet by burn: windows of its series, drawn by seed, and the newest part of each to choose by.
+
+use std::fmt;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::learner::{Learner, Windows};
+use crate::neural::frame::{Frame, INPUTS, knots, spread, trust};
+use crate::neural::network::{Meaning, Network};
+use crate::{Horizon, Window};
+
+/// Series that a network learns of: drawn by seed where there are more, for these say what the others would.
+const MOST_TAUGHT: usize = 512;
+/// The part of a series, at its end, that chooses among weights.
+pub(super) const CHOOSING: usize = 5;
+/// Windows that choose.
+const CHOOSERS: usize = 1_024;
+/// Steps between two looks at those.
+const LOOK_EVERY: usize = 20;
+/// Looks without a better one after which training ends.
+const PATIENCE: usize = 8;
+
+/// How a network is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GlobalEffort {
+    /// Steps that it looks back on.
+    pub length: usize,
+    /// Units of a layer.
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Windows of a step.
+    pub windows: usize,
+    /// Steps of Adam at most.
+    pub steps: usize,
+    /// The largest learning rate: it rises over the first twentieth of the steps and falls along a cosine.
+    pub rate: f64,
+}
+
+impl Default for GlobalEffort {
+    fn default() -> Self {
+        Self { length: 48, hidden: 64, layers: 1, windows: 128, steps: 600, rate: 4e-3 }
+    }
+}
+
+/// Why training could not go on from a checkpoint, or ended with nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainingError {
+    /// Not what was written, or cut off.
+    #[error("the checkpoint is damaged")]
+    Damaged,
+    /// It was written for other series, settings or another seed.
+    #[error("the checkpoint is that of another training: of other series, another seed or other settings")]
+    Other,
+    /// Not one look was finite.
+    #[error("the training diverged at step {step}: a smaller learning rate may hold")]
+    Diverged {
+        /// The step.
+        step: usize,
+    },
+}
+
+/// How far training is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Steps taken.
+    pub step: usize,
+    /// Steps at most.
+    pub steps: usize,
+    /// Mean quantile loss on what chooses, in each series' own scale.
+    pub loss: f64,
+    /// The least so far.
+    pub best: f64,
+    /// The same of what is expected without a network.
+    pub without: f64,
+}
+
+/// A series that a network learns of.
+pub(super) struct Lesson<'a> {
+    frame: Frame,
+    values: &'a [f64],
+    start_ms: i64,
+    /// The first step that anything is expected of, and the first that chooses.
+    from: usize,
+    split: usize,
+}
+
+impl<'a> Lesson<'a> {
+    fn of(window: &Window<'a>, s: usize, length: usize, horizon: usize) -> Option<Self> {
+        let values = window.values(s);
+        let frame = Frame::of(values, window.step_ms(), horizon, 1).ok().filter(Frame::moves)?;
+        let from = frame.warm_up();
+        let observed = values.iter().filter(|y| !y.is_nan()).count();
+        if observed < from + length + 2 * horizon {
+            return None;
+        }
+        let choosing = (values.len() / CHOOSING).max(horizon).min((values.len() - from) / 2);
+        Some(Self { frame, values, start_ms: window.start_ms(s), from, split: values.len() - choosing })
+    }
+
+    /// Adds what is shown of step `t`, and what comes after it up to `end`.
+    fn show(&self, t: usize, end: usize, length: usize, to: &mut Windows) {
+        to.shown.extend(shown(&self.frame, &self.values[..=t], self.start_ms, length));
+        to.others.extend(self.frame.others(&self.values[..=t]));
+        to.targets.extend(self.frame.target(&self.values[..end], t));
+    }
+}
+
+/// `[length, INPUTS]`: what a network is shown of the last value and those before it; zeros where there are none.
+pub(super) fn shown(frame: &Frame, values: &[f64], start_ms: i64, length: usize) -> Vec<f32> {
+    let from = values.len().saturating_sub(length);
+    let mut shown = vec![0.0; (length - (values.len() - from)) * INPUTS];
+    shown.extend(frame.inputs(values, start_ms, from));
+    shown
+}
+
+/// A network on its way.
+pub struct Training<'a> {
+    effort: GlobalEffort,
+    seed: u64,
+    lessons: Vec<Lesson<'a>>,
+    choosers: Windows,
+    learner: Learner,
+    meaning: Meaning,
+    without: f64,
+    state: State,
+}
+
+/// What a checkpoint keeps beside the learner.
+#[derive(Clone, Serialize, Deserialize)]
+struct State {
+    step: usize,
+    loss: f64,
+    best: f64,
+    best_weights: Vec<Vec<f32>>,
+    stalled: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    task: u32,
+    state: State,
+    learner: Vec<u8>,
+}
+
+impl<'a> Training<'a> {
+    /// Begins; `None` where not one series of the window is long enough and moves.
+    pub fn begin(window: &Window<'a>, horizon: Horizon, seed: u64, effort: GlobalEffort) -> Option<Self> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut order: Vec<usize> = (0..window.series_count()).collect();
+        for at in (1..order.len()).rev() {
+            order.swap(at, random.random_range(0..=at));
+        }
+        let steps = horizon.steps();
+        let lesson = |s: usize| Lesson::of(window, s, effort.length, steps);
+        let lessons: Vec<Lesson<'a>> = order.into_iter().filter_map(lesson).take(MOST_TAUGHT).collect();
+        if lessons.is_empty() {
+            return None;
+        }
+        let meaning = Meaning::of(&effort, steps, window.step_ms(), usual(&lessons));
+        let mut choosers = Windows::default();
+        for lesson in &lessons {
+            for t in spread(lesson.split - 1..lesson.values.len() - 1, (CHOOSERS / lessons.len()).max(4)) {
+                lesson.show(t, lesson.values.len(), effort.length, &mut choosers);
+            }
+        }
+        let learner = Learner::seeded(&meaning, seed);
+        let mut own = Self {
+            effort,
+            seed,
+            lessons,
+            choosers,
+            learner,
+            meaning,
+            without: 0.0,
+            state: State { step: 0, loss: 0.0, best: 0.0, best_weights: Vec::new(), stalled: 0 },
+        };
+        // A network begins by saying what is expected without one.
+        own.without = own.learner.loss(&own.choosers);
+        own.state = State { loss: own.without, best: own.without, best_weights: own.learner.weights(), ..own.state };
+        Some(own)
+    }
+
+    /// The same, going on where a checkpoint was made.
+    ///
+    /// # Errors
+    /// [`TrainingError`] where that is not one of this training.
+    pub fn resume(mut self, checkpoint: &[u8]) -> Result<Self, TrainingError> {
+        let kept: Checkpoint = postcard::from_bytes(checkpoint).map_err(|_| TrainingError::Damaged)?;
+        if kept.task != self.task() {
+            return Err(TrainingError::Other);
+        }
+        self.learner = self.learner.resumed(kept.learner).ok_or(TrainingError::Damaged)?;
+        self.state = kept.state;
+        Ok(self)
+    }
+
+    /// What [`Training::resume`] goes on from, to the same bits.
+    pub fn checkpoint(&self) -> Vec<u8> {
+        let kept = Checkpoint { task: self.task(), state: self.state.clone(), learner: self.learner.bytes() };
+        postcard::to_stdvec(&kept).expect("memory grows, and every length is known")
+    }
+
+    /// A number that no other training has: of the series, the settings and the seed.
+    fn task(&self) -> u32 {
+        let frames: Vec<&Frame> = self.lessons.iter().map(|lesson| &lesson.frame).collect();
+        let all = (&self.meaning, self.effort, self.seed, frames);
+        crc32fast::hash(&postcard::to_stdvec(&all).expect("memory grows, and every length is known"))
+    }
+
+    /// Series that are learned of.
+    pub fn series_count(&self) -> usize {
+        self.lessons.len()
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        let State { step, loss, best, .. } = self.state;
+        Progress { step, steps: self.effort.steps, loss, best, without: self.without }
+    }
+
+    /// Whether nothing more is to be won.
+    pub fn is_done(&self) -> bool {
+        self.state.step >= self.effort.steps || self.state.stalled >= PATIENCE
+    }
+
+    /// Some steps more, and a look at what they brought.
+    pub fn advance(&mut self) {
+        for _ in 0..LOOK_EVERY.min(self.effort.steps - self.state.step) {
+            let windows = self.draw(self.state.step as u64);
+            self.learner.step(&windows, self.rate());
+            self.state.step += 1;
+        }
+        self.state.loss = self.learner.loss(&self.choosers);
+        self.state.stalled += 1;
+        if self.state.loss < self.state.best {
+            let (best, best_weights) = (self.state.loss, self.learner.weights());
+            self.state = State { best, best_weights, stalled: 0, ..self.state };
+        } else if !self.state.loss.is_finite() {
+            self.state.stalled = PATIENCE;
+        }
+    }
+
+    /// The best network that was come by.
+    ///
+    /// # Errors
+    /// [`TrainingError::Diverged`] where none was better than none, and its loss is no number.
+    pub fn finish(self) -> Result<Network, TrainingError> {
+        let diverged = TrainingError::Diverged { step: self.state.step };
+        if !self.state.loss.is_finite() && self.state.best >= self.without {
+            return Err(diverged);
+        }
+        let network = Network::made(&self.meaning, &self.state.best_weights).map_err(|_| diverged.clone())?;
+        let said = network.say(&self.choosers.shown, &self.choosers.others);
+        let meaning = Meaning { trust: trust(&said, &self.choosers.targets, self.meaning.knots()), ..self.meaning };
+        Network::made(&meaning, &self.state.best_weights).map_err(|_| diverged)
+    }
+
+    fn rate(&self) -> f64 {
+        let (step, steps) = (self.state.step as f64, self.effort.steps as f64);
+        let rising = ((step + 1.0) / (steps / 20.0)).min(1.0);
+        self.effort.rate * rising * 0.5 * (1.0 + (std::f64::consts::PI * step / steps).cos())
+    }
+
+    /// Windows of a step: of any series, at any step that does not choose.
+    fn draw(&self, step: u64) -> Windows {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(step + 1);
+        let mut windows = Windows::default();
+        for _ in 0..self.effort.windows {
+            let lesson = &self.lessons[random.random_range(0..self.lessons.len())];
+            let t = random.random_range(lesson.from..lesson.split - 1);
+            lesson.show(t, lesson.split, self.effort.length, &mut windows);
+        }
+        windows
+    }
+}
+
+#[cfg(test)]
+impl Training<'_> {
+    /// How far what candle says lies off what burn does on the windows that choose, and the most that is said.
+    pub(super) fn served_and_trained(&self) -> (f32, f32) {
+        let served = Network::made(&self.meaning, &self.learner.weights()).unwrap();
+        let served = served.say(&self.choosers.shown, &self.choosers.others);
+        let trained = self.learner.says(&self.choosers);
+        assert_eq!(served.len(), trained.len());
+        let off = served.iter().zip(&trained).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        (off, served.iter().fold(0.0, |most: f32, value| most.max(value.abs())))
+    }
+}
+
+impl fmt::Debug for Training<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Training").field("meaning", &self.meaning).field("progress", &self.progress()).finish()
+    }
+}
+
+impl Meaning {
+    fn of(effort: &GlobalEffort, horizon: usize, step_ms: i64, season: usize) -> Self {
+        let GlobalEffort { length, hidden, layers, .. } = *effort;
+        let trust = vec![0.0; knots(horizon).len()];
+        Self { format: Self::FORMAT, length, hidden, layers, horizon, step_ms, season, trust }
+    }
+}
+
+/// The cycle that most series have.
+fn usual(lessons: &[Lesson<'_>]) -> usize {
+    let mut found: Vec<usize> = lessons.iter().map(|lesson| lesson.frame.found()).collect();
+    found.sort_unstable();
+    let runs = found.chunk_by(|a, b| a == b);
+    runs.max_by_key(|run| run.len()).map_or(1, |run| run[0])
+}

@@ -1,0 +1,300 @@
+//! A network for a whole fleet, as its file holds it: weights by the names that PyTorch gives them, run by candle.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, IndexOp, Tensor};
+use candle_nn::rnn::{LSTM, LSTMConfig, RNN};
+use candle_nn::{Linear, Module, VarBuilder};
+use rayon::prelude::*;
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::frame::{INPUTS, LEVELS, knots, others};
+use crate::artifact::MOST_STEPS;
+
+/// The key of a file's metadata that tells what the network is for.
+const KEY: &str = "foreshadow";
+/// Units and layers that a network may have, and steps that it may look back on.
+const MOST_UNITS: usize = 1_024;
+const MOST_LAYERS: usize = 4;
+const MOST_LENGTH: usize = 4_096;
+/// Windows that are worked on together.
+const TOGETHER: usize = 128;
+
+/// Why bytes are not a network of a fleet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// Not the format, or cut off.
+    #[error("not a whole safetensors file: {0}")]
+    NotSafetensors(String),
+    /// Nothing says what it is for.
+    #[error("its metadata have no key `{KEY}` that says what the network forecasts ({0})")]
+    NoMeaning(String),
+    /// A newer version wrote it.
+    #[error("a network of format {given}; this version reads {}", Meaning::FORMAT)]
+    Format {
+        /// What it says.
+        given: u32,
+    },
+    /// Numbers that fit no network.
+    #[error("{key} is {given}, which no network here has")]
+    OutOfRange {
+        /// Of the metadata.
+        key: &'static str,
+        /// What stands there.
+        given: String,
+    },
+    /// A weight is missing.
+    #[error("the weights `{0}` are missing")]
+    Missing(String),
+    /// Weights of another network.
+    #[error("the weights `{name}` are {given}, where {needed} are needed")]
+    Shape {
+        /// Of the weights.
+        name: String,
+        /// Their type and shape.
+        given: String,
+        /// What the metadata call for.
+        needed: String,
+    },
+    /// A weight that is no number.
+    #[error("the weights `{0}` are not all finite: the training diverged")]
+    NotFinite(String),
+}
+
+/// What a network is for, and what it has of a fleet beside its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Meaning {
+    pub(super) format: u32,
+    /// Steps that it looks back on.
+    pub(super) length: usize,
+    pub(super) hidden: usize,
+    pub(super) layers: usize,
+    /// Steps ahead that it was trained for.
+    pub(super) horizon: usize,
+    pub(super) step_ms: i64,
+    /// Steps of the cycle that most of the fleet has; 1 of none.
+    pub(super) season: usize,
+    /// How far it was right over the fleet, a knot each: for series that are too short to tell by their own.
+    pub(super) trust: Vec<f32>,
+}
+
+impl Meaning {
+    /// The format that is written and read.
+    pub(super) const FORMAT: u32 = 1;
+
+    pub(super) fn knots(&self) -> usize {
+        knots(self.horizon).len()
+    }
+
+    /// Numbers that tell how a series is measured.
+    pub(super) fn others(&self) -> usize {
+        others(self.knots())
+    }
+
+    fn outputs(&self) -> usize {
+        self.knots() * LEVELS.len()
+    }
+
+    fn check(&self) -> Result<(), NetworkError> {
+        let refuse = |key, given: &dyn fmt::Debug| Err(NetworkError::OutOfRange { key, given: format!("{given:?}") });
+        if self.format != Self::FORMAT {
+            return Err(NetworkError::Format { given: self.format });
+        }
+        for (key, given, most) in [
+            ("length", self.length, MOST_LENGTH),
+            ("hidden", self.hidden, MOST_UNITS),
+            ("layers", self.layers, MOST_LAYERS),
+            ("horizon", self.horizon, MOST_STEPS),
+            ("season", self.season, MOST_STEPS),
+        ] {
+            if !(1..=most).contains(&given) {
+                return refuse(key, &given);
+            }
+        }
+        if self.step_ms < 1 {
+            return refuse("step_ms", &self.step_ms);
+        }
+        if self.trust.len() != self.knots() || !self.trust.iter().all(|share| (0.0..=1.0).contains(share)) {
+            return refuse("trust", &self.trust);
+        }
+        Ok(())
+    }
+
+    /// Names and shapes of its weights.
+    pub(super) fn weights(&self) -> Vec<(String, Vec<usize>)> {
+        let (hidden, gates) = (self.hidden, 4 * self.hidden);
+        let mut all = Vec::new();
+        for layer in 0..self.layers {
+            let inputs = if layer == 0 { INPUTS } else { hidden };
+            all.push((format!("lstm.weight_ih_l{layer}"), vec![gates, inputs]));
+            all.push((format!("lstm.weight_hh_l{layer}"), vec![gates, hidden]));
+            all.push((format!("lstm.bias_ih_l{layer}"), vec![gates]));
+            all.push((format!("lstm.bias_hh_l{layer}"), vec![gates]));
+        }
+        let shown = hidden + self.others();
+        all.push(("mix.weight".into(), vec![hidden, shown]));
+        all.push(("mix.bias".into(), vec![hidden]));
+        all.push(("head.weight".into(), vec![self.outputs(), hidden]));
+        all.push(("head.bias".into(), vec![self.outputs()]));
+        all
+    }
+}
+
+/// One network for a whole fleet: an LSTM over the latest steps of a series, and two layers that take its last state with
+/// how the series is measured to quantiles of what will come.
+#[derive(Clone)]
+pub struct Network {
+    meaning: Meaning,
+    layers: Vec<LSTM>,
+    mix: Linear,
+    head: Linear,
+    bytes: Arc<[u8]>,
+}
+
+impl Network {
+    /// The network of a file's bytes: safetensors, `f32`, whose metadata hold `foreshadow`, a JSON object.
+    ///
+    /// Weights have the names and shapes of `torch.nn.LSTM` as `lstm` and of `torch.nn.Linear` as `mix` and `head`:
+    /// `head(relu(mix(cat(last hidden state, how the series is measured))))`.
+    ///
+    /// # Errors
+    /// [`NetworkError`] for any other bytes.
+    pub fn read(bytes: &[u8]) -> Result<Self, NetworkError> {
+        let broken = |error: safetensors::SafeTensorError| NetworkError::NotSafetensors(error.to_string());
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+        let meaning = header.metadata().as_ref().and_then(|all| all.get(KEY));
+        let meaning = meaning.ok_or_else(|| NetworkError::NoMeaning("none is there".into()))?;
+        let meaning: Meaning =
+            serde_json::from_str(meaning).map_err(|error| NetworkError::NoMeaning(error.to_string()))?;
+        meaning.check()?;
+        let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+        let mut tensors = HashMap::new();
+        for (name, shape) in meaning.weights() {
+            let view = file.tensor(&name).map_err(|_| NetworkError::Missing(name.clone()))?;
+            if view.dtype() != Dtype::F32 || view.shape() != shape {
+                let given = format!("{:?} {:?}", view.dtype(), view.shape());
+                return Err(NetworkError::Shape { name, given, needed: format!("F32 {shape:?}") });
+            }
+            let values: Vec<f32> = view.data().chunks_exact(4).map(f32_of).collect();
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(NetworkError::NotFinite(name));
+            }
+            let tensor = Tensor::from_vec(values, shape, &Device::Cpu).expect("as many values as its shape has");
+            tensors.insert(name, tensor);
+        }
+        Ok(Self::of(meaning, tensors, bytes.into()))
+    }
+
+    fn of(meaning: Meaning, tensors: HashMap<String, Tensor>, bytes: Arc<[u8]>) -> Self {
+        let linear = |name: &str| {
+            Linear::new(tensors[&format!("{name}.weight")].clone(), Some(tensors[&format!("{name}.bias")].clone()))
+        };
+        let (mix, head) = (linear("mix"), linear("head"));
+        let all = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+        let layer = |layer_idx: usize| {
+            let inputs = if layer_idx == 0 { INPUTS } else { meaning.hidden };
+            let config = LSTMConfig { layer_idx, ..LSTMConfig::default() };
+            LSTM::new(inputs, meaning.hidden, config, all.pp("lstm")).expect("its weights are there")
+        };
+        let layers = (0..meaning.layers).map(layer).collect();
+        Self { meaning, layers, mix, head, bytes }
+    }
+
+    /// A network of weights in the order of [`Meaning::weights`].
+    pub(super) fn made(meaning: &Meaning, weights: &[Vec<f32>]) -> Result<Self, NetworkError> {
+        let text = serde_json::to_string(meaning).expect("plain numbers");
+        let bytes: Vec<Vec<u8>> =
+            weights.iter().map(|all| all.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+        let view = |((name, shape), bytes): ((String, Vec<usize>), _)| {
+            (name, TensorView::new(Dtype::F32, shape, bytes).expect("as many values as its shape has"))
+        };
+        let views = meaning.weights().into_iter().zip(&bytes).map(|(named, bytes)| view((named, bytes.as_slice())));
+        let metadata = HashMap::from([(KEY.to_owned(), text)]);
+        let file = safetensors::serialize(views, Some(metadata)).expect("every name is there once");
+        Self::read(&file)
+    }
+
+    /// The bytes of its file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Milliseconds between the steps of series that it was trained on.
+    pub fn step_ms(&self) -> i64 {
+        self.meaning.step_ms
+    }
+
+    /// Steps ahead that it was trained for.
+    pub fn horizon(&self) -> usize {
+        self.meaning.horizon
+    }
+
+    pub(super) fn meaning(&self) -> &Meaning {
+        &self.meaning
+    }
+
+    /// What it says of windows, `[windows, knots, levels]`.
+    ///
+    /// - `shown`: `[windows, length, INPUTS]`; `others`: `[windows, others]`.
+    pub(super) fn say(&self, shown: &[f32], others: &[f32]) -> Vec<f32> {
+        let (window, other) = (self.meaning.length * INPUTS, self.meaning.others());
+        let some = |(shown, others): (&[f32], &[f32])| {
+            self.say_some(shown, others).expect("weights and windows have the shapes that were checked")
+        };
+        let together = shown.par_chunks(TOGETHER * window).zip(others.par_chunks(TOGETHER * other));
+        together.flat_map_iter(some).collect()
+    }
+
+    fn say_some(&self, shown: &[f32], others: &[f32]) -> candle_core::Result<Vec<f32>> {
+        let Meaning { length, .. } = self.meaning;
+        let count = shown.len() / (length * INPUTS);
+        let mut steps = Tensor::from_slice(shown, (count, length, INPUTS), &Device::Cpu)?;
+        let mut last = None;
+        for (at, layer) in self.layers.iter().enumerate() {
+            let states = layer.seq(&steps)?;
+            last = states.last().map(|state| state.h().clone());
+            if at + 1 < self.layers.len() {
+                steps = layer.states_to_tensor(&states)?;
+            }
+        }
+        let last = last.expect("a network has a layer and a window a step");
+        let others = Tensor::from_slice(others, (count, others.len() / count), &Device::Cpu)?;
+        let mixed = self.mix.forward(&Tensor::cat(&[&last, &others], 1)?)?.relu()?;
+        self.head.forward(&mixed)?.i(..)?.flatten_all()?.to_vec1()
+    }
+}
+
+fn f32_of(bytes: &[u8]) -> f32 {
+    f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Network").field("meaning", &self.meaning).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Network {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+/// As the bytes of its file.
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(&self.bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::read(&Vec::<u8>::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
