@@ -5,7 +5,7 @@ pub mod fits;
 use std::collections::BTreeMap;
 
 use foreshadow_models::live::{Said, Track};
-use foreshadow_models::{Window, Wish};
+use foreshadow_models::{Fitted, Window, Wish};
 
 use crate::bytes::DecodeError;
 use fits::Fits;
@@ -18,9 +18,27 @@ const FORMAT: u8 = 1;
 pub struct Live {
     tracks: BTreeMap<String, Track>,
     fits: Fits,
+    /// Weights that series may begin with when a family learns them anew, by family and series, and when they were learned.
+    /// They are not kept over a restart: a fit without them takes longer, and no more.
+    learned: BTreeMap<(String, String), (Vec<f32>, i64)>,
 }
 
 impl Live {
+    /// What a family learned of each of a window's series last.
+    pub fn learned(&self, family: &str, window: &Window<'_>) -> Vec<Option<Vec<f32>>> {
+        let of = |s: usize| self.learned.get(&(family.into(), window.name(s).into())).map(|(own, _)| own.clone());
+        (0..window.series_count()).map(of).collect()
+    }
+
+    /// Takes note of what a family learned of a window's series.
+    pub fn learn(&mut self, family: &str, window: &Window<'_>, fitted: &dyn Fitted, now_ms: i64) {
+        for s in 0..window.series_count() {
+            if let Some(weights) = fitted.learned(s) {
+                self.learned.insert((family.into(), window.name(s).into()), (weights.to_vec(), now_ms));
+            }
+        }
+    }
+
     /// The track of a series, if it was ever served.
     pub fn track(&self, series: &str) -> Option<&Track> {
         self.tracks.get(series)
@@ -56,6 +74,7 @@ impl Live {
     pub fn forget(&mut self, before_ms: i64) {
         self.tracks.retain(|_, track| track.last_ms().is_some_and(|last| last >= before_ms));
         self.fits.forget(before_ms);
+        self.learned.retain(|_, (_, learned_ms)| *learned_ms >= before_ms);
     }
 
     /// The fits that go on from issue to issue.
@@ -82,7 +101,7 @@ impl Live {
 
 impl FromIterator<(String, Track)> for Live {
     fn from_iter<T: IntoIterator<Item = (String, Track)>>(tracks: T) -> Self {
-        Self { tracks: tracks.into_iter().collect(), fits: Fits::default() }
+        Self { tracks: tracks.into_iter().collect(), ..Self::default() }
     }
 }
 

@@ -17,6 +17,17 @@ pub(crate) trait Placed: Model + Clone + 'static {
     /// Fits every series of the window where the device says, as [`Model::fit`] does on the CPU.
     fn fit_on(&self, window: &Window<'_>, seed: u64, device: &Device) -> Result<Box<dyn Fitted>, KernelError>;
 
+    /// The same, as [`Model::refit`].
+    fn refit_on(
+        &self,
+        window: &Window<'_>,
+        seed: u64,
+        device: &Device,
+        _learned: &[Option<Vec<f32>>],
+    ) -> Result<Box<dyn Fitted>, KernelError> {
+        self.fit_on(window, seed, device)
+    }
+
     /// The family as a model that is fitted there.
     fn placed(&self, device: &Device) -> Box<dyn Model> {
         Box::new(OnDevice { family: self.clone(), device: device.clone() })
@@ -39,7 +50,12 @@ impl<M: Placed> Model for OnDevice<M> {
     }
 
     fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError> {
-        self.family.fit_on(window, seed, &self.device).map_err(|source| self.family.refused(window, source))
+        self.refit(window, seed, &[])
+    }
+
+    fn refit(&self, window: &Window<'_>, seed: u64, learned: &[Option<Vec<f32>>]) -> Result<Box<dyn Fitted>, FitError> {
+        let fitted = self.family.refit_on(window, seed, &self.device, learned);
+        fitted.map_err(|source| self.family.refused(window, source))
     }
 
     fn on(&self, device: &Device) -> Option<Box<dyn Model>> {

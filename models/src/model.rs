@@ -18,6 +18,20 @@ pub trait Model: Send + Sync {
     /// [`FitError`] when the batch as a whole could not be worked on.
     fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError>;
 
+    /// The same, each series beginning where an earlier fit of it ended, which [`Fitted::learned`] told; as [`Model::fit`] where
+    /// that is `None`, and from a family that is as soon there without.
+    ///
+    /// # Errors
+    /// As [`Model::fit`].
+    fn refit(
+        &self,
+        window: &Window<'_>,
+        seed: u64,
+        _learned: &[Option<Vec<f32>>],
+    ) -> Result<Box<dyn Fitted>, FitError> {
+        self.fit(window, seed)
+    }
+
     /// The same family with its fits made on a device; `None` from one that is fitted on the CPU alone. A GPU ends where
     /// the CPU does within the tolerances of its kernels, not at the same bits.
     fn on(&self, _device: &Device) -> Option<Box<dyn Model>> {
@@ -55,6 +69,11 @@ pub trait Fitted: Send + Sync {
 
     /// What [`crate::artifact::encode`] makes bytes of; `None` from a family that keeps none.
     fn artifact(&self) -> Option<Artifact<'_>> {
+        None
+    }
+
+    /// Weights of a series that a later fit of it may begin with, see [`Model::refit`]; `None` where there are none.
+    fn learned(&self, _series: usize) -> Option<&[f32]> {
         None
     }
 

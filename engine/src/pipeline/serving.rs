@@ -84,7 +84,8 @@ pub(super) fn fit(
     let (window, all) = (panel.window(), (0..panel.series_count()).collect::<Vec<_>>());
     for Batch { series, .. } in in_batches(&window, &all, name, settings) {
         let window = window.only(&series);
-        let fitted = family.fit(&window, settings.seed)?;
+        let fitted = family.refit(&window, settings.seed, &live.learned(name, &window))?;
+        live.learn(name, &window, &*fitted, now_ms);
         let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
         for ((at, s), held_out) in series.iter().enumerate().zip(judge(&*family, &window, settings)?) {
             judged.status[*s] = fitted.status()[at].clone();

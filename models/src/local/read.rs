@@ -15,16 +15,20 @@ impl Model for AsRead {
     }
 
     fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError> {
+        self.refit(window, seed, &[])
+    }
+
+    fn refit(&self, window: &Window<'_>, seed: u64, learned: &[Option<Vec<f32>>]) -> Result<Box<dyn Fitted>, FitError> {
         let bounds: Vec<Bounds> = (0..window.series_count()).map(|s| window.bounds(s)).collect();
         let Some(local) = Local::of(window) else {
-            let fitted = self.0.fit(window, seed)?;
+            let fitted = self.0.refit(window, seed, learned)?;
             if bounds.iter().all(|bounds| *bounds == Bounds::NONE) {
                 return Ok(fitted);
             }
             let status = fitted.status().to_vec();
             return Ok(Box::new(FittedAsRead { fitted, status, way: None, bounds }));
         };
-        let fitted = self.0.fit(&local.panel().window(), seed)?;
+        let fitted = self.0.refit(&local.panel().window(), seed, learned)?;
         let way = local.into_way();
         Ok(Box::new(FittedAsRead { status: way.statuses(fitted.status()), fitted, way: Some(way), bounds }))
     }
@@ -60,6 +64,10 @@ impl Fitted for FittedAsRead {
         };
         self.bounds.iter().enumerate().for_each(|(series, bounds)| forecast.hold(series, bounds));
         Ok(forecast)
+    }
+
+    fn learned(&self, series: usize) -> Option<&[f32]> {
+        self.fitted.learned(series)
     }
 
     fn chosen(&self, series: usize) -> Option<Chosen> {

@@ -56,11 +56,18 @@ impl LstmBank {
         frame.warm_up() + 3 * self.effort.length + 2 * self.horizon.steps()
     }
 
-    fn learn_on(&self, window: &Window<'_>, seed: u64, device: &Device) -> Result<FittedLstmBank, KernelError> {
+    /// `earlier`: weights that series begin with, in the window's order; those of other sizes are not looked at.
+    fn learn_on(
+        &self,
+        window: &Window<'_>,
+        seed: u64,
+        device: &Device,
+        earlier: &[Option<Vec<f32>>],
+    ) -> Result<FittedLstmBank, KernelError> {
         let count = window.series_count();
         let (mut status, mut learned) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for from in (0..count).step_by(TOGETHER) {
-            let (some, bank) = self.fit_some(window, from..(from + TOGETHER).min(count), seed, device)?;
+            let (some, bank) = self.fit_some(window, from..(from + TOGETHER).min(count), seed, device, earlier)?;
             status.extend(some);
             learned.extend(bank);
         }
@@ -73,13 +80,20 @@ impl LstmBank {
         series: Range<usize>,
         seed: u64,
         device: &Device,
+        earlier: &[Option<Vec<f32>>],
     ) -> Result<(Vec<FitStatus>, Vec<Option<Learned>>), KernelError> {
         let prepare = |s: usize| self.prepare(window.values(s), window.start_ms(s), window.step_ms());
-        let prepared: Vec<Result<Prepared, FitStatus>> = series.into_par_iter().map(prepare).collect();
+        let prepared: Vec<Result<Prepared, FitStatus>> = series.clone().into_par_iter().map(prepare).collect();
         let taught: Vec<&Prepared> = prepared.iter().flatten().filter(|own| own.frame.moves()).collect();
         let shape = Self::shape(taught.first().map_or(LEVELS.len(), |own| own.frame.outputs()));
         let learning: Vec<LstmSeries<'_>> = taught.iter().map(|own| own.learning(seed as u32)).collect();
-        let begin = shape.seeded(seed).repeat(learning.len());
+        let seeded = shape.seeded(seed);
+        let learns = series.zip(&prepared).filter(|(_, own)| own.as_ref().is_ok_and(|own| own.frame.moves()));
+        let weights = |(s, _): (usize, _)| {
+            let earlier = earlier.get(s).and_then(Option::as_ref).filter(|weights| weights.len() == seeded.len());
+            earlier.unwrap_or(&seeded).iter().copied()
+        };
+        let begin: Vec<f32> = learns.flat_map(weights).collect();
         let fit = lstm_train(device, shape, &learning, &LEVELS, &self.effort, &begin)?;
         let mut trained = fit.weights.chunks_exact(shape.weights());
         let learn = |own: Result<Prepared, FitStatus>| {
@@ -232,7 +246,11 @@ impl Model for LstmBank {
     }
 
     fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError> {
-        self.fit_on(window, seed, &Device::Cpu).map_err(|source| self.refused(window, source))
+        self.refit(window, seed, &[])
+    }
+
+    fn refit(&self, window: &Window<'_>, seed: u64, learned: &[Option<Vec<f32>>]) -> Result<Box<dyn Fitted>, FitError> {
+        self.refit_on(window, seed, &Device::Cpu, learned).map_err(|source| self.refused(window, source))
     }
 
     fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
@@ -242,7 +260,17 @@ impl Model for LstmBank {
 
 impl Placed for LstmBank {
     fn fit_on(&self, window: &Window<'_>, seed: u64, device: &Device) -> Result<Box<dyn Fitted>, KernelError> {
-        Ok(Box::new(self.learn_on(window, seed, device)?))
+        self.refit_on(window, seed, device, &[])
+    }
+
+    fn refit_on(
+        &self,
+        window: &Window<'_>,
+        seed: u64,
+        device: &Device,
+        learned: &[Option<Vec<f32>>],
+    ) -> Result<Box<dyn Fitted>, KernelError> {
+        Ok(Box::new(self.learn_on(window, seed, device, learned)?))
     }
 }
 
@@ -253,6 +281,10 @@ impl Fitted for FittedLstmBank {
 
     fn family(&self) -> &'static str {
         "lstm-bank"
+    }
+
+    fn learned(&self, series: usize) -> Option<&[f32]> {
+        self.learned[series].as_ref().map(|own| own.weights.as_slice()).filter(|weights| !weights.is_empty())
     }
 
     fn artifact(&self) -> Option<Artifact<'_>> {

@@ -108,3 +108,27 @@ fn bands_do_not_cross_and_a_fit_goes_on_and_comes_back_to_the_bit() {
     assert!((0..3).all(|s| again.mean(s) == forecast.mean(s)));
     assert_eq!(artifact::encode(&*back).unwrap(), bytes);
 }
+
+/// A day later most is known already.
+#[test]
+fn a_fit_that_begins_where_one_ended_is_there_sooner_and_no_worse() {
+    let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(624, s)).collect();
+    let now = panel(&series);
+    let family = bank(12);
+    let learned = family.fit(&now.window().until(|_| 600), 0).unwrap();
+    let earlier: Vec<Option<Vec<f32>>> = (0..4).map(|s| learned.learned(s).map(<[f32]>::to_vec)).collect();
+    assert!(earlier.iter().all(Option::is_some));
+    let few = LstmBank { effort: LstmEffort { steps: 10, ..family.effort }, ..family };
+    let error = |fitted: Box<dyn Fitted>| {
+        let forecast = fitted.predict(Horizon::new(12).unwrap(), &Quantiles::standard()).unwrap();
+        let off = |s: usize| (0..12).map(|t| (forecast.mean(s)[t] - pushed(636, s)[624 + t]).abs()).sum::<f64>();
+        (0..4).map(off).sum::<f64>() / 48.0
+    };
+    let warm = error(few.refit(&now.window(), 0, &earlier).unwrap());
+    let whole = error(family.fit(&now.window(), 0).unwrap());
+    assert!(warm < 1.1 * whole, "{warm} after a tenth of the steps and {whole}");
+    // What does not fit its network is not begun with.
+    let wrong = vec![Some(vec![1.0; 3]); 4];
+    let (one, other) = (few.refit(&now.window(), 0, &wrong).unwrap(), few.fit(&now.window(), 0).unwrap());
+    assert_eq!(artifact::encode(&*one).unwrap(), artifact::encode(&*other).unwrap());
+}
