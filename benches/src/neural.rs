@@ -6,10 +6,13 @@ pub mod device;
 
 use foreshadow_models::classical::SeasonalNaive;
 use foreshadow_models::neural::{GlobalEffort, LstmBank, LstmGlobal, Training};
-use foreshadow_models::{Backtest, Horizon, Model, Origins, Quantiles, Window, backtest};
+use foreshadow_models::{Auto, Backtest, Horizon, Model, Origins, Quantiles, Window, backtest};
 
 use crate::telemetry::{DAY_MS, ORIGINS, SERIES, SETS, drawn};
 use crate::{BenchError, Context, Figures, Scale};
+
+/// Series of a set on which networks join automatic selection: each is trained for every fold.
+const POOLED: usize = 4;
 
 /// Takes the figures; a smoke run takes two networks, and one set of four series.
 ///
@@ -55,7 +58,26 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
         let geometric_mean = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
         figures.add("lstm_global.mase_ratio_unseen", geometric_mean, "");
     }
+    figures.add("neural.pool_loss_percent", pool_loss(context, sets)?, "%");
     Ok(())
+}
+
+/// What the mean MASE of automatic selection gains by networks among its candidates, in percent.
+fn pool_loss(context: &Context, sets: &[&str]) -> Result<f64, BenchError> {
+    let series = if context.scale == Scale::Smoke { 1 } else { POOLED };
+    let (mut with, mut without) = (0.0, 0.0);
+    for set in sets {
+        for panel in drawn(context, set, series, |_| true)? {
+            let horizon = Horizon::new(panel.steps_in(DAY_MS)).expect("a day has steps");
+            let own = Auto::new(horizon);
+            let networks: [Box<dyn Model>; 2] = [Box::new(LstmBank::new(horizon)), Box::new(LstmGlobal::new(horizon))];
+            let more = networks.into_iter().fold(own.clone(), Auto::beside);
+            let mase = |pairs: Vec<(f64, f64)>| pairs.iter().map(|pair| pair.0).sum::<f64>();
+            with += mase(judge(&panel.window(), &more, horizon)?);
+            without += mase(judge(&panel.window(), &own, horizon)?);
+        }
+    }
+    Ok(100.0 * (with / without - 1.0))
 }
 
 /// The median MASE of a family over that of seasonal naive; `None` where it has none.

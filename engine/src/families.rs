@@ -17,7 +17,7 @@ pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
 pub use working::Working;
 
 /// Names that may stand in `forecast.models`, for messages.
-pub const KNOWN: &str = "auto (the best for each series, blended by their backtests), naive, drift, snaive, snaive_ar, smedian, ridge, theta, ces, \
+pub const KNOWN: &str = "auto (the best for each series, blended by their backtests; auto+NAME tries a family beside its own, however dear), naive, drift, snaive, snaive_ar, smedian, ridge, theta, ces, \
 card, rho, delta, lstm-bank (a network for each series), lstm-global (one for all, trained on the series at hand) or lstm-global=FILE (one that \
 `foreshadow train` made), mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
 ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho and delta have a day and a week, or others as \
@@ -33,9 +33,14 @@ const LONGEST_ETS_SEASON: usize = 1_440;
 /// Steps of the longest season that every form of it, or CES, is tried with.
 const LONGEST_TRIED_SEASON: usize = 288;
 
+/// Whether a name is that of `auto`, with families beside its own or without.
+pub fn is_auto(name: &str) -> bool {
+    name.split('+').next() == Some("auto")
+}
+
 /// Whether regressors move what a family forecasts: they do Prophet's, which is one of those that `auto` chooses from.
 pub fn takes_regressors(name: &str) -> bool {
-    matches!(name, "auto" | "prophet")
+    is_auto(name) || name == "prophet"
 }
 
 /// What families are made of beside their names.
@@ -54,21 +59,32 @@ pub struct Given<'a> {
 /// The family of a name. `season`, in steps, is what a seasonal family without a number takes. It follows the clocks of a
 /// panel's series and keeps to their bounds.
 pub fn family(name: &str, season: usize, given: &Given<'_>) -> Option<Box<dyn Model>> {
-    let Given { horizon, prophet, networks, device } = *given;
-    let global = || match Networks::path_in(name) {
-        Some(_) => networks.of(name).map(|network| LstmGlobal::trained(horizon, network.clone())),
-        None => (name == "lstm-global").then(|| LstmGlobal::new(horizon)),
+    let family: Box<dyn Model> = match auto(name, season, given) {
+        Some(auto) => Box::new(auto),
+        None => Box::new(AsRead(single(name, season, given)?)),
     };
-    let family: Box<dyn Model> = match name {
-        "auto" => Box::new(Auto::new(horizon).with_prophet(prophet.clone())),
-        "lstm-bank" => Box::new(AsRead(Box::new(LstmBank::new(horizon)))),
-        _ => match global() {
-            Some(family) => Box::new(AsRead(Box::new(family))),
-            None => Box::new(AsRead(named(name, season, prophet)?)),
-        },
-    };
-    let on_host = matches!(device, Device::Cpu);
-    Some(if on_host { family } else { family.on(device).unwrap_or(family) })
+    let on_host = matches!(given.device, Device::Cpu);
+    Some(if on_host { family } else { family.on(given.device).unwrap_or(family) })
+}
+
+/// `auto` by its name, with the families beside its own that the name tells: `auto+lstm-bank`. See [`family`].
+pub fn auto(name: &str, season: usize, given: &Given<'_>) -> Option<Auto> {
+    let own = Auto::new(given.horizon).with_prophet(given.prophet.clone());
+    let mut words = name.split('+');
+    words.next().filter(|word| *word == "auto")?;
+    words.try_fold(own, |auto, name| Some(auto.beside(single(name, season, given)?)))
+}
+
+fn single(name: &str, season: usize, given: &Given<'_>) -> Option<Box<dyn Model>> {
+    let Given { horizon, prophet, networks, .. } = *given;
+    match name {
+        "lstm-bank" => Some(Box::new(LstmBank::new(horizon))),
+        "lstm-global" => Some(Box::new(LstmGlobal::new(horizon))),
+        name if Networks::path_in(name).is_some() => {
+            Some(Box::new(LstmGlobal::trained(horizon, networks.of(name)?.clone())))
+        }
+        name => named(name, season, prophet),
+    }
 }
 
 fn named(name: &str, season: usize, prophet: &CustomProphet) -> Option<Box<dyn Model>> {
@@ -206,6 +222,8 @@ mod tests {
             ("ets_aan", "ets_aan"),
             ("lstm-bank", "lstm-bank"),
             ("lstm-global", "lstm-global"),
+            ("auto+lstm-bank", "auto+lstm-bank"),
+            ("auto+ces+autoets7", "auto+ces24+autoets7"),
         ] {
             assert_eq!(named(name).as_deref(), Some(family_name));
         }
@@ -230,7 +248,7 @@ mod tests {
     #[test]
     fn what_is_no_name_is_no_family() {
         let named = |name| plain(name, 24);
-        let none = "snaive0 mstl1 dhr1 dhr24_x mstl24_ mstl2017 mstlx snaive-1 Naive naive3 24 ets_ana1441 card168_24 autoets289 sarima401 autoarima24 naive_ ets_ann3 ets_x gpt";
+        let none = "snaive0 mstl1 dhr1 dhr24_x mstl24_ mstl2017 mstlx snaive-1 Naive naive3 24 ets_ana1441 card168_24 autoets289 sarima401 autoarima24 naive_ ets_ann3 ets_x gpt auto+ auto+auto auto+gpt autox auto+ces+ +auto lstm-global=gone auto+lstm-global=gone";
         assert!(std::iter::once("").chain(none.split(' ')).all(|name| named(name).is_none()));
     }
 }

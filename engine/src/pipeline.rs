@@ -16,7 +16,7 @@ use crate::act::{Workload, demand};
 use crate::aggregate::{self, Plan, Said, Whole};
 use crate::clock::DAY_MS;
 use crate::config::{AggregateConfig, Demand};
-use crate::families::{self, Bound, Future, Networks, RegressorError, Regressors};
+use crate::families::{self, Bound, Future, Given, Networks, RegressorError, Regressors};
 use crate::issue::{Accuracy, Issue, Missing, Shadow};
 use crate::live::Live;
 use crate::reading::Reading;
@@ -100,10 +100,16 @@ impl PipelineSettings {
         if errs_more { spread / SOONER } else { spread }
     }
 
+    /// What families are made of, with a Prophet that was bound to its regressors.
+    fn given<'a>(&'a self, prophet: &'a CustomProphet) -> Given<'a> {
+        Given { horizon: self.horizon, prophet, networks: &self.networks, device: &self.device }
+    }
+
     /// Of what a fit hangs on besides the series.
-    fn mark(&self, prophet: &CustomProphet, panel: &Panel) -> u64 {
+    fn mark(&self, name: &str, prophet: &CustomProphet, panel: &Panel) -> u64 {
         let clock = panel.clock().map(|clock| clock.name());
-        hash(format!("{:?} {} {} {:?} {clock:?}", self.horizon, self.lookback_steps, self.seed, prophet.config()))
+        let prophet = prophet.config();
+        hash(format!("{name} {:?} {} {} {prophet:?} {clock:?}", self.horizon, self.lookback_steps, self.seed))
     }
 }
 

@@ -9,6 +9,8 @@ mod kept;
 mod pool;
 mod run;
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,17 @@ pub struct Auto {
     horizon: Horizon,
     screen: usize,
     prophet: CustomProphet,
+    beside: Vec<Beside>,
+}
+
+/// A family that is asked for beside the pool's own.
+#[derive(Clone)]
+struct Beside(Arc<dyn Model>);
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.name())
+    }
 }
 
 /// What is known live of a series before its next forecast; see [`crate::live::Track`].
@@ -128,7 +141,7 @@ struct Part {
 impl Auto {
     /// Picks for forecasts of `horizon` steps.
     pub fn new(horizon: Horizon) -> Self {
-        Self { horizon, screen: SCREEN, prophet: CustomProphet::default() }
+        Self { horizon, screen: SCREEN, prophet: CustomProphet::default(), beside: Vec::new() }
     }
 
     /// The same with every family tried on every fold, the hopeless and the dear too: what the screen and the budget
@@ -142,6 +155,14 @@ impl Auto {
     #[must_use]
     pub fn with_prophet(self, prophet: CustomProphet) -> Self {
         Self { prophet, ..self }
+    }
+
+    /// The same with a family beside its own, tried on every series however dear it is; one that is tried anyway changes
+    /// nothing.
+    #[must_use]
+    pub fn beside(mut self, family: Box<dyn Model>) -> Self {
+        self.beside.push(Beside(family.into()));
+        self
     }
 
     /// Picks, calibrates and fits every series of the window. `progress` hears how many batches are done,
@@ -203,6 +224,7 @@ impl Auto {
             let fits = |s: usize| folds[s].picking.len() + folds[s].calibrating.len() + 1;
             pool::afford(&mut pool, |s| window.values(s).len(), fits);
         }
+        pool::join(&mut pool, self.beside.iter().map(|family| family.0.clone()), seasons.len());
         let (horizon, screen, done) = (self.horizon, self.screen, AtomicUsize::new(0));
         Run { window, horizon, seed, seasons, folds, pool, screen, wishes, done, progress }.finish()
     }
@@ -214,7 +236,7 @@ impl Auto {
 
 impl Model for Auto {
     fn name(&self) -> String {
-        "auto".into()
+        self.beside.iter().fold("auto".into(), |name, own| format!("{name}+{}", own.0.name()))
     }
 
     fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError> {

@@ -48,6 +48,21 @@ fn a_series_is_told_with_its_families_its_changes_and_a_plot() {
 }
 
 #[test]
+fn a_family_asked_for_beside_auto_s_own_is_told_among_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = fleet(&folder);
+    let named = |models: &str| -> Vec<String> {
+        let told = explain(SERIES, &input, &["--issues", "1", "--output", "json", "--models", models]).json();
+        let families = told["families"].as_array().unwrap();
+        families.iter().map(|family| family["name"].as_str().unwrap().into()).collect()
+    };
+    let (own, with) = (named("auto"), named("auto+theta2+drift"));
+    assert!(!own.contains(&"theta_dotm2".into()) && with.contains(&"theta_dotm2".into()), "{with:?}");
+    assert_eq!(with.len(), own.len() + 1, "drift is one of auto's own: {with:?}");
+    explain(SERIES, &input, &["--models", "auto+gpt"]).assert_failed(4, &["auto+gpt", "auto+NAME"]);
+}
+
+#[test]
 fn a_word_that_names_none_or_many_is_refused_with_what_there_is() {
     let folder = tempfile::tempdir().unwrap();
     let input = fleet(&folder);

@@ -16,7 +16,7 @@ use super::settings::{Settings, open, pipeline_settings};
 use crate::aggregate::{self, Plan, Whole};
 use crate::config::{Config, ConfigError, Refusal};
 use crate::explain::{Explanation, Family, Folds, Learned, Part, find};
-use crate::families::{Bound, Future};
+use crate::families::{self, Bound, Future};
 use crate::live::Live;
 use crate::pipeline::{PipelineSettings, follow};
 use crate::reading::Reading;
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn learn(args: &Args) -> Result<Explanation, Failure> {
     let config = args.settings.load()?;
     let models = config.forecast().models();
-    if models != ["auto"] {
+    if !matches!(models, [name] if families::is_auto(name)) {
         let way_out = "explain shows how auto chooses: --models auto; `foreshadow backtest` judges one family alone";
         let refusal = Refusal::new("forecast.models", models, way_out);
         return Err(ConfigError::Invalid { refusal, place: "explain".into() }.into());

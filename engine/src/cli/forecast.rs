@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use foreshadow_kernels::Device;
-use foreshadow_models::{Auto, BuildOptions, FitStatus, Fitted, FittedAuto, Forecast, Panel, RawSeries};
+use foreshadow_models::{BuildOptions, FitStatus, Fitted, FittedAuto, Forecast, Panel, RawSeries};
 
 use super::Failure;
 use super::fleet::{Fleet, Panels, Part};
@@ -64,7 +64,7 @@ struct PanelForecast {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
     let name = only_model(&config, "forecast")?;
-    if args.paths > 0 && name != "auto" {
+    if args.paths > 0 && !families::is_auto(name) {
         let way_out = "only auto draws paths: its past cutoffs tell how the errors of neighbouring steps go together";
         let refusal = Refusal::new("paths", args.paths, way_out);
         return Err(ConfigError::Invalid { refusal, place: "--paths".into() }.into());
@@ -184,12 +184,9 @@ fn forecast(
     let Bound { prophet, lacking } = regressors.bind(config.prophet(), panel, horizon, Future::Forecast, seed)?;
     let model = families::family(name, season, &given(config, &prophet, device)).expect("the settings were checked");
     let (mut auto, mut alone) = (None, None);
-    let fitted: &dyn Fitted = match name {
-        "auto" => {
-            let own = Auto::new(horizon).with_prophet(prophet);
-            auto.insert(own.run(&window, seed, progress)?)
-        }
-        _ => &**alone.insert(model.fit(&window, seed)?),
+    let fitted: &dyn Fitted = match families::auto(name, season, &given(config, &prophet, device)) {
+        Some(own) => auto.insert(own.run(&window, seed, progress)?),
+        None => &**alone.insert(model.fit(&window, seed)?),
     };
     let forecast = fitted.predict(horizon, &config.quantiles())?;
     let chosen = |series| fitted.chosen(series).map_or_else(|| model.name(), |chosen| chosen.champion);

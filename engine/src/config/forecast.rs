@@ -94,7 +94,7 @@ impl TryFrom<RawForecast> for ForecastConfig {
 /// The networks that names ask for, read from their files.
 fn networks(models: &[String], horizon_steps: usize) -> Result<Networks, Refusal> {
     let mut networks = Networks::default();
-    for (name, path) in models.iter().filter_map(|name| Some((name, Networks::path_in(name)?))) {
+    for (name, path) in Networks::asked_for(models) {
         let refuse = |reason: String| Refusal::new("models", name, reason);
         let size = fs::metadata(path).map_err(|error| refuse(format!("{path} cannot be read: {error}")))?.len();
         if size > LARGEST_NETWORK {
@@ -109,7 +109,7 @@ fn networks(models: &[String], horizon_steps: usize) -> Result<Networks, Refusal
                 "{path} was trained for {trained} steps ahead, and {horizon_steps} are asked for; train one for them"
             )));
         }
-        networks.insert(name.clone(), network);
+        networks.insert(name.into(), network);
     }
     Ok(networks)
 }

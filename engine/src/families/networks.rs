@@ -17,6 +17,15 @@ impl Networks {
         name.strip_prefix(ASKS)
     }
 
+    /// The names among those of families that ask for one, also beside `auto`'s own, each with its file.
+    pub fn asked_for(families: &[String]) -> impl Iterator<Item = (&str, &str)> {
+        let names = families.iter().flat_map(|family| {
+            let words: Vec<&str> = if super::is_auto(family) { family.split('+').collect() } else { vec![family] };
+            words
+        });
+        names.filter_map(|name| Some((name, Self::path_in(name)?)))
+    }
+
     /// Adds the network that a name asks for.
     pub fn insert(&mut self, name: String, network: Network) {
         self.0.insert(name, network);

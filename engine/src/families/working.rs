@@ -24,7 +24,7 @@ const OTHERS: [u64; 3] = [40, 8, 16];
 impl Working<'_> {
     /// What a series of so many samples takes, its samples aside.
     pub fn bytes(&self, samples: usize) -> u64 {
-        let [shown, each_thread, ahead] = if self.family == "auto" { AUTO } else { OTHERS };
+        let [shown, each_thread, ahead] = if super::is_auto(self.family) { AUTO } else { OTHERS };
         let steps = samples.min(self.lookback_steps) as u64;
         let said = 8 * (self.levels as u64 + 1);
         steps * (shown + each_thread * rayon::current_num_threads() as u64)

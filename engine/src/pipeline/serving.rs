@@ -2,14 +2,13 @@
 
 use foreshadow_models::classical::{CustomProphet, SeasonalNaive};
 use foreshadow_models::{
-    AsRead, Auto, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Model, Origins, Panel, Quantiles, Window, Wish,
-    backtest,
+    AsRead, FitStatus, Fitted, FittedAuto, Forecast, HeldOut, Model, Origins, Panel, Quantiles, Window, Wish, backtest,
 };
 
 use super::{Made, PipelineError, PipelineSettings};
 use crate::batch::{Batch, batches};
 use crate::clock::DAY_MS;
-use crate::families::{self, Given, Lack, Working};
+use crate::families::{self, Lack, Working};
 use crate::issue::Accuracy;
 use crate::live::Live;
 use crate::live::fits::{Candidate, Place};
@@ -72,12 +71,10 @@ pub(super) fn fit(
     live: &mut Live,
     now_ms: i64,
 ) -> Result<Judged, PipelineError> {
-    if name == "auto" {
-        return go_on(panel, prophet, settings, live, now_ms);
+    if families::is_auto(name) {
+        return go_on(name, panel, prophet, settings, live, now_ms);
     }
-    let PipelineSettings { horizon, networks, device, .. } = settings;
-    let given = Given { horizon: *horizon, prophet, networks, device };
-    let family = families::family(name, panel.steps_in(DAY_MS), &given);
+    let family = families::family(name, panel.steps_in(DAY_MS), &settings.given(prophet));
     let family = family.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
     let mut judged = Judged::empty(panel.series_count(), settings);
     judged.models.fill(family.name());
@@ -108,13 +105,14 @@ fn in_batches(window: &Window<'_>, series: &[usize], name: &str, settings: &Pipe
 /// Judges what earlier issues expected of each series and goes on with the fits that are still good; the others are
 /// picked and fitted anew with that in mind. What is expected now is noted.
 fn go_on(
+    name: &str,
     panel: &Panel,
     prophet: &CustomProphet,
     settings: &PipelineSettings,
     live: &mut Live,
     now_ms: i64,
 ) -> Result<Judged, PipelineError> {
-    let (window, mark, count) = (panel.window(), settings.mark(prophet, panel), panel.series_count());
+    let (window, mark, count) = (panel.window(), settings.mark(name, prophet, panel), panel.series_count());
     let wishes = live.wishes(&window);
     let limits: Vec<i64> =
         (0..count).map(|s| settings.refit_after(window.name(s), live.track(window.name(s)))).collect();
@@ -124,10 +122,10 @@ fn go_on(
     };
     let mut places = live.fits_mut().go_on(&window, mark, &wishes, stays);
     let stale: Vec<usize> = (0..count).filter(|s| places[*s].is_none()).collect();
-    for Batch { series, .. } in in_batches(&window, &stale, "auto", settings) {
+    for Batch { series, .. } in in_batches(&window, &stale, name, settings) {
         let own: Vec<Wish> = series.iter().map(|s| wishes[*s].clone()).collect();
         let window = window.only(&series);
-        let fitted = pick(&window, prophet, settings, &own)?;
+        let fitted = pick(name, &window, prophet, settings, &own)?;
         let added = live.fits_mut().add(&window, fitted, mark, now_ms);
         series.iter().zip(added).for_each(|(s, place)| places[*s] = Some(place));
     }
@@ -159,12 +157,14 @@ fn go_on(
 
 /// Picks and fits with what is known live in mind.
 fn pick(
+    name: &str,
     window: &Window<'_>,
     prophet: &CustomProphet,
     settings: &PipelineSettings,
     wishes: &[Wish],
 ) -> Result<FittedAuto, PipelineError> {
-    let auto = Auto::new(settings.horizon).with_prophet(prophet.clone());
+    let auto = families::auto(name, window.steps_in(DAY_MS), &settings.given(prophet));
+    let auto = auto.ok_or_else(|| PipelineError::UnknownFamily { name: name.into() })?;
     Ok(auto.follow(window, settings.seed, wishes, &|_, _| ())?)
 }
 
@@ -177,7 +177,8 @@ pub fn follow(
     live: &mut Live,
 ) -> Result<(FittedAuto, Forecast), PipelineError> {
     let window = panel.window();
-    let fitted = pick(&window, prophet, settings, &live.wishes(&window))?;
+    let name = settings.models.iter().find(|name| families::is_auto(name)).map_or("auto", String::as_str);
+    let fitted = pick(name, &window, prophet, settings, &live.wishes(&window))?;
     let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
     let ends_ms: Vec<i64> = (0..panel.series_count()).map(|series| window.end_ms(series)).collect();
     live.note(&window, fitted.said(&ends_ms, panel.step_ms(), &forecast)?);

@@ -1,6 +1,7 @@
 //! Which families are tried on which series.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use foreshadow_kernels::Trend;
 use rayon::prelude::*;
@@ -45,7 +46,7 @@ mod cost {
 
 /// A family and the series it is tried on.
 pub(super) struct Candidate {
-    pub model: Box<dyn Model>,
+    pub model: Arc<dyn Model>,
     pub members: Vec<usize>,
     /// Steps before a cutoff that it is shown.
     pub lookback: usize,
@@ -57,11 +58,11 @@ pub(super) struct Candidate {
 
 impl Candidate {
     fn floor(model: impl Model + 'static, members: Vec<usize>) -> Self {
-        Self { model: Box::new(model), members, lookback: usize::MAX, floor: true, step_ns: 0 }
+        Self { model: Arc::new(model), members, lookback: usize::MAX, floor: true, step_ns: 0 }
     }
 
     fn learned(model: impl Model + 'static, members: Vec<usize>, lookback: usize, step_ns: usize) -> Self {
-        Self { model: Box::new(model), members, lookback, floor: false, step_ns }
+        Self { model: Arc::new(model), members, lookback, floor: false, step_ns }
     }
 
     /// CPU time of one fit of a series of `length` steps, in nanoseconds.
@@ -169,6 +170,17 @@ pub(super) fn candidates(seasons: &[Seasons], prophet: &CustomProphet) -> Vec<Ca
     let bent = (0..seasons.len()).filter(|&s| driven || !seasons[s].folded.is_empty()).collect();
     pool.push(Candidate::learned(prophet.clone(), bent, usize::MAX, cost::PROPHET));
     pool
+}
+
+/// Adds families that are asked for by name, each on all series; one that is in the pool loses none to its cost.
+pub(super) fn join(pool: &mut Vec<Candidate>, families: impl Iterator<Item = Arc<dyn Model>>, series_count: usize) {
+    for model in families {
+        let members: Vec<usize> = (0..series_count).collect();
+        match pool.iter_mut().find(|own| own.model.name() == model.name()) {
+            Some(own) => own.members = members,
+            None => pool.push(Candidate { model, members, lookback: usize::MAX, floor: false, step_ns: 0 }),
+        }
+    }
 }
 
 /// Takes the dearest families away from each series that cannot afford all of them at every one of its `fits`. A series

@@ -102,6 +102,46 @@ fn a_broken_neighbour_changes_no_bit() {
     }
 }
 
+#[test]
+fn a_family_that_is_asked_for_is_one_of_the_candidates_and_serves_where_it_is_best() {
+    /// Knows what comes.
+    struct Seer(Vec<f64>);
+    struct Seen(Vec<f64>, usize, Vec<FitStatus>);
+    impl Model for Seer {
+        fn name(&self) -> String {
+            "seer".into()
+        }
+
+        fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
+            Ok(Box::new(Seen(self.0.clone(), (window.end_ms(0) / HOUR_MS) as usize, vec![FitStatus::Fitted])))
+        }
+    }
+    impl Fitted for Seen {
+        fn status(&self) -> &[FitStatus] {
+            &self.2
+        }
+
+        fn family(&self) -> &'static str {
+            "seer"
+        }
+
+        fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
+            let mut forecast = Forecast::empty(1, horizon, quantiles.clone());
+            forecast.mean_mut(0).copy_from_slice(&self.0[self.1..][..horizon.steps()]);
+            Ok(forecast)
+        }
+    }
+    let (values, horizon) = (load(24 * 40, 5), Horizon::new(24).unwrap());
+    let panel = panel(&[values[..24 * 30].to_vec()]);
+    let auto = Auto::new(horizon).beside(Box::new(crate::classical::Naive)).beside(Box::new(Seer(values)));
+    assert_eq!(auto.name(), "auto+naive+seer");
+    let fitted = auto.run(&panel.window(), 0, &|_, _| ()).unwrap();
+    let choice = fitted.choice(0);
+    let count = |name: &str| choice.losses.iter().filter(|(own, _)| own == name).count();
+    assert_eq!((count("seer"), count("naive")), (1, 1), "{choice:?}");
+    assert_eq!(choice.chosen.champion, "seer");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
