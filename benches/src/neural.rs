@@ -5,13 +5,13 @@ mod cost;
 pub mod device;
 
 use foreshadow_models::classical::SeasonalNaive;
-use foreshadow_models::neural::{GlobalEffort, LstmBank, LstmGlobal, Training};
+use foreshadow_models::neural::{GlobalEffort, LstmBank, LstmGlobal, Network, Training};
 use foreshadow_models::{Auto, Backtest, Horizon, Model, Origins, Quantiles, Window, backtest};
 
 use crate::telemetry::{DAY_MS, ORIGINS, SERIES, SETS, drawn};
 use crate::{BenchError, Context, Figures, Scale};
 
-/// Series of a set on which networks join automatic selection: each is trained for every fold.
+/// Series of a panel on which networks join automatic selection: one of a bank is trained for every fold.
 const POOLED: usize = 4;
 
 /// Takes the figures; a smoke run takes two networks, and one set of four series.
@@ -20,11 +20,11 @@ const POOLED: usize = 4;
 /// [`BenchError`] when the telemetry is not there or a batch fails.
 pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
     cost::figures(context, figures)?;
-    let (sets, series) = match context.scale {
-        Scale::Smoke => (&SETS[4..5], 4),
-        Scale::Quick => (&SETS[..], SERIES),
+    let (sets, series, pooled) = match context.scale {
+        Scale::Smoke => (&SETS[4..5], 4, 1),
+        Scale::Quick => (&SETS[..], SERIES, POOLED),
     };
-    let mut logs = Vec::new();
+    let (mut logs, mut with, mut without) = (Vec::new(), Vec::new(), Vec::new());
     for set in sets {
         let panels = drawn(context, set, series, |_| true)?;
         let (mut bank, mut global, mut unseen) = (Vec::new(), Vec::new(), Vec::new());
@@ -33,7 +33,16 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
             let window = panel.window();
             bank.extend(judge(&window, &LstmBank::new(horizon), horizon)?);
             global.extend(judge(&window, &LstmGlobal::new(horizon), horizon)?);
-            unseen.extend(judge_unseen(&window, horizon)?);
+            let (known, other): (Vec<usize>, Vec<usize>) = (0..window.series_count()).partition(|s| s % 2 == 0);
+            let Some(network) = learned(&window.only(&known), horizon)? else { continue };
+            let other = window.only(&other);
+            let family = LstmGlobal::trained(horizon, network);
+            unseen.extend(judge(&other, &family, horizon)?);
+            let some = other.only(&(0..other.series_count().min(pooled)).collect::<Vec<_>>());
+            let own = Auto::new(horizon);
+            let more = own.clone().beside(Box::new(LstmBank::new(horizon))).beside(Box::new(family));
+            with.extend(judge(&some, &more, horizon)?);
+            without.extend(judge(&some, &own, horizon)?);
         }
         let [bank, global, unseen] = [
             ("neural", "bank_mase_ratio", bank),
@@ -58,26 +67,10 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
         let geometric_mean = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
         figures.add("lstm_global.mase_ratio_unseen", geometric_mean, "");
     }
-    figures.add("neural.pool_loss_percent", pool_loss(context, sets)?, "%");
+    let mean = |pairs: &[(f64, f64)]| pairs.iter().map(|pair| pair.0).sum::<f64>() / pairs.len() as f64;
+    figures.add("neural.pool_windows", with.len() as f64, "");
+    figures.add("neural.pool_loss_percent", 100.0 * (mean(&with) / mean(&without) - 1.0), "%");
     Ok(())
-}
-
-/// What the mean MASE of automatic selection gains by networks among its candidates, in percent.
-fn pool_loss(context: &Context, sets: &[&str]) -> Result<f64, BenchError> {
-    let series = if context.scale == Scale::Smoke { 1 } else { POOLED };
-    let (mut with, mut without) = (0.0, 0.0);
-    for set in sets {
-        for panel in drawn(context, set, series, |_| true)? {
-            let horizon = Horizon::new(panel.steps_in(DAY_MS)).expect("a day has steps");
-            let own = Auto::new(horizon);
-            let networks: [Box<dyn Model>; 2] = [Box::new(LstmBank::new(horizon)), Box::new(LstmGlobal::new(horizon))];
-            let more = networks.into_iter().fold(own.clone(), Auto::beside);
-            let mase = |pairs: Vec<(f64, f64)>| pairs.iter().map(|pair| pair.0).sum::<f64>();
-            with += mase(judge(&panel.window(), &more, horizon)?);
-            without += mase(judge(&panel.window(), &own, horizon)?);
-        }
-    }
-    Ok(100.0 * (with / without - 1.0))
 }
 
 /// The median MASE of a family over that of seasonal naive; `None` where it has none.
@@ -90,19 +83,14 @@ fn ratio(pairs: &[(f64, f64)]) -> Option<f64> {
     (!pairs.is_empty()).then(|| median(|pair| pair.0) / median(|pair| pair.1))
 }
 
-/// The same of every second series by a network that was trained on the others, on what was known before the first origin.
-fn judge_unseen(window: &Window<'_>, horizon: Horizon) -> Result<Vec<(f64, f64)>, BenchError> {
-    let (known, unseen): (Vec<usize>, Vec<usize>) = (0..window.series_count()).partition(|s| s % 2 == 0);
-    let known = window.only(&known);
-    let known = known.until(|s| known.values(s).len().saturating_sub(ORIGINS * horizon.steps()));
-    let Some(mut training) = Training::begin(&known, horizon, 0, GlobalEffort::default()) else {
-        return Ok(Vec::new());
-    };
+/// A network that learned of series what was known before the first origin; `None` where there is nothing to learn.
+fn learned(window: &Window<'_>, horizon: Horizon) -> Result<Option<Network>, BenchError> {
+    let known = window.until(|s| window.values(s).len().saturating_sub(ORIGINS * horizon.steps()));
+    let Some(mut training) = Training::begin(&known, horizon, 0, GlobalEffort::default()) else { return Ok(None) };
     while !training.is_done() {
         training.advance();
     }
-    let network = training.finish().map_err(|error| BenchError::Fit(error.to_string()))?;
-    judge(&window.only(&unseen), &LstmGlobal::trained(horizon, network), horizon)
+    training.finish().map(Some).map_err(|error| BenchError::Fit(error.to_string()))
 }
 
 /// MASE of a family and of seasonal naive, wherever both have one.
