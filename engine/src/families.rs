@@ -12,14 +12,14 @@ use foreshadow_models::classical::{
 use foreshadow_models::neural::{LstmBank, LstmGlobal};
 use foreshadow_models::{AsRead, Auto, Horizon, Model};
 
-pub use networks::Networks;
+pub use networks::{Networks, Read, Wanted as WantedNetwork};
 pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
 pub use working::Working;
 
 /// Names that may stand in `forecast.models`, for messages.
 pub const KNOWN: &str = "auto (the best for each series, blended by their backtests; auto+NAME tries a family beside its own, however dear), naive, drift, snaive, snaive_ar, smedian, ridge, theta, ces, \
 card, rho, delta, lstm-bank (a network for each series), lstm-global (one for all, trained on the series at hand) or lstm-global=FILE (one that \
-`foreshadow train` made), mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
+`foreshadow train` made), pretrained=FOLDER (config.json and model.safetensors of a Chronos-Bolt), mstl, dhr, prophet, autoarima, sarima, autoets, ets or ets_ana, ets_aaa, ets_aada (damped) and, without a season, ets_ann, ets_aan, \
 ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho and delta have a day and a week, or others as \
 in mstl24_168; seasons go up to 400 steps in sarima, 1440 in ets, 2016 in mstl, 288 in autoets and ces";
 
@@ -80,9 +80,7 @@ fn single(name: &str, season: usize, given: &Given<'_>) -> Option<Box<dyn Model>
     match name {
         "lstm-bank" => Some(Box::new(LstmBank::new(horizon))),
         "lstm-global" => Some(Box::new(LstmGlobal::new(horizon))),
-        name if Networks::path_in(name).is_some() => {
-            Some(Box::new(LstmGlobal::trained(horizon, networks.of(name)?.clone())))
-        }
+        name if Networks::wanted(name).is_some() => networks.family(name, horizon),
         name => named(name, season, prophet),
     }
 }
@@ -248,7 +246,7 @@ mod tests {
     #[test]
     fn what_is_no_name_is_no_family() {
         let named = |name| plain(name, 24);
-        let none = "snaive0 mstl1 dhr1 dhr24_x mstl24_ mstl2017 mstlx snaive-1 Naive naive3 24 ets_ana1441 card168_24 autoets289 sarima401 autoarima24 naive_ ets_ann3 ets_x gpt auto+ auto+auto auto+gpt autox auto+ces+ +auto lstm-global=gone auto+lstm-global=gone";
+        let none = "snaive0 mstl1 dhr1 dhr24_x mstl24_ mstl2017 mstlx snaive-1 Naive naive3 24 ets_ana1441 card168_24 autoets289 sarima401 autoarima24 naive_ ets_ann3 ets_x gpt auto+ auto+auto auto+gpt autox auto+ces+ +auto lstm-global=gone auto+lstm-global=gone pretrained=gone";
         assert!(std::iter::once("").chain(none.split(' ')).all(|name| named(name).is_none()));
     }
 }

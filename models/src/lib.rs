@@ -24,10 +24,12 @@ pub mod neural;
 mod normal;
 mod panel;
 mod paths;
+pub mod pretrained;
 pub mod reconcile;
 pub mod season;
 pub mod select;
 mod transform;
+mod weights;
 
 pub use append::AppendError;
 pub use auto::{Auto, Choice, FittedAuto, Lived, Wish};
@@ -40,3 +42,4 @@ pub use model::{Chosen, Fitted, Model};
 pub use normal::normal_quantile;
 pub use panel::{BuildOptions, HeldOutPart, Panel, PanelSet, RawSeries, Rejected, SeriesNotes, Window};
 pub use paths::sample_paths;
+pub use weights::WeightsError;

@@ -4,15 +4,16 @@ use std::fs;
 
 use foreshadow_kernels::{DeviceChoice, UnknownDevice};
 use foreshadow_models::neural::Network;
+use foreshadow_models::pretrained::ChronosBolt;
 use foreshadow_models::{Horizon, Quantiles};
 use serde::Deserialize;
 
 use super::error::{Refusal, bytes, in_range, span_ms};
 use super::zone::Zone;
-use crate::families::Networks;
+use crate::families::{Networks, Read, WantedNetwork};
 
 /// Bytes of a network's file.
-const LARGEST_NETWORK: u64 = 1 << 28;
+const LARGEST_NETWORK: u64 = 1 << 31;
 
 /// What is forecast and how.
 #[derive(Clone, Debug)]
@@ -94,24 +95,44 @@ impl TryFrom<RawForecast> for ForecastConfig {
 /// The networks that names ask for, read from their files.
 fn networks(models: &[String], horizon_steps: usize) -> Result<Networks, Refusal> {
     let mut networks = Networks::default();
-    for (name, path) in Networks::asked_for(models) {
-        let refuse = |reason: String| Refusal::new("models", name, reason);
-        let size = fs::metadata(path).map_err(|error| refuse(format!("{path} cannot be read: {error}")))?.len();
-        if size > LARGEST_NETWORK {
-            return Err(refuse(format!("{path} has {size} bytes; a network has {LARGEST_NETWORK} at most")));
-        }
-        let bytes = fs::read(path).map_err(|error| refuse(format!("{path} cannot be read: {error}")))?;
-        let network = Network::read(&bytes)
-            .map_err(|error| refuse(format!("{path} is no network that `foreshadow train` writes: {error}")))?;
-        if network.horizon() < horizon_steps {
-            let trained = network.horizon();
-            return Err(refuse(format!(
-                "{path} was trained for {trained} steps ahead, and {horizon_steps} are asked for; train one for them"
-            )));
-        }
-        networks.insert(name.into(), network);
+    for (name, wanted) in Networks::all_wanted(models) {
+        let read = match wanted {
+            WantedNetwork::Global(path) => global(path, horizon_steps).map(Read::Global),
+            WantedNetwork::Pretrained(folder) => pretrained(folder).map(|own| Read::Pretrained(own.into())),
+        };
+        networks.insert(name, read.map_err(|reason| Refusal::new("models", name, reason))?);
     }
     Ok(networks)
+}
+
+/// The network of a fleet in a file, or why there is none.
+fn global(path: &str, horizon_steps: usize) -> Result<Network, String> {
+    let network = Network::read(&bytes_of(path)?)
+        .map_err(|error| format!("{path} is no network that `foreshadow train` writes: {error}"))?;
+    let trained = network.horizon();
+    match trained < horizon_steps {
+        true => Err(format!(
+            "{path} was trained for {trained} steps ahead, and {horizon_steps} are asked for; train one for them"
+        )),
+        false => Ok(network),
+    }
+}
+
+/// The checkpoint in a folder, or why there is none.
+fn pretrained(folder: &str) -> Result<ChronosBolt, String> {
+    let [config, weights] = ["config.json", "model.safetensors"].map(|name| format!("{folder}/{name}"));
+    let text = String::from_utf8(bytes_of(&config)?).map_err(|error| format!("{config} is no text: {error}"))?;
+    ChronosBolt::read(&text, &bytes_of(&weights)?)
+        .map_err(|error| format!("{folder} is no checkpoint of Chronos-Bolt: {error}"))
+}
+
+/// A file that is not too large to be a network.
+fn bytes_of(path: &str) -> Result<Vec<u8>, String> {
+    let size = fs::metadata(path).map_err(|error| format!("{path} cannot be read: {error}"))?.len();
+    match size > LARGEST_NETWORK {
+        true => Err(format!("{path} has {size} bytes; a network has {LARGEST_NETWORK} at most")),
+        false => fs::read(path).map_err(|error| format!("{path} cannot be read: {error}")),
+    }
 }
 
 impl ForecastConfig {

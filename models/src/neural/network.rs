@@ -8,13 +8,13 @@ use candle_core::{DType, Device, IndexOp, Tensor};
 use candle_nn::rnn::{LSTM, LSTMConfig, RNN};
 use candle_nn::{Linear, Module, VarBuilder};
 use rayon::prelude::*;
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::frame::{INPUTS, LEVELS, knots, others};
 use crate::artifact::MOST_STEPS;
+use crate::weights::{Weights, WeightsError};
 
 /// The key of a file's metadata that tells what the network is for.
 const KEY: &str = "foreshadow";
@@ -29,9 +29,9 @@ const TOGETHER: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// Not the format, or cut off.
-    #[error("not a whole safetensors file: {0}")]
-    NotSafetensors(String),
+    /// Not a file of weights, or not those that its metadata call for.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// Nothing says what it is for.
     #[error("its metadata have no key `{KEY}` that says what the network forecasts ({0})")]
     NoMeaning(String),
@@ -49,22 +49,6 @@ pub enum NetworkError {
         /// What stands there.
         given: String,
     },
-    /// A weight is missing.
-    #[error("the weights `{0}` are missing")]
-    Missing(String),
-    /// Weights of another network.
-    #[error("the weights `{name}` are {given}, where {needed} are needed")]
-    Shape {
-        /// Of the weights.
-        name: String,
-        /// Their type and shape.
-        given: String,
-        /// What the metadata call for.
-        needed: String,
-    },
-    /// A weight that is no number.
-    #[error("the weights `{0}` are not all finite: the training diverged")]
-    NotFinite(String),
 }
 
 /// What a network is for, and what it has of a fleet beside its weights.
@@ -158,7 +142,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of a file's bytes: safetensors, `f32`, whose metadata hold `foreshadow`, a JSON object.
+    /// The network of a file's bytes: safetensors whose metadata hold `foreshadow`, a JSON object.
     ///
     /// Weights have the names and shapes of `torch.nn.LSTM` as `lstm` and of `torch.nn.Linear` as `mix` and `head`:
     /// `head(relu(mix(cat(last hidden state, how the series is measured))))`.
@@ -166,28 +150,16 @@ impl Network {
     /// # Errors
     /// [`NetworkError`] for any other bytes.
     pub fn read(bytes: &[u8]) -> Result<Self, NetworkError> {
-        let broken = |error: safetensors::SafeTensorError| NetworkError::NotSafetensors(error.to_string());
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-        let meaning = header.metadata().as_ref().and_then(|all| all.get(KEY));
+        let (weights, meaning) = Weights::read(bytes, KEY)?;
         let meaning = meaning.ok_or_else(|| NetworkError::NoMeaning("none is there".into()))?;
         let meaning: Meaning =
-            serde_json::from_str(meaning).map_err(|error| NetworkError::NoMeaning(error.to_string()))?;
+            serde_json::from_str(&meaning).map_err(|error| NetworkError::NoMeaning(error.to_string()))?;
         meaning.check()?;
-        let file = SafeTensors::deserialize(bytes).map_err(broken)?;
-        let mut tensors = HashMap::new();
-        for (name, shape) in meaning.weights() {
-            let view = file.tensor(&name).map_err(|_| NetworkError::Missing(name.clone()))?;
-            if view.dtype() != Dtype::F32 || view.shape() != shape {
-                let given = format!("{:?} {:?}", view.dtype(), view.shape());
-                return Err(NetworkError::Shape { name, given, needed: format!("F32 {shape:?}") });
-            }
-            let values: Vec<f32> = view.data().chunks_exact(4).map(f32_of).collect();
-            if !values.iter().all(|value| value.is_finite()) {
-                return Err(NetworkError::NotFinite(name));
-            }
-            let tensor = Tensor::from_vec(values, shape, &Device::Cpu).expect("as many values as its shape has");
-            tensors.insert(name, tensor);
-        }
+        let named = |(name, shape): (String, Vec<usize>)| {
+            let own = weights.get(&name, &shape)?;
+            Ok((name, own))
+        };
+        let tensors = meaning.weights().into_iter().map(named).collect::<Result<_, WeightsError>>()?;
         Ok(Self::of(meaning, tensors, bytes.into()))
     }
 
@@ -268,10 +240,6 @@ impl Network {
         let mixed = self.mix.forward(&Tensor::cat(&[&last, &others], 1)?)?.relu()?;
         self.head.forward(&mixed)?.i(..)?.flatten_all()?.to_vec1()
     }
-}
-
-fn f32_of(bytes: &[u8]) -> f32 {
-    f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
 impl fmt::Debug for Network {

@@ -5,7 +5,7 @@ use safetensors::SafeTensors;
 use super::*;
 use crate::classical::SeasonalNaive;
 use crate::neural::NetworkError;
-use crate::{Panel, artifact};
+use crate::{Panel, WeightsError, artifact};
 
 const DAY: usize = 24;
 const STEP_MS: i64 = 3_600_000;
@@ -201,8 +201,8 @@ fn a_file_that_is_no_network_says_what_is_wrong_with_it() {
     assert_eq!((network.horizon(), network.step_ms()), (12, STEP_MS));
     let read = |bytes: &[u8]| Network::read(bytes).unwrap_err();
     let bytes = network.bytes();
-    assert!(matches!(read(&bytes[..bytes.len() - 4]), NetworkError::NotSafetensors(_)));
-    assert!(matches!(read(b"PK"), NetworkError::NotSafetensors(_)));
+    assert!(matches!(read(&bytes[..bytes.len() - 4]), NetworkError::Weights(WeightsError::NotSafetensors(_))));
+    assert!(matches!(read(b"PK"), NetworkError::Weights(WeightsError::NotSafetensors(_))));
     let file = SafeTensors::deserialize(bytes).unwrap();
     let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
     let meaning = header.metadata().clone().unwrap().remove("foreshadow").unwrap();
@@ -222,7 +222,7 @@ fn a_file_that_is_no_network_says_what_is_wrong_with_it() {
     assert_eq!(other("\"format\":1", "\"format\":2"), "a network of format 2; this version reads 1");
     assert_eq!(
         other("\"hidden\":16", "\"hidden\":17"),
-        "the weights `lstm.weight_ih_l0` are F32 [64, 7], where F32 [68, 7] are needed"
+        "the weights `lstm.weight_ih_l0` are of shape [64, 7], where [68, 7] is needed"
     );
     assert_eq!(other("\"layers\":1", "\"layers\":2"), "the weights `lstm.weight_ih_l1` are missing");
     assert_eq!(other("\"length\":24", "\"length\":0"), "length is 0, which no network here has");
@@ -230,5 +230,5 @@ fn a_file_that_is_no_network_says_what_is_wrong_with_it() {
     assert_eq!(told(Some(&meaning), "head.bias"), "the weights `head.bias` are missing");
     let at = bytes.len() - 4;
     let nan = [&bytes[..at], &f32::NAN.to_le_bytes()].concat();
-    assert!(matches!(read(&nan), NetworkError::NotFinite(_)));
+    assert!(matches!(read(&nan), NetworkError::Weights(WeightsError::NotFinite(_))));
 }

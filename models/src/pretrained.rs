@@ -1,0 +1,122 @@
+//! Networks that others trained, from a folder of the user's: zero-shot forecasts, for series with next to no history too.
+
+mod chronos;
+mod t5;
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window, normal_quantile};
+
+pub use chronos::{ChronosBolt, ChronosError};
+
+/// Series that are forecast together.
+const TOGETHER: usize = 32;
+
+/// A family of one network that learns nothing of the series that it is asked about.
+#[derive(Clone, Debug)]
+pub struct Pretrained(Arc<ChronosBolt>);
+
+impl Pretrained {
+    /// The family of a checkpoint.
+    pub fn new(network: Arc<ChronosBolt>) -> Self {
+        Self(network)
+    }
+}
+
+impl Model for Pretrained {
+    fn name(&self) -> String {
+        "pretrained".into()
+    }
+
+    fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
+        let series = (0..window.series_count()).map(|s| {
+            let values = window.values(s);
+            let recent = &values[values.len().saturating_sub(self.0.context_length())..];
+            let seen: Vec<f64> = values.iter().copied().filter(|y| !y.is_nan()).collect();
+            let status = match seen.first() {
+                None => FitStatus::NoData,
+                Some(first) if seen.iter().all(|y| y == first) => FitStatus::Constant,
+                Some(_) => FitStatus::Fitted,
+            };
+            (status, recent.to_vec())
+        });
+        let (status, recent) = series.unzip();
+        Ok(Box::new(FittedPretrained { network: self.0.clone(), status, recent }))
+    }
+}
+
+struct FittedPretrained {
+    network: Arc<ChronosBolt>,
+    status: Vec<FitStatus>,
+    recent: Vec<Vec<f64>>,
+}
+
+impl Fitted for FittedPretrained {
+    fn status(&self) -> &[FitStatus] {
+        &self.status
+    }
+
+    fn family(&self) -> &'static str {
+        "pretrained"
+    }
+
+    fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
+        let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
+        let asked: Vec<usize> = (0..self.status.len()).filter(|s| self.status[*s] == FitStatus::Fitted).collect();
+        let curves = |some: &[usize]| -> Vec<Vec<f64>> {
+            let recent: Vec<&[f64]> = some.iter().map(|s| self.recent[*s].as_slice()).collect();
+            self.network.say(&recent, horizon.steps())
+        };
+        let said: Vec<Vec<f64>> = asked.par_chunks(TOGETHER).flat_map_iter(curves).collect();
+        for (s, said) in asked.into_iter().zip(said) {
+            self.share(&mut forecast, s, &said, horizon.steps());
+        }
+        for s in (0..self.status.len()).filter(|s| self.status[*s] == FitStatus::Constant) {
+            let value = self.recent[s].iter().copied().find(|y| !y.is_nan()).unwrap_or(f64::NAN);
+            forecast.mean_mut(s).fill(value);
+            (0..quantiles.levels().len()).for_each(|level| forecast.quantile_mut(s, level).fill(value));
+        }
+        Ok(forecast)
+    }
+}
+
+impl FittedPretrained {
+    /// What the network says of a series, `[levels, steps]`, as its forecast. The median stands for the mean.
+    fn share(&self, forecast: &mut Forecast, s: usize, said: &[f64], steps: usize) {
+        let own = self.network.levels();
+        let levels = forecast.quantiles().levels().to_vec();
+        for step in 0..steps {
+            let mut rising: Vec<f64> = (0..own.len()).map(|level| said[level * steps + step]).collect();
+            rising.sort_unstable_by(f64::total_cmp);
+            forecast.mean_mut(s)[step] = at(own, &rising, 0.5);
+            for (index, level) in levels.iter().enumerate() {
+                forecast.quantile_mut(s, index)[step] = at(own, &rising, *level);
+            }
+        }
+    }
+}
+
+/// The value at a level: on the line between those that are known, and outside them as far from the middle as a normal
+/// distribution would have it.
+fn at(levels: &[f64], values: &[f64], level: f64) -> f64 {
+    let after = levels.partition_point(|own| *own < level);
+    let last = levels.len() - 1;
+    let beyond = |outer: usize| {
+        let middle = at(levels, values, 0.5);
+        middle + (values[outer] - middle) * normal_quantile(level) / normal_quantile(levels[outer])
+    };
+    match after {
+        0 if levels[0] == level => values[0],
+        0 => beyond(0),
+        after if after > last => beyond(last),
+        after => {
+            let share = (level - levels[after - 1]) / (levels[after] - levels[after - 1]);
+            values[after - 1] + share * (values[after] - values[after - 1])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
