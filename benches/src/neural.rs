@@ -3,6 +3,7 @@
 
 mod cost;
 pub mod device;
+mod pretrained;
 
 use foreshadow_models::classical::SeasonalNaive;
 use foreshadow_models::neural::{GlobalEffort, LstmBank, LstmGlobal, Network, Training};
@@ -20,6 +21,7 @@ const POOLED: usize = 4;
 /// [`BenchError`] when the telemetry is not there or a batch fails.
 pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
     cost::figures(context, figures)?;
+    figures.add("pretrained.package_error", pretrained::error()?, "");
     let (sets, series, pooled) = match context.scale {
         Scale::Smoke => (&SETS[4..5], 4, 1),
         Scale::Quick => (&SETS[..], SERIES, POOLED),

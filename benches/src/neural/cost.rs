@@ -98,7 +98,7 @@ pub(super) fn step_flop() -> f64 {
 /// Ours before and after PyTorch's, so that a machine that slows down does not do so for one of them.
 fn beside_torch(values: &[Vec<f32>], figures: &mut Figures) -> Result<(), BenchError> {
     let (before, weights) = train(&Device::Cpu, values, COMPARED_STEPS)?;
-    let theirs: Trained = torch(&Training::of(values, COMPARED_STEPS))?;
+    let theirs: Trained = torch("lstm.py", &Training::of(values, COMPARED_STEPS))?;
     let (after, _) = train(&Device::Cpu, values, COMPARED_STEPS)?;
     let ours = f64::midpoint(before, after);
     let gflops = step_flop() * (values.len() * COMPARED_STEPS) as f64 / ours / 1e9;
@@ -169,7 +169,7 @@ fn gradient_error(values: &[Vec<f32>]) -> Result<f64, BenchError> {
         x: x.chunks(EFFORT.windows * SHAPE.inputs).map(|row| row.chunks(SHAPE.inputs).collect()).collect(),
         y: y.chunks(EFFORT.windows).collect(),
     };
-    let theirs: Gradient = torch(&given)?;
+    let theirs: Gradient = torch("lstm.py", &given)?;
     let ours = lstm_gradient(&Device::Cpu, SHAPE, EFFORT.windows, &weights, &x, &y, &LEVELS).map_err(refused)?;
     if theirs.gradient.len() != ours.gradient.len() {
         return Err(BenchError::Fit(format!("PyTorch has {} derivatives", theirs.gradient.len())));

@@ -104,7 +104,7 @@ fn beside_torch(values: &[Vec<f32>], ours: f64, figures: &mut Figures) -> Result
     let mut least = f64::INFINITY;
     for (way, (networks, steps)) in [("loop", LOOPED), ("bmm", TOGETHER)] {
         let training = Training::of(&values[..networks], steps);
-        let took: Took = torch(&OnCard { device: "cuda", way, training })?;
+        let took: Took = torch("lstm.py", &OnCard { device: "cuda", way, training })?;
         // What the shorter run takes besides its steps, the longer one takes too.
         let of_steps = (took.seconds[1] - took.seconds[0]) / 2.0;
         let whole = of_steps * (TRAINED * EFFORT.steps) as f64 / (networks * steps) as f64;

@@ -171,13 +171,13 @@ pub(super) fn ask(command: Command, work: &Work) -> Result<Answer, Unanswered> {
     talk(command, work, patience)
 }
 
-/// What `peers/lstm.py` says in PyTorch: that of the interpreter that `FORESHADOW_PYTORCH` names, if it does.
+/// What a script of `peers` says in PyTorch: that of the interpreter that `FORESHADOW_PYTORCH` names, if it does.
 ///
 /// # Errors
 /// [`BenchError::Program`] when Python, an installation or the script fails.
-pub(crate) fn torch<W: Serialize, A: DeserializeOwned>(work: &W) -> Result<A, BenchError> {
+pub(crate) fn torch<W: Serialize, A: DeserializeOwned>(script: &str, work: &W) -> Result<A, BenchError> {
     let mut command = Command::new(named_torch().map_or_else(|| TORCH.python(), Ok)?);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/lstm.py"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script));
     let failed =
         |unanswered: Unanswered| BenchError::Program { program: "torch".into(), reason: unanswered.to_string() };
     talk(command, work, Duration::from_secs_f64(PATIENCE)).map_err(failed)
