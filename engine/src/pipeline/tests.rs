@@ -153,6 +153,26 @@ fn fits_in_batches_are_those_of_the_whole_fleet_to_the_bit() {
     }
 }
 
+#[test]
+fn networks_go_on_from_those_of_the_issue_before() {
+    let named = PipelineSettings { models: vec!["lstm-bank".into(), "naive".into()], ..settings() };
+    let panel = |hours: usize| {
+        let mut panel = Panel::new(HOUR);
+        until(hours).into_iter().for_each(|series| panel.push(series.name, 0, &series.values));
+        panel
+    };
+    let learned = |live: &Live| live.learned("lstm-bank", &panel(400).window());
+    let mut live = Live::default();
+    assert_eq!(learned(&live), [None, None, None]);
+    make_issue(until(400), &[], &named, &mut live, at(400)).unwrap();
+    let first = learned(&live);
+    assert!(first.iter().any(Option::is_some), "not one network is of use");
+    make_issue(until(401), &[], &named, &mut live, at(401)).unwrap();
+    assert!(learned(&live) != first, "they learned on");
+    live.forget(at(500));
+    assert_eq!(learned(&live), [None, None, None]);
+}
+
 /// The cohort that serves each series, by the time of its fit.
 fn since(live: &Live) -> Vec<i64> {
     live.fits().iter().map(|cohort| cohort.ends_ms()[0]).collect()
