@@ -34,9 +34,11 @@ impl Model for Pretrained {
         let series = (0..window.series_count()).map(|s| {
             let values = window.values(s);
             let recent = &values[values.len().saturating_sub(self.0.context_length())..];
-            let seen: Vec<f64> = values.iter().copied().filter(|y| !y.is_nan()).collect();
+            let seen: Vec<f64> = recent.iter().copied().filter(|y| !y.is_nan()).collect();
             let status = match seen.first() {
-                None => FitStatus::NoData,
+                None if values.iter().all(|y| y.is_nan()) => FitStatus::NoData,
+                // A gap as long as all that the network looks at.
+                None => FitStatus::TooShort { observed: 0, needed: 1 },
                 Some(first) if seen.iter().all(|y| y == first) => FitStatus::Constant,
                 Some(_) => FitStatus::Fitted,
             };

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foreshadow_models::Horizon;
-use foreshadow_models::Model;
 use foreshadow_models::neural::{LstmGlobal, Network};
 use foreshadow_models::pretrained::{ChronosBolt, Pretrained};
+use foreshadow_models::{Horizon, Model};
 
 /// What names that ask for a network begin with.
 const GLOBAL: &str = "lstm-global=";
