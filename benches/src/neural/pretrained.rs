@@ -12,7 +12,7 @@ use crate::peers::torch;
 const HORIZON: usize = 20;
 const LEVELS: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
 
-/// What `peers/chronos.py` is asked.
+/// What `peers/bolt.py` is asked.
 #[derive(Serialize)]
 struct Work<'a> {
     folder: &'a str,
@@ -67,7 +67,7 @@ pub(super) fn error() -> Result<f64, BenchError> {
         let path = folder.path().to_str().ok_or_else(|| failed("the temporary folder is no text".into()))?;
         let contexts = contexts();
         let work = Work { folder: path, seed, config, contexts: contexts.clone(), horizon: HORIZON };
-        let Answer { said } = torch("chronos.py", &work)?;
+        let Answer { said } = torch("bolt.py", &work)?;
         let read = |name: &str| std::fs::read(folder.path().join(name)).map_err(|error| failed(error.to_string()));
         let text = String::from_utf8(read("config.json")?).map_err(|error| failed(error.to_string()))?;
         let network = ChronosBolt::read(&text, &read("model.safetensors")?);
