@@ -26,12 +26,12 @@ pub enum WeightsError {
         needed: Vec<usize>,
     },
     /// Numbers of a kind that no network has.
-    #[error("the weights `{name}` are no floats: {source}")]
+    #[error("the weights `{name}` are no floats: {reason}")]
     Kind {
         /// Of the weights.
         name: String,
         /// What is wrong with them.
-        source: String,
+        reason: String,
     },
     /// A weight that is no number.
     #[error("the weights `{0}` are not all finite: the training diverged, or the file is damaged")]
@@ -58,7 +58,7 @@ impl Weights {
         if own.dims() != shape {
             return Err(WeightsError::Shape { name: name.into(), given: own.dims().into(), needed: shape.into() });
         }
-        let kind = |error: candle_core::Error| WeightsError::Kind { name: name.into(), source: error.to_string() };
+        let kind = |error: candle_core::Error| WeightsError::Kind { name: name.into(), reason: error.to_string() };
         let own = own.to_dtype(DType::F32).map_err(kind)?;
         let values: Vec<f32> = own.flatten_all().and_then(|flat| flat.to_vec1()).map_err(kind)?;
         match values.iter().all(|value| value.is_finite()) {
