@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(knots(8).len(), 4);
         let came = |t: usize| noise(t, 3) as f32;
         // Right, right in its direction but twice too far, knowing nothing, and with hardly anything to be judged by.
-        let median = |t: usize| [came(t), 2.0 * came(t), noise(t, 4) as f32, came(t)];
+        let median = |t: usize| [came(t), 2.0 * came(t), noise(t * t + 7, 4) as f32, came(t)];
         let levels = |middle: f32| [middle + 1.0, middle, middle - 1.0];
         let said: Vec<f32> = (0..60).flat_map(|t| median(t).into_iter().flat_map(levels)).collect();
         let rare = |t: usize| if t < LEAST_SEEN - 1 { came(t) } else { f32::NAN };

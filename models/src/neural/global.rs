@@ -117,7 +117,7 @@ impl Watched {
     fn trust(network: &Network, frame: &Frame, values: &[f64], start_ms: i64) -> Vec<f32> {
         let meaning = network.meaning();
         let choosing = (values.len() / CHOOSING).max(meaning.horizon);
-        if values.len() < meaning.length + frame.warm_up() + choosing {
+        if choosing < PLACES || values.len() < meaning.length + frame.warm_up() + choosing {
             return meaning.trust.clone();
         }
         let places = spread(values.len() - choosing - 1..values.len() - 1, PLACES);

@@ -40,7 +40,7 @@ fn what_fades_is_forecast_to_fade() {
         all.sum::<f64>() / 72.0
     };
     let (own, naive) = (error(&bank(12)), error(&SeasonalNaive { season: DAY }));
-    assert!(own < 0.7 * naive, "{own} and {naive}");
+    assert!(own < 0.8 * naive, "{own} and {naive}");
 }
 
 /// Where the last value is all that can be known, a network is left out, or does next to no harm.
@@ -126,7 +126,9 @@ fn a_fit_that_begins_where_one_ended_is_there_sooner_and_no_worse() {
     };
     let warm = error(few.refit(&now.window(), 0, &earlier).unwrap());
     let whole = error(family.fit(&now.window(), 0).unwrap());
-    assert!(warm < 1.1 * whole, "{warm} after a tenth of the steps and {whole}");
+    let cold = error(few.fit(&now.window(), 0).unwrap());
+    assert!(warm < 1.25 * whole, "{warm} after a tenth of the steps and {whole}");
+    assert!(cold.is_nan() || warm < 0.95 * cold, "{warm} and {cold}"); // NaN: a network that is of no use yet
     // What does not fit its network is not begun with.
     let wrong = vec![Some(vec![1.0; 3]); 4];
     let (one, other) = (few.refit(&now.window(), 0, &wrong).unwrap(), few.fit(&now.window(), 0).unwrap());
