@@ -26,28 +26,29 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
         Scale::Smoke => (&SETS[4..5], 4, 1),
         Scale::Quick => (&SETS[..], SERIES, POOLED),
     };
-    let (mut logs, mut with, mut without) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut logs, mut pooled_pairs) = (Vec::new(), Vec::new());
     for set in sets {
         let panels = drawn(context, set, series, |_| true)?;
         let (mut bank, mut global, mut unseen) = (Vec::new(), Vec::new(), Vec::new());
         for panel in &panels {
             let horizon = Horizon::new(panel.steps_in(DAY_MS)).expect("a day has steps");
             let window = panel.window();
-            bank.extend(judge(&window, &LstmBank::new(horizon), horizon)?);
-            global.extend(judge(&window, &LstmGlobal::new(horizon), horizon)?);
+            let naive = SeasonalNaive { season: horizon.steps() };
+            bank.extend(judge(&window, [&LstmBank::new(horizon), &naive], horizon)?);
+            let anew = LstmGlobal::new(horizon, GlobalEffort::USUAL);
+            global.extend(judge(&window, [&anew, &naive], horizon)?);
             let (known, other): (Vec<usize>, Vec<usize>) = (0..window.series_count()).partition(|s| s % 2 == 0);
             let Some(network) = learned(&window.only(&known), horizon)? else { continue };
             let other = window.only(&other);
-            let family = LstmGlobal::trained(horizon, network);
-            unseen.extend(judge(&other, &family, horizon)?);
+            let family = LstmGlobal::trained("lstm-global", network);
+            unseen.extend(judge(&other, [&family, &naive], horizon)?);
             let some = other.only(&(0..other.series_count().min(pooled)).collect::<Vec<_>>());
             let own = Auto::new(horizon);
             let more = own.clone().beside(Box::new(LstmBank::new(horizon))).beside(Box::new(family));
-            with.extend(judge(&some, &more, horizon)?);
-            without.extend(judge(&some, &own, horizon)?);
+            pooled_pairs.extend(judge(&some, [&more, &own], horizon)?);
         }
-        let [bank, global, unseen] = [
-            ("neural", "bank_mase_ratio", bank),
+        let [_, _, unseen] = [
+            ("neural", "mase_ratio", bank),
             ("neural", "global_mase_ratio", global),
             ("lstm_global", "mase_ratio_unseen", unseen),
         ]
@@ -61,21 +62,21 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
             figures.add(&format!("{key}_windows"), count as f64, "");
             ratio
         });
-        let best = [bank, global].into_iter().flatten().reduce(f64::min);
-        best.into_iter().for_each(|best| figures.add(&format!("neural.{set}.mase_ratio"), best, ""));
         logs.extend(unseen.map(f64::ln));
     }
     if !logs.is_empty() {
         let geometric_mean = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
         figures.add("lstm_global.mase_ratio_unseen", geometric_mean, "");
     }
-    let mean = |pairs: &[(f64, f64)]| pairs.iter().map(|pair| pair.0).sum::<f64>() / pairs.len() as f64;
-    figures.add("neural.pool_windows", with.len() as f64, "");
-    figures.add("neural.pool_loss_percent", 100.0 * (mean(&with) / mean(&without) - 1.0), "%");
+    let sum = |of: fn(&(f64, f64)) -> f64| pooled_pairs.iter().map(of).sum::<f64>();
+    figures.add("neural.pool_windows", pooled_pairs.len() as f64, "");
+    if !pooled_pairs.is_empty() {
+        figures.add("neural.pool_loss_percent", 100.0 * (sum(|pair| pair.0) / sum(|pair| pair.1) - 1.0), "%");
+    }
     Ok(())
 }
 
-/// The median MASE of a family over that of seasonal naive; `None` where it has none.
+/// The median MASE of a family over that of another; `None` where it has none.
 fn ratio(pairs: &[(f64, f64)]) -> Option<f64> {
     let median = |of: fn(&(f64, f64)) -> f64| {
         let mut all: Vec<f64> = pairs.iter().map(of).collect();
@@ -88,17 +89,16 @@ fn ratio(pairs: &[(f64, f64)]) -> Option<f64> {
 /// A network that learned of series what was known before the first origin; `None` where there is nothing to learn.
 fn learned(window: &Window<'_>, horizon: Horizon) -> Result<Option<Network>, BenchError> {
     let known = window.until(|s| window.values(s).len().saturating_sub(ORIGINS * horizon.steps()));
-    let Some(mut training) = Training::begin(&known, horizon, 0, GlobalEffort::default()) else { return Ok(None) };
+    let Some(mut training) = Training::begin(&known, horizon, 0, GlobalEffort::USUAL) else { return Ok(None) };
     while !training.is_done() {
         training.advance();
     }
     training.finish().map(Some).map_err(|error| BenchError::Fit(error.to_string()))
 }
 
-/// MASE of a family and of seasonal naive, wherever both have one.
-fn judge(window: &Window<'_>, family: &dyn Model, horizon: Horizon) -> Result<Vec<(f64, f64)>, BenchError> {
+/// MASE of two families, wherever both have one.
+fn judge(window: &Window<'_>, models: [&dyn Model; 2], horizon: Horizon) -> Result<Vec<(f64, f64)>, BenchError> {
     let season = horizon.steps();
-    let models: [&dyn Model; 2] = [family, &SeasonalNaive { season }];
     let origins = Origins::rolling(window, horizon, ORIGINS, season);
     let test: Backtest<'_> = backtest(window, &models, origins, horizon, &Quantiles::standard(), 0, &|_, _| ())
         .map_err(|error| BenchError::Fit(error.to_string()))?;

@@ -9,7 +9,7 @@ use foreshadow_models::classical::{
     Arima, AutoEts, Card, Ces, CustomProphet, Delta, Dhr, Drift, Ets, LowRankRidge, Mstl, Naive, Rho, SeasonalAr,
     SeasonalMedian, SeasonalNaive, Theta,
 };
-use foreshadow_models::neural::{LstmBank, LstmGlobal};
+use foreshadow_models::neural::{GlobalEffort, LstmBank, LstmGlobal};
 use foreshadow_models::{AsRead, Auto, Horizon, Model};
 
 pub use networks::{Networks, Read, Wanted as WantedNetwork};
@@ -79,8 +79,8 @@ fn single(name: &str, season: usize, given: &Given<'_>) -> Option<Box<dyn Model>
     let Given { horizon, prophet, networks, .. } = *given;
     match name {
         "lstm-bank" => Some(Box::new(LstmBank::new(horizon))),
-        "lstm-global" => Some(Box::new(LstmGlobal::new(horizon))),
-        name if Networks::wanted(name).is_some() => networks.family(name, horizon),
+        "lstm-global" => Some(Box::new(LstmGlobal::new(horizon, GlobalEffort::USUAL))),
+        name if Networks::wanted(name).is_some() => networks.family(name),
         name => named(name, season, prophet),
     }
 }

@@ -19,7 +19,7 @@ pub struct Live {
     tracks: BTreeMap<String, Track>,
     fits: Fits,
     /// Weights that series may begin with when a family learns them anew, by family and series, and when they were learned.
-    /// They are not kept over a restart: a fit without them takes longer, and no more.
+    /// They are not kept over a restart, after which a family begins at its seed again.
     learned: BTreeMap<(String, String), (Vec<f32>, i64)>,
 }
 

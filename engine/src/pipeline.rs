@@ -109,7 +109,11 @@ impl PipelineSettings {
     fn mark(&self, name: &str, prophet: &CustomProphet, panel: &Panel) -> u64 {
         let clock = panel.clock().map(|clock| clock.name());
         let prophet = prophet.config();
-        hash(format!("{name} {:?} {} {} {prophet:?} {clock:?}", self.horizon, self.lookback_steps, self.seed))
+        let networks = self.networks.mark();
+        hash(format!(
+            "{name} {:?} {} {} {prophet:?} {clock:?} {networks}",
+            self.horizon, self.lookback_steps, self.seed
+        ))
     }
 }
 

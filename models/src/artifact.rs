@@ -98,13 +98,17 @@ pub(crate) fn each_is_whole<L>(status: &[FitStatus], learned: &[Option<L>], is_s
 /// [`ArtifactError::Unsupported`] for a family that keeps none.
 pub fn encode(fitted: &dyn Fitted) -> Result<Vec<u8>, ArtifactError> {
     let Artifact(kept) = fitted.artifact().ok_or(ArtifactError::Unsupported { family: fitted.family() })?;
-    let body = postcard::to_stdvec(&kept).expect("memory grows, and every length is known");
+    Ok(sealed(&postcard::to_stdvec(&kept).expect("memory grows, and every length is known")))
+}
+
+/// A body after a header that [`body_of`] checks it by.
+pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + body.len());
     bytes.push(FORMAT);
     bytes.extend((body.len() as u64).to_le_bytes());
-    bytes.extend(crc32fast::hash(&body).to_le_bytes());
+    bytes.extend(crc32fast::hash(body).to_le_bytes());
     bytes.extend(body);
-    Ok(bytes)
+    bytes
 }
 
 /// The fit that bytes of [`encode`] hold: it forecasts the same to the bit, and its bytes are the same.
@@ -135,7 +139,7 @@ pub(crate) fn decode_part(bytes: &[u8]) -> Result<Box<dyn Fitted>, ArtifactError
 }
 
 /// What follows a header that tells the truth about it.
-fn body_of(bytes: &[u8]) -> Result<&[u8], ArtifactError> {
+pub(crate) fn body_of(bytes: &[u8]) -> Result<&[u8], ArtifactError> {
     let given = bytes.len();
     let cut_off = ArtifactError::CutOff { given, needed: HEADER };
     match bytes.first() {

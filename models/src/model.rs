@@ -7,7 +7,8 @@ use crate::artifact::Artifact;
 use crate::{AppendError, FitError, FitStatus, Forecast, Horizon, PredictError, Quantiles, Window};
 
 /// A method with its settings chosen and nothing learned. `fit` depends on its arguments alone, and what
-/// it learns of one series depends on that series alone: a broken neighbour changes no bit of it.
+/// it learns of one series depends on that series alone: a broken neighbour changes no bit of it. A network that is trained on
+/// all series of a window is the one exception.
 pub trait Model: Send + Sync {
     /// The family's name with what tells it apart, such as `snaive24`; stable, for tables and reasons.
     fn name(&self) -> String;

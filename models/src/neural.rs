@@ -4,6 +4,7 @@ mod bank;
 mod frame;
 mod global;
 mod network;
+mod watched;
 
 pub(crate) use bank::FittedLstmBank;
 pub use bank::LstmBank;

@@ -11,48 +11,61 @@ use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError,
 
 pub use chronos::{ChronosBolt, ChronosError};
 
-/// Series that are forecast together.
-const TOGETHER: usize = 32;
+/// Series that one thread forecasts: each is as many contexts as there are levels, past what a network says at once.
+const TOGETHER: usize = 8;
 
 /// A family of one network that learns nothing of the series that it is asked about.
 #[derive(Clone, Debug)]
-pub struct Pretrained(Arc<ChronosBolt>);
+pub struct Pretrained {
+    name: String,
+    network: Arc<ChronosBolt>,
+}
 
 impl Pretrained {
-    /// The family of a checkpoint.
-    pub fn new(network: Arc<ChronosBolt>) -> Self {
-        Self(network)
+    /// The family of a checkpoint, by what it is called.
+    pub fn new(name: &str, network: Arc<ChronosBolt>) -> Self {
+        Self { name: name.into(), network }
     }
 }
 
 impl Model for Pretrained {
     fn name(&self) -> String {
-        "pretrained".into()
+        self.name.clone()
     }
 
     fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
         let series = (0..window.series_count()).map(|s| {
             let values = window.values(s);
-            let recent = &values[values.len().saturating_sub(self.0.context_length())..];
-            let seen: Vec<f64> = recent.iter().copied().filter(|y| !y.is_nan()).collect();
-            let status = match seen.first() {
-                None if values.iter().all(|y| y.is_nan()) => FitStatus::NoData,
+            let recent = values[values.len().saturating_sub(self.network.context_length())..].to_vec();
+            match status(&recent) {
                 // A gap as long as all that the network looks at.
-                None => FitStatus::TooShort { observed: 0, needed: 1 },
-                Some(first) if seen.iter().all(|y| y == first) => FitStatus::Constant,
-                Some(_) => FitStatus::Fitted,
-            };
-            (status, recent.to_vec())
+                FitStatus::NoData if values.iter().any(|y| !y.is_nan()) => {
+                    (FitStatus::TooShort { observed: 0, needed: 1 }, None)
+                }
+                status => (status.clone(), status.is_usable().then_some(recent)),
+            }
         });
         let (status, recent) = series.unzip();
-        Ok(Box::new(FittedPretrained { network: self.0.clone(), status, recent }))
+        Ok(Box::new(FittedPretrained { network: self.network.clone(), status, recent }))
+    }
+}
+
+/// What can be said of a series by its latest values.
+fn status(recent: &[f64]) -> FitStatus {
+    let mut seen = recent.iter().filter(|y| !y.is_nan());
+    let Some(first) = seen.next() else { return FitStatus::NoData };
+    let (mean, scale) = measures(recent);
+    match (mean + scale).is_finite() {
+        _ if first.is_finite() && seen.all(|y| y == first) => FitStatus::Constant,
+        true if scale > 0.0 => FitStatus::Fitted,
+        _ => FitStatus::NotConverged,
     }
 }
 
 struct FittedPretrained {
     network: Arc<ChronosBolt>,
     status: Vec<FitStatus>,
-    recent: Vec<Vec<f64>>,
+    recent: Vec<Option<Vec<f64>>>,
 }
 
 impl Fitted for FittedPretrained {
@@ -64,19 +77,29 @@ impl Fitted for FittedPretrained {
         "pretrained"
     }
 
+    fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
+        let most = self.network.context_length();
+        append_each(&mut self.status, &mut self.recent, points, |recent, value, _| {
+            recent.push(value);
+            recent.drain(..recent.len().saturating_sub(most));
+            Some(status(recent))
+        })
+    }
+
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
-        let asked: Vec<usize> = (0..self.status.len()).filter(|s| self.status[*s] == FitStatus::Fitted).collect();
-        let curves = |some: &[usize]| -> Vec<Vec<f64>> {
-            let recent: Vec<&[f64]> = some.iter().map(|s| self.recent[*s].as_slice()).collect();
+        let usable = self.recent.iter().enumerate().filter_map(|(s, own)| Some((s, own.as_deref()?)));
+        let (constant, moving): (Vec<_>, Vec<_>) = usable.partition(|(s, _)| self.status[*s] == FitStatus::Constant);
+        let curves = |some: &[(usize, &[f64])]| -> Vec<Vec<f64>> {
+            let recent: Vec<&[f64]> = some.iter().map(|(_, own)| *own).collect();
             self.network.say(&recent, horizon.steps())
         };
-        let said: Vec<Vec<f64>> = asked.par_chunks(TOGETHER).flat_map_iter(curves).collect();
-        for (s, said) in asked.into_iter().zip(said) {
+        let said: Vec<Vec<f64>> = moving.par_chunks(TOGETHER).flat_map_iter(curves).collect();
+        for ((s, _), said) in moving.into_iter().zip(said) {
             self.share(&mut forecast, s, &said, horizon.steps());
         }
-        for s in (0..self.status.len()).filter(|s| self.status[*s] == FitStatus::Constant) {
-            let value = self.recent[s].iter().copied().find(|y| !y.is_nan()).unwrap_or(f64::NAN);
+        for (s, recent) in constant {
+            let value = recent.iter().copied().find(|y| !y.is_nan()).unwrap_or(f64::NAN);
             forecast.mean_mut(s).fill(value);
             (0..quantiles.levels().len()).for_each(|level| forecast.quantile_mut(s, level).fill(value));
         }

@@ -59,6 +59,10 @@ impl Weights {
             return Err(WeightsError::Shape { name: name.into(), given: own.dims().into(), needed: shape.into() });
         }
         let kind = |error: candle_core::Error| WeightsError::Kind { name: name.into(), reason: error.to_string() };
+        if !own.dtype().is_float() {
+            let reason = format!("{:?}", own.dtype());
+            return Err(WeightsError::Kind { name: name.into(), reason });
+        }
         let own = own.to_dtype(DType::F32).map_err(kind)?;
         let values: Vec<f32> = own.flatten_all().and_then(|flat| flat.to_vec1()).map_err(kind)?;
         match values.iter().all(|value| value.is_finite()) {

@@ -118,6 +118,13 @@ fn what_cannot_be_trained_or_read_says_why_and_leaves_the_file_as_it_was() {
     let nowhere = at("no/such/folder.safetensors");
     foreshadow(&train(&known, &nowhere, &[])).assert_failed(3, &["no/such/folder.safetensors", "folder exists"]);
     assert_eq!(std::fs::read(&to).unwrap(), b"kept");
+    let own = folder.path().to_str().unwrap();
+    foreshadow(&train(&known, own, &[])).assert_failed(3, &["is a folder", "--to names the file"]);
+    // A configuration may ask for the very network that is to be made.
+    let new = at("new.safetensors");
+    let named = format!("lstm-global={new}");
+    let made = foreshadow(&train(&known, &new, &["--steps", "60", "--models", &named]));
+    assert_eq!(made.code, Some(0), "{}", made.err);
     let asked = |file: &str| {
         foreshadow(&["forecast", "--input", &known, "--horizon", "12", "--models", &format!("lstm-global={file}")])
     };

@@ -71,7 +71,7 @@ pub(super) fn error() -> Result<f64, BenchError> {
         let read = |name: &str| std::fs::read(folder.path().join(name)).map_err(|error| failed(error.to_string()));
         let text = String::from_utf8(read("config.json")?).map_err(|error| failed(error.to_string()))?;
         let network = ChronosBolt::read(&text, &read("model.safetensors")?);
-        let family = Pretrained::new(network.map_err(|error| failed(error.to_string()))?.into());
+        let family = Pretrained::new("pretrained", network.map_err(|error| failed(error.to_string()))?.into());
         let mut panel = Panel::new(60_000);
         for (s, own) in contexts.iter().enumerate() {
             let values: Vec<f64> = own.iter().map(|y| y.unwrap_or(f64::NAN)).collect();

@@ -5,14 +5,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use foreshadow_models::neural::{GlobalEffort, Progress, Training, TrainingError};
-use foreshadow_models::{BuildOptions, Panel, PanelSet};
+use foreshadow_models::{BuildOptions, Local, Panel, PanelSet};
 use serde::Serialize;
 
 use super::fleet::Fleet;
 use super::output::{self, Format};
 use super::progress::Step;
 use super::settings::Settings;
-use super::{Exit, Failure};
+use super::{Exit, Failure, regressors};
+use crate::config::Override;
 use crate::families::Working;
 
 const EXAMPLES: &str = "Examples:
@@ -24,6 +25,8 @@ It learns of 512 series at most, drawn by seed from those that fit --memory, and
 has come to lies beside the file as FILE.checkpoint; after a kill the same command goes on from there. A file that is there \
 already is replaced once a better network than none is ready, and not before.";
 
+const USUAL: GlobalEffort = GlobalEffort::USUAL;
+
 /// Flags of `foreshadow train`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -32,13 +35,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
     /// Steps of training at most; it ends sooner where nothing more is to be won
-    #[arg(long, value_name = "COUNT", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "COUNT", default_value_t = USUAL.steps as u32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: u32,
     /// Units of the network's layer
-    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    #[arg(long, value_name = "COUNT", default_value_t = USUAL.hidden as u16, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     hidden: u16,
     /// Steps that the network looks back on
-    #[arg(long, value_name = "COUNT", default_value_t = 48, value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    #[arg(long, value_name = "COUNT", default_value_t = USUAL.length as u16, value_parser = clap::value_parser!(u16).range(1..=4_096))]
     length: u16,
     /// Begin anew, whatever lies in FILE.checkpoint
     #[arg(long)]
@@ -75,6 +78,9 @@ enum TrainError {
     #[error("no network was better than what is expected without one, {without:.4}; {path} is as it was")]
     #[diagnostic(help("more series, longer ones, more --steps or a shorter --horizon leave it more to learn"))]
     NoBetter { path: String, without: f64 },
+    #[error("{path} is a folder")]
+    #[diagnostic(help("--to names the file that is to be written"))]
+    Folder { path: String },
     #[error("cannot use {path}")]
     #[diagnostic(help("check that the folder exists, may be written and has room"))]
     Disk {
@@ -87,7 +93,7 @@ enum TrainError {
 impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         let exit = match &error {
-            TrainError::Nothing { .. } | TrainError::Checkpoint { .. } => Exit::Input,
+            TrainError::Nothing { .. } | TrainError::Checkpoint { .. } | TrainError::Folder { .. } => Exit::Input,
             TrainError::Disk { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::Input,
             TrainError::Disk { .. } => Exit::Disk,
             TrainError::Diverged { .. } | TrainError::NoBetter { .. } => Exit::Fault,
@@ -108,10 +114,15 @@ struct Summary {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let config = args.settings.load()?;
+    // Not the families of a file: they may ask for the very network that is to be made.
+    let config = args.settings.load_with(&[Override::flag("train", "forecast.models", vec!["lstm-global"])])?;
+    output::tell(regressors::unused(&config).as_slice());
     let forecast = config.forecast();
     let (horizon, seed) = (forecast.horizon(), forecast.seed());
     let (checkpoint, shown) = (beside(&args.to), args.to.display().to_string());
+    if args.to.is_dir() || args.to.file_name().is_none() {
+        return Err(TrainError::Folder { path: shown }.into());
+    }
     let unusable = |path: &Path, source| TrainError::Disk { path: path.display().to_string(), source };
     let lookback_steps = forecast.lookback_steps();
     let working = Working { family: "lstm-global", lookback_steps, horizon, levels: 0 };
@@ -130,14 +141,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let set = read.unwrap_or_default();
     let panel = largest(&set).ok_or(TrainError::Nothing { series_count: 0 })?;
     output::tell(&left_out(&set, panel, left));
-    let effort = GlobalEffort {
-        steps: args.steps as usize,
-        hidden: args.hidden.into(),
-        length: args.length.into(),
-        ..GlobalEffort::default()
-    };
+    let effort =
+        GlobalEffort { steps: args.steps as usize, hidden: args.hidden.into(), length: args.length.into(), ..USUAL };
     let nothing = || TrainError::Nothing { series_count: panel.series_count() };
-    let mut training = Training::begin(&panel.window(), horizon, seed, effort).ok_or_else(nothing)?;
+    // Its days and weeks are those that it will be asked by.
+    let local = Local::of(&panel.window());
+    let window = local.as_ref().map_or_else(|| panel.window(), |local| local.panel().window());
+    let mut training = Training::begin(&window, horizon, seed, effort).ok_or_else(nothing)?;
     let kept = match fs::read(&checkpoint) {
         Ok(kept) if !args.afresh => Some(kept),
         Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(unusable(&checkpoint, source).into()),
@@ -162,12 +172,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     drop(bar);
     let (Progress { step, best, without, .. }, series) = (training.progress(), training.series_count());
-    let network = training.finish().map_err(|source| TrainError::Diverged { path: shown.clone(), source })?;
-    if best >= without {
-        return Err(TrainError::NoBetter { path: shown, without }.into());
-    }
-    write(&args.to, network.bytes()).map_err(|source| unusable(&args.to, source))?;
+    let made = match training.finish() {
+        Err(source) => Err(TrainError::Diverged { path: shown.clone(), source }),
+        Ok(_) if best >= without => Err(TrainError::NoBetter { path: shown.clone(), without }),
+        Ok(network) => write(&args.to, network.bytes()).map_err(|source| unusable(&args.to, source)),
+    };
+    // Of a training that has ended nothing is to be gone on with, whatever it came to.
     fs::remove_file(&checkpoint).map_err(|source| unusable(&checkpoint, source))?;
+    made?;
     let gain_percent = 100.0 * (1.0 - best / without);
     print(&Summary { file: shown, series, steps: step, loss_without: without, loss: best, gain_percent }, args.output)
 }
@@ -205,7 +217,9 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(&part)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&part, path)
+    fs::rename(&part, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 fn print(summary: &Summary, format: Format) -> Result<(), Failure> {

@@ -1,11 +1,12 @@
 //! Networks that were trained before, and the families of `forecast.models` that ask for them.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use foreshadow_models::Model;
 use foreshadow_models::neural::{LstmGlobal, Network};
 use foreshadow_models::pretrained::{ChronosBolt, Pretrained};
-use foreshadow_models::{Horizon, Model};
 
 /// What names that ask for a network begin with.
 const GLOBAL: &str = "lstm-global=";
@@ -55,10 +56,23 @@ impl Networks {
     }
 
     /// The family of a name that asks for a network.
-    pub(super) fn family(&self, name: &str, horizon: Horizon) -> Option<Box<dyn Model>> {
+    pub(super) fn family(&self, name: &str) -> Option<Box<dyn Model>> {
         Some(match self.0.get(name)? {
-            Read::Global(network) => Box::new(LstmGlobal::trained(horizon, network.clone())),
-            Read::Pretrained(network) => Box::new(Pretrained::new(network.clone())),
+            Read::Global(network) => Box::new(LstmGlobal::trained(name, network.clone())),
+            Read::Pretrained(network) => Box::new(Pretrained::new(name, network.clone())),
         })
+    }
+
+    /// A number that other networks do not have, whatever their files are called.
+    pub fn mark(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (name, network) in &self.0 {
+            name.hash(&mut hasher);
+            match network {
+                Read::Global(network) => network.bytes().hash(&mut hasher),
+                Read::Pretrained(network) => network.mark().hash(&mut hasher),
+            }
+        }
+        hasher.finish()
     }
 }

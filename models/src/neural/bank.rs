@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, INPUTS, LEVELS, spread, trust};
+use super::watched::Watched;
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::device::Placed;
@@ -22,14 +23,11 @@ use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, 
 const LENGTH: usize = 48;
 const HIDDEN: usize = 32;
 /// The part of a series, at its end, that chooses among weights.
-const CHOOSING: usize = 5;
+pub(super) const CHOOSING: usize = 5;
 /// Series whose windows are in memory together: some hundred megabytes at four thousand steps.
 const TOGETHER: usize = 256;
 /// Places of the choosing part that tell how far a network is to be trusted.
 const PLACES: usize = 64;
-
-/// Times that steps can be added to.
-const FURTHEST_MS: u64 = 1 << 60;
 
 /// A bank of LSTM networks, one a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,11 +82,11 @@ impl LstmBank {
     ) -> Result<(Vec<FitStatus>, Vec<Option<Learned>>), KernelError> {
         let prepare = |s: usize| self.prepare(window.values(s), window.start_ms(s), window.step_ms());
         let prepared: Vec<Result<Prepared, FitStatus>> = series.clone().into_par_iter().map(prepare).collect();
-        let taught: Vec<&Prepared> = prepared.iter().flatten().filter(|own| own.frame.moves()).collect();
-        let shape = Self::shape(taught.first().map_or(LEVELS.len(), |own| own.frame.outputs()));
+        let taught: Vec<&Prepared> = prepared.iter().flatten().filter(|own| own.watched.frame.moves()).collect();
+        let shape = Self::shape(taught.first().map_or(LEVELS.len(), |own| own.watched.frame.outputs()));
         let learning: Vec<LstmSeries<'_>> = taught.iter().map(|own| own.learning(seed as u32)).collect();
         let seeded = shape.seeded(seed);
-        let learns = series.zip(&prepared).filter(|(_, own)| own.as_ref().is_ok_and(|own| own.frame.moves()));
+        let learns = series.zip(&prepared).filter(|(_, own)| own.as_ref().is_ok_and(|own| own.watched.frame.moves()));
         let weights = |(s, _): (usize, _)| {
             let earlier = earlier.get(s).and_then(Option::as_ref).filter(|weights| weights.len() == seeded.len());
             earlier.unwrap_or(&seeded).iter().copied()
@@ -101,17 +99,15 @@ impl LstmBank {
                 Ok(own) => own,
                 Err(status) => return (status, None),
             };
-            let status = own.status.clone();
-            match if own.frame.moves() { trained.next() } else { None } {
-                None => (status, Some(own.learned(Vec::new(), Vec::new()))),
-                Some(weights) => {
-                    let trust = own.trust(shape, weights);
-                    // Nothing that it says is better than what the cycle does.
-                    if trust.iter().all(|share| *share == 0.0) {
-                        return (FitStatus::NotConverged, None);
-                    }
-                    (status, Some(own.learned(weights.to_vec(), trust)))
-                }
+            if !own.watched.frame.moves() {
+                return (own.status, Some(Learned { watched: own.watched, weights: Vec::new() }));
+            }
+            let weights = trained.next().expect("a network for each that moves");
+            let trust = own.trust(shape, weights);
+            // Nothing that it says may be better than what is expected without it.
+            match own.watched.believing(trust) {
+                Some(watched) => (own.status, Some(Learned { watched, weights: weights.to_vec() })),
+                None => (FitStatus::NotConverged, None),
             }
         };
         Ok(prepared.into_iter().map(learn).unzip())
@@ -120,56 +116,35 @@ impl LstmBank {
     /// What a network is to see of a series, or why it cannot learn it.
     fn prepare(&self, values: &[f64], start_ms: i64, step_ms: i64) -> Result<Prepared, FitStatus> {
         let horizon = self.horizon.steps();
-        let kept = |frame: &Frame| {
-            let from = values.len().saturating_sub(LENGTH + frame.reach() + 1);
-            (values[from..].to_vec(), start_ms + from as i64 * step_ms)
-        };
-        let frame = match Frame::of(values, step_ms, horizon, 1) {
-            Ok(frame) => frame,
-            Err(FitStatus::Constant) => {
-                let value = values.iter().copied().find(|y| !y.is_nan()).unwrap_or(f64::NAN);
-                let frame = Frame::constant(value, step_ms, horizon);
-                let recent = kept(&frame);
-                return Ok(Prepared { frame, status: FitStatus::Constant, recent, ..Prepared::nothing() });
-            }
-            Err(status) => return Err(status),
-        };
+        let (status, frame) = Frame::measured(values, step_ms, horizon, 1)?;
         let observed = values.iter().filter(|y| !y.is_nan()).count();
         let needed = self.needed(&frame);
-        if observed < needed {
+        if status == FitStatus::Fitted && observed < needed {
             return Err(FitStatus::TooShort { observed, needed });
         }
-        let recent = kept(&frame);
-        if !frame.moves() {
-            return Ok(Prepared { frame, status: FitStatus::Fitted, recent, ..Prepared::nothing() });
+        let (from, most) = (frame.warm_up(), LENGTH + frame.reach() + 1);
+        let watched = Watched::of(frame, values, start_ms, most);
+        if !watched.frame.moves() {
+            return Ok(Prepared { status, watched, inputs: Vec::new(), targets: Vec::new(), learned_steps: 0 });
         }
-        let from = frame.warm_up();
         let choosing = (values.len() / CHOOSING).max(horizon).min((values.len() - from) / 2);
         let split = values.len() - choosing;
-        let inputs = frame.inputs(values, start_ms, from);
-        let targets = frame.targets(values, from, split);
-        Ok(Prepared { frame, status: FitStatus::Fitted, recent, inputs, targets, learned_steps: split - from })
+        let inputs = watched.frame.inputs(values, start_ms, from);
+        let targets = watched.frame.targets(values, from, split);
+        Ok(Prepared { status, watched, inputs, targets, learned_steps: split - from })
     }
 }
 
 /// A series on its way to its network.
 struct Prepared {
-    frame: Frame,
     status: FitStatus,
-    /// The latest values, and the time of the first of them.
-    recent: (Vec<f64>, i64),
+    watched: Watched,
     inputs: Vec<f32>,
     targets: Vec<f32>,
     learned_steps: usize,
 }
 
 impl Prepared {
-    fn nothing() -> Self {
-        let frame = Frame::constant(0.0, 1, 1);
-        let (recent, inputs, targets) = ((Vec::new(), 0), Vec::new(), Vec::new());
-        Self { frame, status: FitStatus::Constant, recent, inputs, targets, learned_steps: 0 }
-    }
-
     fn learning(&self, seed: u32) -> LstmSeries<'_> {
         let Self { inputs, targets, learned_steps, .. } = self;
         LstmSeries { inputs, targets, learned_steps: *learned_steps, seed }
@@ -177,7 +152,7 @@ impl Prepared {
 
     /// How far a network is to be trusted, by the part that chooses.
     fn trust(&self, shape: LstmShape, weights: &[f32]) -> Vec<f32> {
-        let (steps, knots) = (self.inputs.len() / INPUTS, self.frame.outputs() / LEVELS.len());
+        let (steps, knots) = (self.inputs.len() / INPUTS, self.watched.frame.outputs() / LEVELS.len());
         let first = self.learned_steps.max(LENGTH);
         let places = spread(first..steps, PLACES);
         let shown: Vec<f32> =
@@ -190,23 +165,14 @@ impl Prepared {
             places.iter().flat_map(|t| &self.targets[t * knots..(t + 1) * knots]).copied().collect();
         trust(&said, &targets, knots)
     }
-
-    fn learned(self, weights: Vec<f32>, trust: Vec<f32>) -> Learned {
-        let (recent, start_ms) = self.recent;
-        Learned { frame: self.frame, weights, trust, recent, start_ms }
-    }
 }
 
 /// One series' network, and what it is shown for a forecast.
 #[derive(Clone, Serialize, Deserialize)]
 struct Learned {
-    frame: Frame,
+    watched: Watched,
     /// None where what is expected always comes.
     weights: Vec<f32>,
-    /// Share of what the network says that is believed, a knot each.
-    trust: Vec<f32>,
-    recent: Vec<f64>,
-    start_ms: i64,
 }
 
 impl Learned {
@@ -215,21 +181,13 @@ impl Learned {
         if self.weights.is_empty() {
             return Vec::new();
         }
-        let from = self.recent.len().saturating_sub(LENGTH);
-        let shape = LstmBank::shape(self.frame.outputs());
-        let inputs = self.frame.inputs(&self.recent, self.start_ms, from);
+        let Watched { frame, recent, start_ms, .. } = &self.watched;
+        let from = recent.len().saturating_sub(LENGTH);
+        let shape = LstmBank::shape(frame.outputs());
+        let inputs = frame.inputs(recent, *start_ms, from);
         let said =
             lstm_forward(&Device::Cpu, shape, &self.weights, &inputs).expect("a frame shows what its network reads");
         said[said.len() - shape.outputs..].to_vec()
-    }
-
-    /// Takes in one more step; returns the status from then on, `None` where it stays.
-    fn append(&mut self, value: f64) -> Option<FitStatus> {
-        let is_new = self.weights.is_empty() && self.frame.is_off(&self.recent, value);
-        self.recent.remove(0);
-        self.recent.push(value);
-        self.start_ms += self.frame.step_ms();
-        (is_new || value.is_infinite()).then_some(FitStatus::Outdated)
     }
 }
 
@@ -292,21 +250,15 @@ impl Fitted for FittedLstmBank {
     }
 
     fn append(&mut self, points: &[f64]) -> Result<(), AppendError> {
-        append_each(&mut self.status, &mut self.learned, points, |own, value, _| own.append(value))
+        append_each(&mut self.status, &mut self.learned, points, |own, value, _| own.watched.append(value))
     }
 
     fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
         let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
-        let ahead = |own: &Option<Learned>| {
-            let own = own.as_ref()?;
-            Some(own.frame.curves(&own.recent, (&own.said(), &own.trust), horizon.steps(), quantiles.levels()))
-        };
-        let curves: Vec<_> = self.learned.par_iter().map(ahead).collect();
-        for (series, curves) in curves.into_iter().enumerate() {
-            let Some((mean, bands)) = curves else { continue };
-            forecast.mean_mut(series).copy_from_slice(&mean);
-            for (index, band) in bands.iter().enumerate() {
-                forecast.quantile_mut(series, index).copy_from_slice(band);
+        let said: Vec<Option<Vec<f32>>> = self.learned.par_iter().map(|own| Some(own.as_ref()?.said())).collect();
+        for (s, (own, said)) in self.learned.iter().zip(said).enumerate() {
+            if let (Some(own), Some(said)) = (own, said) {
+                own.watched.forecast(&said, horizon, &mut forecast, s);
             }
         }
         Ok(forecast)
@@ -316,14 +268,11 @@ impl Fitted for FittedLstmBank {
 impl Whole for FittedLstmBank {
     fn is_whole(&self) -> bool {
         let sized = |own: &Learned| {
-            let (outputs, weights) = (own.frame.outputs(), own.weights.len());
-            weights == 0 || weights == LstmBank::shape(outputs).weights() && own.trust.len() * LEVELS.len() == outputs
+            let needed =
+                if own.watched.frame.moves() { LstmBank::shape(own.watched.frame.outputs()).weights() } else { 0 };
+            own.weights.len() == needed && own.weights.iter().all(|weight| weight.is_finite())
         };
-        let finite = |own: &Learned| own.weights.iter().chain(&own.trust).all(|number| number.is_finite());
-        let dated = |own: &Learned| own.start_ms.unsigned_abs() < FURTHEST_MS;
-        each_is_whole(&self.status, &self.learned, |own| {
-            own.frame.is_whole(own.recent.len()) && sized(own) && finite(own) && dated(own)
-        })
+        each_is_whole(&self.status, &self.learned, |own| own.watched.is_whole() && sized(own))
     }
 }
 

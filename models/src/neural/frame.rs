@@ -67,11 +67,28 @@ impl Frame {
         let off = (1..values.len()).map(|t| (values[t] - frame.expected(values, t - 1, 1)).abs());
         let (count, sum) = off.filter(|off| !off.is_nan()).fold((0.0, 0.0), |(n, sum), off| (n + 1.0, sum + off));
         let scale: f64 = sum / f64::max(count, 1.0);
-        if !spread.is_finite() || !scale.is_finite() {
+        if !spread.is_finite() || spread == 0.0 || !scale.is_finite() {
             return Err(FitStatus::NotConverged);
         }
         frame.scale = if scale > ROUNDING * (centre.abs() + spread) { scale } else { 0.0 };
         Ok(frame)
+    }
+
+    /// The same with the status of a fit; a series that has one value is measured too.
+    pub(super) fn measured(
+        values: &[f64],
+        step_ms: i64,
+        horizon: usize,
+        fleet: usize,
+    ) -> Result<(FitStatus, Self), FitStatus> {
+        match Self::of(values, step_ms, horizon, fleet) {
+            Ok(frame) => Ok((FitStatus::Fitted, frame)),
+            Err(FitStatus::Constant) => {
+                let value = values.iter().copied().find(|y| !y.is_nan()).unwrap_or(f64::NAN);
+                Ok((FitStatus::Constant, Self::constant(value, step_ms, horizon)))
+            }
+            Err(status) => Err(status),
+        }
     }
 
     /// The measures of a series that has one value.
@@ -137,7 +154,6 @@ impl Frame {
         for t in from..values.len() {
             let y = values[t];
             let expected = if t == 0 { f64::NAN } else { self.expected(values, t - 1, 1) };
-            let measured = |off: f64, unit: f64| if off.is_nan() { 0.0 } else { (off / unit).clamp(-FAR, FAR) as f32 };
             shown.push(measured(y - expected, self.scale));
             shown.push(measured(y - self.centre, self.spread));
             shown.push(f32::from(u8::from(!y.is_nan())));
@@ -171,7 +187,6 @@ impl Frame {
     /// cycle before and the median of some, all off what is; then how the series is measured.
     pub(super) fn others(&self, values: &[f64]) -> Vec<f32> {
         let at = values.len() - 1;
-        let measured = |off: f64, unit: f64| if off.is_nan() { 0.0 } else { (off / unit).clamp(-FAR, FAR) as f32 };
         let mut shown = Vec::with_capacity(others(self.knots.len()));
         for ahead in &self.knots {
             let expected = self.expected(values, at, *ahead);
@@ -265,6 +280,12 @@ pub(super) fn trust(said: &[f32], targets: &[f32], knots: usize) -> Vec<f32> {
         trust.push(if error(nearest) < WORTH_IT * error(0.0) { nearest } else { 0.0 });
     }
     trust
+}
+
+/// In a unit of a series' own, 0 where nothing is known.
+fn measured(off: f64, unit: f64) -> f32 {
+    let share = off / unit;
+    if share.is_nan() { 0.0 } else { share.clamp(-FAR, FAR) as f32 }
 }
 
 /// Numbers that [`Frame::others`] shows for so many knots.

@@ -14,54 +14,52 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::bank::CHOOSING;
 use super::frame::{Frame, LEVELS, spread, trust};
-use super::network::Network;
+use super::network::{Network, TOGETHER};
+use super::watched::Watched;
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
-use training::{CHOOSING, shown};
+use training::shown;
 
 pub use training::{GlobalEffort, Progress, Training, TrainingError};
 
-/// Places of a series that tell how far the network is to be trusted.
-const PLACES: usize = 48;
 /// Values that a series must have.
 const LEAST_SEEN: usize = 3;
-/// Times that steps can be added to.
-const FURTHEST_MS: u64 = 1 << 60;
 
 /// A family of one network for all series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LstmGlobal {
-    /// Steps ahead that its network is trained for.
-    pub horizon: Horizon,
-    effort: GlobalEffort,
-    network: Option<Network>,
+    name: String,
+    source: Source,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Source {
+    /// Trained anew by each fit.
+    Training(Horizon, GlobalEffort),
+    Trained(Network),
 }
 
 impl LstmGlobal {
-    /// A network that each fit trains anew on the series that it is to forecast.
-    pub fn new(horizon: Horizon) -> Self {
-        Self { horizon, effort: GlobalEffort::default(), network: None }
+    /// A network that each fit trains anew, for so many steps ahead, on the series that it is to forecast.
+    pub fn new(horizon: Horizon, effort: GlobalEffort) -> Self {
+        Self { name: "lstm-global".into(), source: Source::Training(horizon, effort) }
     }
 
-    /// A network that was trained before.
-    pub fn trained(horizon: Horizon, network: Network) -> Self {
-        Self { network: Some(network), ..Self::new(horizon) }
-    }
-
-    /// The same, trained otherwise.
-    #[must_use]
-    pub fn with_effort(self, effort: GlobalEffort) -> Self {
-        Self { effort, ..self }
+    /// A network that was trained before, and what the family is called then.
+    pub fn trained(name: &str, network: Network) -> Self {
+        Self { name: name.into(), source: Source::Trained(network) }
     }
 
     /// The network for a window: the one that is there, or one that is trained on it. `None` where nothing can be learned.
     fn network(&self, window: &Window<'_>, seed: u64) -> Option<Network> {
-        if self.network.is_some() {
-            return self.network.clone();
-        }
-        let mut training = Training::begin(window, self.horizon, seed, self.effort)?;
+        let (horizon, effort) = match &self.source {
+            Source::Trained(network) => return Some(network.clone()),
+            Source::Training(horizon, effort) => (*horizon, *effort),
+        };
+        let mut training = Training::begin(window, horizon, seed, effort)?;
         while !training.is_done() {
             training.advance();
         }
@@ -69,75 +67,41 @@ impl LstmGlobal {
     }
 }
 
-/// What is known of a series, as the network is to see it.
-#[derive(Clone, Serialize, Deserialize)]
-struct Watched {
-    frame: Frame,
-    /// Share of what the network says that is believed, a knot each.
-    trust: Vec<f32>,
-    recent: Vec<f64>,
-    start_ms: i64,
+/// What the network is to see of a series, or why it says nothing of it.
+fn watch(network: &Network, window: &Window<'_>, s: usize) -> Result<(FitStatus, Watched), FitStatus> {
+    let (meaning, values, start_ms) = (network.meaning(), window.values(s), window.start_ms(s));
+    if meaning.step_ms != window.step_ms() {
+        return Err(FitStatus::OtherStep { trained_ms: meaning.step_ms });
+    }
+    let (status, frame) = Frame::measured(values, window.step_ms(), meaning.horizon, meaning.season)?;
+    let observed = values.iter().filter(|y| !y.is_nan()).count();
+    if status == FitStatus::Fitted && observed < LEAST_SEEN {
+        return Err(FitStatus::TooShort { observed, needed: LEAST_SEEN });
+    }
+    let most = meaning.length + frame.farthest() + 1;
+    let moving = frame.moves().then(|| believed(network, &frame, values, start_ms));
+    let watched = Watched::of(frame, values, start_ms, most);
+    match moving {
+        None => Ok((status, watched)),
+        // Nothing that it says may be better than what is expected without it.
+        Some(trust) => watched.believing(trust).map(|own| (status, own)).ok_or(FitStatus::NotConverged),
+    }
 }
 
-impl Watched {
-    fn of(network: &Network, window: &Window<'_>, s: usize) -> Result<(FitStatus, Self), FitStatus> {
-        let (meaning, values, step_ms) = (network.meaning(), window.values(s), window.step_ms());
-        if meaning.step_ms != step_ms {
-            return Err(FitStatus::OtherStep { trained_ms: meaning.step_ms });
-        }
-        let keep = |frame: Frame, trust| {
-            let from = values.len().saturating_sub(meaning.length + frame.farthest() + 1);
-            let (recent, start_ms) = (values[from..].to_vec(), window.start_ms(s) + from as i64 * step_ms);
-            Self { frame, trust, recent, start_ms }
-        };
-        let frame = match Frame::of(values, step_ms, meaning.horizon, meaning.season) {
-            Ok(frame) => frame,
-            Err(FitStatus::Constant) => {
-                let value = values.iter().copied().find(|y| !y.is_nan()).unwrap_or(f64::NAN);
-                return Ok((FitStatus::Constant, keep(Frame::constant(value, step_ms, meaning.horizon), Vec::new())));
-            }
-            Err(status) => return Err(status),
-        };
-        let observed = values.iter().filter(|y| !y.is_nan()).count();
-        if observed < LEAST_SEEN {
-            return Err(FitStatus::TooShort { observed, needed: LEAST_SEEN });
-        }
-        if !frame.moves() {
-            return Ok((FitStatus::Fitted, keep(frame, Vec::new())));
-        }
-        let trust = Self::trust(network, &frame, values, window.start_ms(s));
-        // Nothing that it says is better than what is expected without it.
-        if trust.iter().all(|share| *share == 0.0) {
-            return Err(FitStatus::NotConverged);
-        }
-        Ok((FitStatus::Fitted, keep(frame, trust)))
+/// How far the network is to be trusted, by the newest part of a series, or by the fleet where that is too short.
+fn believed(network: &Network, frame: &Frame, values: &[f64], start_ms: i64) -> Vec<f32> {
+    let meaning = network.meaning();
+    let choosing = training::choosing(values.len(), meaning.horizon);
+    if choosing < TOGETHER || values.len() < meaning.length + frame.warm_up() + choosing {
+        return meaning.trust.clone();
     }
-
-    /// How far the network is to be trusted, by the newest part of a series, or by the fleet where that is too short.
-    fn trust(network: &Network, frame: &Frame, values: &[f64], start_ms: i64) -> Vec<f32> {
-        let meaning = network.meaning();
-        let choosing = (values.len() / CHOOSING).max(meaning.horizon);
-        if choosing < PLACES || values.len() < meaning.length + frame.warm_up() + choosing {
-            return meaning.trust.clone();
-        }
-        let places = spread(values.len() - choosing - 1..values.len() - 1, PLACES);
-        let (mut windows, mut others, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-        for t in places {
-            windows.extend(shown(frame, &values[..=t], start_ms, meaning.length));
-            others.extend(frame.others(&values[..=t]));
-            targets.extend(frame.target(values, t));
-        }
-        trust(&network.say(&windows, &others), &targets, meaning.knots())
+    let (mut windows, mut others, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    for t in spread(values.len() - choosing - 1..values.len() - 1, TOGETHER) {
+        windows.extend(shown(frame, &values[..=t], start_ms, meaning.length));
+        others.extend(frame.others(&values[..=t]));
+        targets.extend(frame.target(values, t));
     }
-
-    /// Takes in one more step; returns the status from then on, `None` where it stays.
-    fn append(&mut self, value: f64) -> Option<FitStatus> {
-        let is_new = !self.frame.moves() && self.frame.is_off(&self.recent, value);
-        self.recent.remove(0);
-        self.recent.push(value);
-        self.start_ms += self.frame.step_ms();
-        (is_new || value.is_infinite()).then_some(FitStatus::Outdated)
-    }
+    trust(&network.say(&windows, &others), &targets, meaning.knots())
 }
 
 /// A network with the series that it is to forecast.
@@ -150,19 +114,19 @@ pub(crate) struct FittedLstmGlobal {
 
 impl Model for LstmGlobal {
     fn name(&self) -> String {
-        "lstm-global".into()
+        self.name.clone()
     }
 
     fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError> {
         let network = self.network(window, seed);
-        let watch = |s: usize| match &network {
-            Some(network) => match Watched::of(network, window, s) {
+        let of = |s: usize| match &network {
+            Some(network) => match watch(network, window, s) {
                 Ok((status, own)) => (status, Some(own)),
                 Err(status) => (status, None),
             },
             None => (without(window.values(s)), None),
         };
-        let (status, watched) = (0..window.series_count()).into_par_iter().map(watch).unzip();
+        let (status, watched) = (0..window.series_count()).into_par_iter().map(of).unzip();
         Ok(Box::new(FittedLstmGlobal { network, status, watched }))
     }
 }
@@ -193,25 +157,15 @@ impl Fitted for FittedLstmGlobal {
         let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
         let Some(network) = &self.network else { return Ok(forecast) };
         let meaning = network.meaning();
-        let asked: Vec<(usize, &Watched)> =
-            self.watched.iter().enumerate().filter_map(|(s, own)| Some((s, own.as_ref()?))).collect();
-        let moving = |own: &Watched| own.frame.moves();
-        let show = |(_, own): &(usize, &Watched)| {
-            moving(own).then(|| shown(&own.frame, &own.recent, own.start_ms, meaning.length)).unwrap_or_default()
-        };
-        let measure =
-            |(_, own): &(usize, &Watched)| moving(own).then(|| own.frame.others(&own.recent)).unwrap_or_default();
-        let windows: Vec<f32> = asked.par_iter().flat_map_iter(show).collect();
-        let others: Vec<f32> = asked.par_iter().flat_map_iter(measure).collect();
+        let moving: Vec<&Watched> = self.watched.iter().flatten().filter(|own| own.frame.moves()).collect();
+        let show = |own: &&Watched| shown(&own.frame, &own.recent, own.start_ms, meaning.length);
+        let windows: Vec<f32> = moving.par_iter().flat_map_iter(show).collect();
+        let others: Vec<f32> = moving.par_iter().flat_map_iter(|own| own.frame.others(&own.recent)).collect();
         let said = network.say(&windows, &others);
         let mut said = said.chunks_exact(meaning.knots() * LEVELS.len());
-        for (s, own) in asked {
-            let said = if moving(own) { said.next().expect("an answer to each window") } else { &[] };
-            let (mean, bands) = own.frame.curves(&own.recent, (said, &own.trust), horizon.steps(), quantiles.levels());
-            forecast.mean_mut(s).copy_from_slice(&mean);
-            for (index, band) in bands.iter().enumerate() {
-                forecast.quantile_mut(s, index).copy_from_slice(band);
-            }
+        for (s, own) in self.watched.iter().enumerate().filter_map(|(s, own)| Some((s, own.as_ref()?))) {
+            let said = if own.frame.moves() { said.next().expect("an answer to each window") } else { &[] };
+            own.forecast(said, horizon, &mut forecast, s);
         }
         Ok(forecast)
     }
@@ -224,11 +178,8 @@ impl Whole for FittedLstmGlobal {
         };
         let (step_ms, knots) = (network.meaning().step_ms, network.meaning().knots());
         each_is_whole(&self.status, &self.watched, |own| {
-            let sized = !own.frame.moves() || own.trust.len() == knots;
             let fits = own.frame.step_ms() == step_ms && own.frame.outputs() == knots * LEVELS.len();
-            let finite = own.trust.iter().all(|share| share.is_finite());
-            let dated = own.start_ms.unsigned_abs() < FURTHEST_MS;
-            own.frame.is_whole(own.recent.len()) && sized && fits && finite && dated
+            own.is_whole() && fits
         })
     }
 }

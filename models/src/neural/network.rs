@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, IndexOp, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::rnn::{LSTM, LSTMConfig, RNN};
 use candle_nn::{Linear, Module, VarBuilder};
 use rayon::prelude::*;
@@ -22,8 +22,9 @@ const KEY: &str = "foreshadow";
 const MOST_UNITS: usize = 1_024;
 const MOST_LAYERS: usize = 4;
 const MOST_LENGTH: usize = 4_096;
-/// Windows that are worked on together.
-const TOGETHER: usize = 128;
+/// Windows that are worked on together: always so many, for products of fewer rows are summed up in another order, and what
+/// is said of a series may not hang on its neighbours.
+pub(super) const TOGETHER: usize = 48;
 
 /// Why bytes are not a network of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -217,7 +218,13 @@ impl Network {
     pub(super) fn say(&self, shown: &[f32], others: &[f32]) -> Vec<f32> {
         let (window, other) = (self.meaning.length * INPUTS, self.meaning.others());
         let some = |(shown, others): (&[f32], &[f32])| {
-            self.say_some(shown, others).expect("weights and windows have the shapes that were checked")
+            let count = shown.len() / window;
+            let filled = |part: &[f32], width: usize| [part, &vec![0.0; (TOGETHER - count) * width]].concat();
+            let mut said = self
+                .say_some(&filled(shown, window), &filled(others, other))
+                .expect("weights and windows have the shapes that were checked");
+            said.truncate(said.len() / TOGETHER * count);
+            said
         };
         let together = shown.par_chunks(TOGETHER * window).zip(others.par_chunks(TOGETHER * other));
         together.flat_map_iter(some).collect()
@@ -225,8 +232,7 @@ impl Network {
 
     fn say_some(&self, shown: &[f32], others: &[f32]) -> candle_core::Result<Vec<f32>> {
         let Meaning { length, .. } = self.meaning;
-        let count = shown.len() / (length * INPUTS);
-        let mut steps = Tensor::from_slice(shown, (count, length, INPUTS), &Device::Cpu)?;
+        let mut steps = Tensor::from_slice(shown, (TOGETHER, length, INPUTS), &Device::Cpu)?;
         let mut last = None;
         for (at, layer) in self.layers.iter().enumerate() {
             let states = layer.seq(&steps)?;
@@ -236,9 +242,9 @@ impl Network {
             }
         }
         let last = last.expect("a network has a layer and a window a step");
-        let others = Tensor::from_slice(others, (count, others.len() / count), &Device::Cpu)?;
+        let others = Tensor::from_slice(others, (TOGETHER, self.meaning.others()), &Device::Cpu)?;
         let mixed = self.mix.forward(&Tensor::cat(&[&last, &others], 1)?)?.relu()?;
-        self.head.forward(&mixed)?.i(..)?.flatten_all()?.to_vec1()
+        self.head.forward(&mixed)?.flatten_all()?.to_vec1()
     }
 }
 

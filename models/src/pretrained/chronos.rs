@@ -3,14 +3,16 @@
 //! a decoder.
 
 use candle_core::{Device, Result, Tensor};
-use candle_nn::{Activation, Linear, Module};
+use candle_nn::{Activation, Module};
 use serde::Deserialize;
 
-use super::t5::{Sizes, Stack};
+use super::t5::{Sizes, Stack, times};
 use crate::weights::{Weights, WeightsError};
 
 /// The scale of a series that does not move.
 const LEAST_SCALE: f64 = 1e-5;
+/// Contexts that are worked on together.
+const TOGETHER: usize = 32;
 /// Sizes that no checkpoint has.
 const MOST: usize = 1 << 16;
 const MOST_LAYERS: usize = 256;
@@ -94,6 +96,10 @@ impl Config {
                 return Err(ChronosError::OutOfRange { key, given: given.to_string() });
             }
         }
+        if !(own.layer_norm_epsilon > 0.0 && own.layer_norm_epsilon < 1.0) {
+            let key = "layer_norm_epsilon";
+            return Err(ChronosError::OutOfRange { key, given: own.layer_norm_epsilon.to_string() });
+        }
         let buckets = own.relative_attention_num_buckets;
         if !(4..=MOST).contains(&buckets) || own.relative_attention_max_distance <= buckets / 2 {
             let key = "relative_attention_num_buckets";
@@ -147,12 +153,15 @@ impl Config {
     }
 }
 
+/// Weights and what is added.
+type Layer = (Tensor, Tensor);
+
 /// Two layers, and one past them.
 #[derive(Clone, Debug)]
 struct Residual {
-    hidden: Linear,
-    output: Linear,
-    residual: Linear,
+    hidden: Layer,
+    output: Layer,
+    residual: Layer,
     activation: Activation,
 }
 
@@ -163,21 +172,22 @@ impl Residual {
         [from, inner, to]: [usize; 3],
         activation: Activation,
     ) -> std::result::Result<Self, WeightsError> {
-        let linear = |part: &str, from: usize, to: usize| {
+        let layer = |part: &str, from: usize, to: usize| {
             let weight = weights.get(&format!("{name}.{part}.weight"), &[to, from])?;
-            Ok(Linear::new(weight, Some(weights.get(&format!("{name}.{part}.bias"), &[to])?)))
+            Ok((weight, weights.get(&format!("{name}.{part}.bias"), &[to])?))
         };
         Ok(Self {
-            hidden: linear("hidden_layer", from, inner)?,
-            output: linear("output_layer", inner, to)?,
-            residual: linear("residual_layer", from, to)?,
+            hidden: layer("hidden_layer", from, inner)?,
+            output: layer("output_layer", inner, to)?,
+            residual: layer("residual_layer", from, to)?,
             activation,
         })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let inner = self.activation.forward(&self.hidden.forward(x)?)?;
-        self.output.forward(&inner)? + self.residual.forward(x)?
+        let apply = |x: &Tensor, (weight, bias): &Layer| times(x, weight)?.broadcast_add(bias);
+        let inner = self.activation.forward(&apply(x, &self.hidden)?)?;
+        apply(&inner, &self.output)? + apply(x, &self.residual)?
     }
 }
 
@@ -191,6 +201,7 @@ pub struct ChronosBolt {
     encoder: Stack,
     decoder: Stack,
     head: Residual,
+    mark: u32,
 }
 
 impl ChronosBolt {
@@ -199,6 +210,7 @@ impl ChronosBolt {
     /// # Errors
     /// [`ChronosError`] names the key or the weights that are not as they should be.
     pub fn read(config: &str, weights: &[u8]) -> std::result::Result<Self, ChronosError> {
+        let mark = crc32fast::hash(weights) ^ crc32fast::hash(config.as_bytes());
         let config = Config::read(config)?;
         let sizes = config.sizes()?;
         let (weights, _) = Weights::read(weights, "")?;
@@ -214,7 +226,13 @@ impl ChronosBolt {
             decoder: Stack::read(&weights, "decoder", layers, &sizes)?,
             head: Residual::read(&weights, "output_patch_embedding", out, activation)?,
             config,
+            mark,
         })
+    }
+
+    /// A number that other checkpoints do not have.
+    pub fn mark(&self) -> u32 {
+        self.mark
     }
 
     /// Latest steps that it looks at.
@@ -280,21 +298,39 @@ impl ChronosBolt {
     /// `[levels, prediction_length]` of each context.
     fn quantiles(&self, contexts: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let scaled: Vec<Scaled> = contexts.iter().map(|own| Scaled::of(own)).collect();
-        let said = self.forward(&scaled).expect("weights and patches have the shapes that were checked");
-        let back =
-            |(said, own): (Vec<f32>, &Scaled)| said.into_iter().map(|y| f64::from(y) * own.scale + own.mean).collect();
-        said.into_iter().zip(&scaled).map(back).collect()
+        // Patches begin at a series' own first value: what is said of it may not hang on how long others are.
+        let patches = |at: &usize| self.patches(scaled[*at].values.len());
+        let mut order: Vec<usize> = (0..scaled.len()).collect();
+        order.sort_by_key(patches);
+        let mut said = vec![Vec::new(); scaled.len()];
+        for alike in order.chunk_by(|a, b| patches(a) == patches(b)) {
+            for some in alike.chunks(TOGETHER) {
+                let together: Vec<&Scaled> = some.iter().map(|at| &scaled[*at]).collect();
+                let told = self.forward(&together).expect("weights and patches have the shapes that were checked");
+                for (at, told) in some.iter().zip(told) {
+                    let Scaled { mean, scale, .. } = scaled[*at];
+                    said[*at] = told.into_iter().map(|y| f64::from(y) * scale + mean).collect();
+                }
+            }
+        }
+        said
     }
 
-    fn forward(&self, series: &[Scaled]) -> Result<Vec<Vec<f32>>> {
+    /// Patches of a context of so many values.
+    fn patches(&self, values: usize) -> usize {
+        let Chronos { input_patch_size: size, input_patch_stride: stride, .. } = self.config.chronos_config;
+        (values.max(1).next_multiple_of(size) - size) / stride + 1
+    }
+
+    /// What is said of contexts of as many patches.
+    fn forward(&self, series: &[&Scaled]) -> Result<Vec<Vec<f32>>> {
         let Chronos { input_patch_size: size, input_patch_stride: stride, use_reg_token, .. } =
             self.config.chronos_config;
-        let longest = series.iter().map(|own| own.values.len()).max().unwrap_or(0).max(1).next_multiple_of(size);
-        let patches = (longest - size) / stride + 1;
-        let (mut shown, mut hidden) = (Vec::new(), Vec::new());
+        let (mut shown, mut hidden, mut patches) = (Vec::new(), Vec::new(), 0);
         for Scaled { values, .. } in series {
-            let before = longest - values.len();
+            let before = values.len().max(1).next_multiple_of(size) - values.len();
             let at = |t: usize| t.checked_sub(before).map_or(f32::NAN, |t| values[t]);
+            patches = self.patches(values.len());
             for patch in 0..patches {
                 let own: Vec<f32> = (patch * stride..patch * stride + size).map(at).collect();
                 shown.extend(own.iter().map(|y| if y.is_nan() { 0.0 } else { *y }));
@@ -332,11 +368,16 @@ struct Scaled {
 
 impl Scaled {
     fn of(values: &[f64]) -> Self {
-        let seen: Vec<f64> = values.iter().copied().filter(|y| !y.is_nan()).collect();
-        let count = seen.len().max(1) as f64;
-        let mean = seen.iter().map(|y| y / count).sum::<f64>();
-        let scale = (seen.iter().map(|y| (y - mean) * (y - mean) / count).sum::<f64>()).sqrt();
+        let (mean, scale) = measures(values);
         let scale = if scale == 0.0 { LEAST_SCALE } else { scale };
         Self { values: values.iter().map(|y| ((y - mean) / scale) as f32).collect(), mean, scale }
     }
+}
+
+/// Mean and standard deviation of what was observed.
+pub(super) fn measures(values: &[f64]) -> (f64, f64) {
+    let seen = || values.iter().copied().filter(|y| !y.is_nan());
+    let count = seen().count().max(1) as f64;
+    let mean = seen().map(|y| y / count).sum::<f64>();
+    (mean, seen().map(|y| (y - mean) * (y - mean) / count).sum::<f64>().sqrt())
 }

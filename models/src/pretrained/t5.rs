@@ -21,8 +21,8 @@ pub(super) struct Sizes {
     pub(super) activation: Activation,
 }
 
-/// `x · w'`, for weights `[out, in]`.
-fn times(x: &Tensor, weights: &Tensor) -> Result<Tensor> {
+/// `x · w'` of each of a batch by itself, for weights `[out, in]`: products over all would be summed up by their number.
+pub(super) fn times(x: &Tensor, weights: &Tensor) -> Result<Tensor> {
     x.broadcast_matmul(&weights.t()?)
 }
 

@@ -5,13 +5,14 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::module::{AutodiffModule, Module, Param};
 use burn::nn::{GateController, Linear, LinearConfig, Lstm, LstmConfig};
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
+use burn::optim::{Adam, AdamConfig, GradientsAccumulator, GradientsParams, Optimizer};
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use crate::neural::frame::{INPUTS, LEVELS};
 use crate::neural::network::Meaning;
@@ -24,6 +25,8 @@ type Keeper = BinBytesRecorder<FullPrecisionSettings>;
 const LONGEST: f32 = 1.0;
 /// Windows that are looked at together.
 const TOGETHER: usize = 256;
+/// Parts of a step's windows, each worked on by a thread.
+const PARTS: usize = 4;
 
 /// Windows of series.
 #[derive(Clone, Debug, Default)]
@@ -88,26 +91,29 @@ impl Learner {
         Self { meaning: meaning.clone(), net: net(meaning, &weights), adam }
     }
 
-    /// One step of Adam.
+    /// One step of Adam, by slopes that are summed up from parts: so many on any machine, for the same bits.
     pub(super) fn step(&mut self, windows: &Windows, rate: f64) {
-        let loss = loss(&self.net, &self.meaning, windows);
-        let slopes = GradientsParams::from_grads(loss.backward(), &self.net);
-        self.net = self.adam.step(rate, self.net.clone(), slopes);
+        let (device, total) = (Default::default(), windows.seen());
+        let parts: Vec<(Net<Host>, Windows)> = windows
+            .in_parts(&self.meaning, windows.count(&self.meaning).div_ceil(PARTS))
+            .map(|part| (self.net.clone().fork(&device), part))
+            .collect();
+        let slopes = |(net, part): (Net<Host>, Windows)| {
+            let loss = loss(&net, &self.meaning, &part) / total as f32;
+            GradientsParams::from_grads(loss.backward(), &net)
+        };
+        let slopes: Vec<GradientsParams> = parts.into_par_iter().map(slopes).collect();
+        let mut sum = GradientsAccumulator::new();
+        slopes.into_iter().for_each(|part| sum.accumulate(&self.net, part));
+        self.net = self.adam.step(rate, self.net.clone(), sum.grads());
     }
 
-    /// Mean quantile loss, a window's knots alike.
+    /// Mean quantile loss, all knots alike.
     pub(super) fn loss(&self, windows: &Windows) -> f64 {
-        let (window, other) = (self.meaning.length * INPUTS, self.meaning.others());
         let net = self.net.valid();
-        let (mut sum, mut count) = (0.0, 0);
-        let some = windows.shown.chunks(TOGETHER * window).zip(windows.others.chunks(TOGETHER * other));
-        for ((shown, others), targets) in some.zip(windows.targets.chunks(TOGETHER * self.meaning.knots())) {
-            let some = Windows { shown: shown.into(), others: others.into(), targets: targets.into() };
-            let seen = targets.iter().filter(|target| !target.is_nan()).count();
-            sum += f64::from(loss(&net, &self.meaning, &some).into_scalar()) * seen as f64;
-            count += seen;
-        }
-        sum / count.max(1) as f64
+        let parts: Vec<Windows> = windows.in_parts(&self.meaning, TOGETHER).collect();
+        let of = |part: &Windows| f64::from(loss(&net, &self.meaning, part).into_scalar());
+        parts.iter().map(of).sum::<f64>() / windows.seen() as f64
     }
 
     /// The weights in the order of [`Meaning::weights`].
@@ -153,15 +159,35 @@ impl Learner {
 }
 
 impl Windows {
+    fn count(&self, meaning: &Meaning) -> usize {
+        self.targets.len() / meaning.knots()
+    }
+
+    /// Targets that are known; 1 of none.
+    fn seen(&self) -> usize {
+        self.targets.iter().filter(|target| !target.is_nan()).count().max(1)
+    }
+
+    /// So many windows each, in their order.
+    fn in_parts<'a>(&'a self, meaning: &Meaning, each: usize) -> impl Iterator<Item = Self> + use<'a> {
+        let (window, other, knots) = (meaning.length * INPUTS, meaning.others(), meaning.knots());
+        let shown = self.shown.chunks(each * window).zip(self.others.chunks(each * other));
+        shown.zip(self.targets.chunks(each * knots)).map(|((shown, others), targets)| Self {
+            shown: shown.into(),
+            others: others.into(),
+            targets: targets.into(),
+        })
+    }
+
     fn tensors<B: Backend>(&self, meaning: &Meaning) -> (Tensor<B, 3>, Tensor<B, 2>) {
-        let (device, count) = (Default::default(), self.targets.len() / meaning.knots());
+        let (device, count) = (Default::default(), self.count(meaning));
         let shown = TensorData::new(self.shown.clone(), [count, meaning.length, INPUTS]);
         let others = TensorData::new(self.others.clone(), [count, meaning.others()]);
         (Tensor::from_data(shown, &device), Tensor::from_data(others, &device))
     }
 }
 
-/// Mean quantile loss of what came.
+/// Quantile loss of what came, summed up over windows and knots; the mean of the levels.
 fn loss<B: Backend>(net: &Net<B>, meaning: &Meaning, windows: &Windows) -> Tensor<B, 1> {
     let device = Default::default();
     let (count, levels) = (windows.targets.len(), LEVELS.len());
@@ -169,13 +195,12 @@ fn loss<B: Backend>(net: &Net<B>, meaning: &Meaning, windows: &Windows) -> Tenso
     let said = net.forward(shown, others).reshape([count, levels]);
     let seen: Vec<f32> = windows.targets.iter().map(|target| f32::from(u8::from(!target.is_nan()))).collect();
     let came: Vec<f32> = windows.targets.iter().map(|target| if target.is_nan() { 0.0 } else { *target }).collect();
-    let total = seen.iter().sum::<f32>().max(1.0);
     let column = |values: Vec<f32>| Tensor::<B, 2>::from_data(TensorData::new(values, [count, 1]), &device);
     let (seen, came) = (column(seen), column(came));
     let level = Tensor::<B, 2>::from_data([LEVELS], &device);
     let off = came - said;
     let pinball = (off.clone() * level.clone()).max_pair(off * (level - 1.0));
-    (pinball * seen).sum() / (total * levels as f32)
+    (pinball * seen).sum() / levels as f32
 }
 
 /// In PyTorch's order: input, forget, cell, output.

@@ -7,14 +7,14 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::learner::{Learner, Windows};
+use crate::artifact::{body_of, sealed};
+use crate::neural::bank::CHOOSING;
 use crate::neural::frame::{Frame, INPUTS, knots, spread, trust};
 use crate::neural::network::{Meaning, Network};
 use crate::{Horizon, Window};
 
 /// Series that a network learns of: drawn by seed where there are more, for these say what the others would.
 const MOST_TAUGHT: usize = 512;
-/// The part of a series, at its end, that chooses among weights.
-pub(super) const CHOOSING: usize = 5;
 /// Windows that choose.
 const CHOOSERS: usize = 1_024;
 /// Steps between two looks at those.
@@ -39,10 +39,9 @@ pub struct GlobalEffort {
     pub rate: f64,
 }
 
-impl Default for GlobalEffort {
-    fn default() -> Self {
-        Self { length: 48, hidden: 64, layers: 1, windows: 128, steps: 600, rate: 4e-3 }
-    }
+impl GlobalEffort {
+    /// What is enough for a fleet of some hundred series.
+    pub const USUAL: Self = Self { length: 48, hidden: 64, layers: 1, windows: 128, steps: 600, rate: 4e-3 };
 }
 
 /// Why training could not go on from a checkpoint, or ended with nothing.
@@ -89,15 +88,16 @@ pub(super) struct Lesson<'a> {
 }
 
 impl<'a> Lesson<'a> {
-    fn of(window: &Window<'a>, s: usize, length: usize, horizon: usize) -> Option<Self> {
+    /// `fleet`: the cycle that is tried where a series shows none.
+    fn of(window: &Window<'a>, s: usize, length: usize, horizon: usize, fleet: usize) -> Option<Self> {
         let values = window.values(s);
-        let frame = Frame::of(values, window.step_ms(), horizon, 1).ok().filter(Frame::moves)?;
+        let frame = Frame::of(values, window.step_ms(), horizon, fleet).ok().filter(Frame::moves)?;
         let from = frame.warm_up();
         let observed = values.iter().filter(|y| !y.is_nan()).count();
         if observed < from + length + 2 * horizon {
             return None;
         }
-        let choosing = (values.len() / CHOOSING).max(horizon).min((values.len() - from) / 2);
+        let choosing = choosing(values.len(), horizon).min((values.len() - from) / 2);
         Some(Self { frame, values, start_ms: window.start_ms(s), from, split: values.len() - choosing })
     }
 
@@ -107,6 +107,11 @@ impl<'a> Lesson<'a> {
         to.others.extend(self.frame.others(&self.values[..=t]));
         to.targets.extend(self.frame.target(&self.values[..end], t));
     }
+}
+
+/// Steps at the end of a series that choose: twice the horizon, so that half of them see that far.
+pub(super) fn choosing(steps: usize, horizon: usize) -> usize {
+    (steps / CHOOSING).max(2 * horizon)
 }
 
 /// `[length, INPUTS]`: what a network is shown of the last value and those before it; zeros where there are none.
@@ -148,19 +153,31 @@ struct Checkpoint {
 
 impl<'a> Training<'a> {
     /// Begins; `None` where not one series of the window is long enough and moves.
+    ///
+    /// # Panics
+    /// When one of the sizes in `effort` is 0.
     pub fn begin(window: &Window<'a>, horizon: Horizon, seed: u64, effort: GlobalEffort) -> Option<Self> {
+        let GlobalEffort { length, hidden, layers, windows, .. } = effort;
+        assert!(length * hidden * layers * windows > 0, "{effort:?}");
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut order: Vec<usize> = (0..window.series_count()).collect();
         for at in (1..order.len()).rev() {
             order.swap(at, random.random_range(0..=at));
         }
         let steps = horizon.steps();
-        let lesson = |s: usize| Lesson::of(window, s, effort.length, steps);
-        let lessons: Vec<Lesson<'a>> = order.into_iter().filter_map(lesson).take(MOST_TAUGHT).collect();
+        let lesson = |s: usize| Some((s, Lesson::of(window, s, length, steps, 1)?));
+        let found: Vec<(usize, Lesson<'a>)> = order.into_iter().filter_map(lesson).take(MOST_TAUGHT).collect();
+        let season = usual(&found)?;
+        // A series that shows no cycle is measured as it will be when the network is asked.
+        let again = |(s, own): (usize, Lesson<'a>)| match own.frame.found() {
+            1 => Lesson::of(window, s, length, steps, season),
+            _ => Some(own),
+        };
+        let lessons: Vec<Lesson<'a>> = found.into_iter().filter_map(again).collect();
         if lessons.is_empty() {
             return None;
         }
-        let meaning = Meaning::of(&effort, steps, window.step_ms(), usual(&lessons));
+        let meaning = Meaning::of(&effort, steps, window.step_ms(), season);
         let mut choosers = Windows::default();
         for lesson in &lessons {
             for t in spread(lesson.split - 1..lesson.values.len() - 1, (CHOOSERS / lessons.len()).max(4)) {
@@ -189,7 +206,8 @@ impl<'a> Training<'a> {
     /// # Errors
     /// [`TrainingError`] where that is not one of this training.
     pub fn resume(mut self, checkpoint: &[u8]) -> Result<Self, TrainingError> {
-        let kept: Checkpoint = postcard::from_bytes(checkpoint).map_err(|_| TrainingError::Damaged)?;
+        let body = body_of(checkpoint).map_err(|_| TrainingError::Damaged)?;
+        let kept: Checkpoint = postcard::from_bytes(body).map_err(|_| TrainingError::Damaged)?;
         if kept.task != self.task() {
             return Err(TrainingError::Other);
         }
@@ -201,7 +219,7 @@ impl<'a> Training<'a> {
     /// What [`Training::resume`] goes on from, to the same bits.
     pub fn checkpoint(&self) -> Vec<u8> {
         let kept = Checkpoint { task: self.task(), state: self.state.clone(), learner: self.learner.bytes() };
-        postcard::to_stdvec(&kept).expect("memory grows, and every length is known")
+        sealed(&postcard::to_stdvec(&kept).expect("memory grows, and every length is known"))
     }
 
     /// A number that no other training has: of the series, the settings and the seed.
@@ -306,10 +324,9 @@ impl Meaning {
     }
 }
 
-/// The cycle that most series have.
-fn usual(lessons: &[Lesson<'_>]) -> usize {
-    let mut found: Vec<usize> = lessons.iter().map(|lesson| lesson.frame.found()).collect();
+/// The cycle that most series have; `None` without a series.
+fn usual(lessons: &[(usize, Lesson<'_>)]) -> Option<usize> {
+    let mut found: Vec<usize> = lessons.iter().map(|(_, lesson)| lesson.frame.found()).collect();
     found.sort_unstable();
-    let runs = found.chunk_by(|a, b| a == b);
-    runs.max_by_key(|run| run.len()).map_or(1, |run| run[0])
+    found.chunk_by(|a, b| a == b).max_by_key(|run| run.len()).map(|run| run[0])
 }
