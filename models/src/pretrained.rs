@@ -7,7 +7,12 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::{FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window, normal_quantile};
+use crate::append::append_each;
+use crate::{
+    AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window,
+    normal_quantile,
+};
+use chronos::measures;
 
 pub use chronos::{ChronosBolt, ChronosError};
 

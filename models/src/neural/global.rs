@@ -14,7 +14,6 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::bank::CHOOSING;
 use super::frame::{Frame, LEVELS, spread, trust};
 use super::network::{Network, TOGETHER};
 use super::watched::Watched;
