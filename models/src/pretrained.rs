@@ -16,9 +16,6 @@ use chronos::measures;
 
 pub use chronos::{ChronosBolt, ChronosError};
 
-/// Series that one thread forecasts: each is as many contexts as there are levels, past what a network says at once.
-const TOGETHER: usize = 8;
-
 /// A family of one network that learns nothing of the series that it is asked about.
 #[derive(Clone, Debug)]
 pub struct Pretrained {
@@ -95,11 +92,8 @@ impl Fitted for FittedPretrained {
         let mut forecast = Forecast::empty(self.status.len(), horizon, quantiles.clone());
         let usable = self.recent.iter().enumerate().filter_map(|(s, own)| Some((s, own.as_deref()?)));
         let (constant, moving): (Vec<_>, Vec<_>) = usable.partition(|(s, _)| self.status[*s] == FitStatus::Constant);
-        let curves = |some: &[(usize, &[f64])]| -> Vec<Vec<f64>> {
-            let recent: Vec<&[f64]> = some.iter().map(|(_, own)| *own).collect();
-            self.network.say(&recent, horizon.steps())
-        };
-        let said: Vec<Vec<f64>> = moving.par_chunks(TOGETHER).flat_map_iter(curves).collect();
+        let say = |(_, own): &(usize, &[f64])| self.network.say(own, horizon.steps());
+        let said: Vec<Vec<f64>> = moving.par_iter().map(say).collect();
         for ((s, _), said) in moving.into_iter().zip(said) {
             self.share(&mut forecast, s, &said, horizon.steps());
         }

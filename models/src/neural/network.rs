@@ -65,7 +65,7 @@ pub(super) struct Meaning {
     pub(super) step_ms: i64,
     /// Steps of the cycle that most of the fleet has; 1 of none.
     pub(super) season: usize,
-    /// How far it was right over the fleet, a knot each: for series that are too short to tell by their own.
+    /// How far it was right of series that had just begun, a knot each: for those that are too short to tell themselves.
     pub(super) trust: Vec<f32>,
 }
 

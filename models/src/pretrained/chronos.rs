@@ -4,6 +4,7 @@
 
 use candle_core::{Device, Result, Tensor};
 use candle_nn::{Activation, Module};
+use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::t5::{Sizes, Stack, times};
@@ -11,8 +12,6 @@ use crate::weights::{Weights, WeightsError};
 
 /// The scale of a series that does not move.
 const LEAST_SCALE: f64 = 1e-5;
-/// Contexts that are worked on together.
-const TOGETHER: usize = 32;
 /// Sizes that no checkpoint has.
 const MOST: usize = 1 << 16;
 const MOST_LAYERS: usize = 256;
@@ -250,31 +249,28 @@ impl ChronosBolt {
         &self.config.chronos_config.quantiles
     }
 
-    /// What it says of each series, `[levels, steps]`; NaN marks an unobserved value.
+    /// What it says of a series, `[levels, steps]`; NaN marks an unobserved value.
     ///
     /// Past what it says at once each quantile is taken for what came, and the quantiles of all that is said of those are
     /// next, as the package does.
-    pub(super) fn say(&self, series: &[&[f64]], steps: usize) -> Vec<Vec<f64>> {
+    pub(super) fn say(&self, series: &[f64], steps: usize) -> Vec<f64> {
         let (count, length) = (self.levels().len(), self.prediction_length());
-        let contexts: Vec<Vec<f64>> = series.iter().map(|own| own.to_vec()).collect();
-        let mut said = self.quantiles(&contexts);
-        let mut all = vec![vec![Vec::new(); count]; series.len()];
-        let mut paths: Vec<Vec<f64>> = contexts.into_iter().flat_map(|own| vec![own; count]).collect();
+        let mut said = self.quantiles(series);
+        let mut all: Vec<Vec<f64>> = vec![Vec::new(); count];
+        let mut paths = vec![series.to_vec(); count];
         loop {
-            for (own, said) in all.iter_mut().zip(&said) {
-                own.iter_mut().zip(said.chunks_exact(length)).for_each(|(level, said)| level.extend(said));
-            }
-            if all.first().is_none_or(|own| own[0].len() >= steps) {
+            all.iter_mut().zip(said.chunks_exact(length)).for_each(|(level, said)| level.extend(said));
+            if all[0].len() >= steps {
                 break;
             }
-            for (path, said) in paths.iter_mut().zip(said.iter().flat_map(|said| said.chunks_exact(length))) {
+            for (path, said) in paths.iter_mut().zip(said.chunks_exact(length)) {
                 path.extend(said);
                 path.drain(..path.len().saturating_sub(self.context_length()));
             }
-            let told = self.quantiles(&paths);
-            said = told.chunks_exact(count).map(|told| self.merged(told)).collect();
+            let told: Vec<Vec<f64>> = paths.par_iter().map(|path| self.quantiles(path)).collect();
+            said = self.merged(&told);
         }
-        all.into_iter().map(|own| own.into_iter().flat_map(|level| level[..steps].to_vec()).collect()).collect()
+        all.into_iter().flat_map(|level| level[..steps].to_vec()).collect()
     }
 
     /// Quantiles over what was said of each path, `[levels, prediction_length]` of `[paths][levels, prediction_length]`.
@@ -295,67 +291,44 @@ impl ChronosBolt {
         merged
     }
 
-    /// `[levels, prediction_length]` of each context.
-    fn quantiles(&self, contexts: &[Vec<f64>]) -> Vec<Vec<f64>> {
-        let scaled: Vec<Scaled> = contexts.iter().map(|own| Scaled::of(own)).collect();
-        // Patches begin at a series' own first value: what is said of it may not hang on how long others are.
-        let patches = |at: &usize| self.patches(scaled[*at].values.len());
-        let mut order: Vec<usize> = (0..scaled.len()).collect();
-        order.sort_by_key(patches);
-        let mut said = vec![Vec::new(); scaled.len()];
-        for alike in order.chunk_by(|a, b| patches(a) == patches(b)) {
-            for some in alike.chunks(TOGETHER) {
-                let together: Vec<&Scaled> = some.iter().map(|at| &scaled[*at]).collect();
-                let told = self.forward(&together).expect("weights and patches have the shapes that were checked");
-                for (at, told) in some.iter().zip(told) {
-                    let Scaled { mean, scale, .. } = scaled[*at];
-                    said[*at] = told.into_iter().map(|y| f64::from(y) * scale + mean).collect();
-                }
-            }
-        }
-        said
+    /// `[levels, prediction_length]` after a context. Each is worked on by itself: products over several would be summed up
+    /// by their number, and what is said of a series may not hang on its neighbours.
+    fn quantiles(&self, context: &[f64]) -> Vec<f64> {
+        let own = Scaled::of(context);
+        let said = self.forward(&own.values).expect("weights and patches have the shapes that were checked");
+        said.into_iter().map(|y| f64::from(y) * own.scale + own.mean).collect()
     }
 
-    /// Patches of a context of so many values.
-    fn patches(&self, values: usize) -> usize {
-        let Chronos { input_patch_size: size, input_patch_stride: stride, .. } = self.config.chronos_config;
-        (values.max(1).next_multiple_of(size) - size) / stride + 1
-    }
-
-    /// What is said of contexts of as many patches.
-    fn forward(&self, series: &[&Scaled]) -> Result<Vec<Vec<f32>>> {
+    fn forward(&self, values: &[f32]) -> Result<Vec<f32>> {
         let Chronos { input_patch_size: size, input_patch_stride: stride, use_reg_token, .. } =
             self.config.chronos_config;
-        let (mut shown, mut hidden, mut patches) = (Vec::new(), Vec::new(), 0);
-        for Scaled { values, .. } in series {
-            let before = values.len().max(1).next_multiple_of(size) - values.len();
-            let at = |t: usize| t.checked_sub(before).map_or(f32::NAN, |t| values[t]);
-            patches = self.patches(values.len());
-            for patch in 0..patches {
-                let own: Vec<f32> = (patch * stride..patch * stride + size).map(at).collect();
-                shown.extend(own.iter().map(|y| if y.is_nan() { 0.0 } else { *y }));
-                shown.extend(own.iter().map(|y| f32::from(u8::from(!y.is_nan()))));
-                hidden.push(if own.iter().all(|y| y.is_nan()) { f32::MIN } else { 0.0 });
-            }
-            if use_reg_token {
-                hidden.push(0.0);
-            }
+        let length = values.len().max(1).next_multiple_of(size);
+        let before = length - values.len();
+        let at = |t: usize| t.checked_sub(before).map_or(f32::NAN, |t| values[t]);
+        let patches = (length - size) / stride + 1;
+        let (mut shown, mut hidden) = (Vec::new(), Vec::new());
+        for patch in 0..patches {
+            let own: Vec<f32> = (patch * stride..patch * stride + size).map(at).collect();
+            shown.extend(own.iter().map(|y| if y.is_nan() { 0.0 } else { *y }));
+            shown.extend(own.iter().map(|y| f32::from(u8::from(!y.is_nan()))));
+            hidden.push(if own.iter().all(|y| y.is_nan()) { f32::MIN } else { 0.0 });
         }
-        let (device, count) = (&Device::Cpu, series.len());
-        let mut x = self.embedding.forward(&Tensor::from_vec(shown, (count, patches, 2 * size), device)?)?;
+        let device = &Device::Cpu;
+        let mut x = self.embedding.forward(&Tensor::from_vec(shown, (1, patches, 2 * size), device)?)?;
         if use_reg_token {
-            x = Tensor::cat(&[&x, &self.token(1, count)?], 1)?;
+            hidden.push(0.0);
+            x = Tensor::cat(&[&x, &self.token(1)?], 1)?;
         }
-        let hidden = Tensor::from_vec(hidden, (count, 1, 1, patches + usize::from(use_reg_token)), device)?;
+        let count = hidden.len();
+        let hidden = Tensor::from_vec(hidden, (1, 1, 1, count), device)?;
         let told = self.encoder.forward(&x, &hidden, None)?;
-        let begin = self.token(self.config.decoder_start_token_id, count)?;
-        let last = self.decoder.forward(&begin, &hidden, Some(&told))?;
-        self.head.forward(&last)?.squeeze(1)?.to_vec2()
+        let last = self.decoder.forward(&self.token(self.config.decoder_start_token_id)?, &hidden, Some(&told))?;
+        self.head.forward(&last)?.flatten_all()?.to_vec1()
     }
 
-    /// `[batch, 1, model]` of a row of the table.
-    fn token(&self, row: usize, count: usize) -> Result<Tensor> {
-        self.shared.narrow(0, row, 1)?.unsqueeze(0)?.repeat((count, 1, 1))
+    /// `[1, 1, model]` of a row of the table.
+    fn token(&self, row: usize) -> Result<Tensor> {
+        self.shared.narrow(0, row, 1)?.unsqueeze(0)
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Sizes {
     pub(super) activation: Activation,
 }
 
-/// `x · w'` of each of a batch by itself, for weights `[out, in]`: products over all would be summed up by their number.
+/// `x · w'`, for weights `[out, in]`.
 pub(super) fn times(x: &Tensor, weights: &Tensor) -> Result<Tensor> {
     x.broadcast_matmul(&weights.t()?)
 }

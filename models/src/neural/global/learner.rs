@@ -5,14 +5,13 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::module::{AutodiffModule, Module, Param};
 use burn::nn::{GateController, Linear, LinearConfig, Lstm, LstmConfig};
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{Adam, AdamConfig, GradientsAccumulator, GradientsParams, Optimizer};
+use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 
 use crate::neural::frame::{INPUTS, LEVELS};
 use crate::neural::network::Meaning;
@@ -25,8 +24,6 @@ type Keeper = BinBytesRecorder<FullPrecisionSettings>;
 const LONGEST: f32 = 1.0;
 /// Windows that are looked at together.
 const TOGETHER: usize = 256;
-/// Parts of a step's windows, each worked on by a thread.
-const PARTS: usize = 4;
 
 /// Windows of series.
 #[derive(Clone, Debug, Default)]
@@ -91,21 +88,11 @@ impl Learner {
         Self { meaning: meaning.clone(), net: net(meaning, &weights), adam }
     }
 
-    /// One step of Adam, by slopes that are summed up from parts: so many on any machine, for the same bits.
+    /// One step of Adam.
     pub(super) fn step(&mut self, windows: &Windows, rate: f64) {
-        let (device, total) = (Default::default(), windows.seen());
-        let parts: Vec<(Net<Host>, Windows)> = windows
-            .in_parts(&self.meaning, windows.count(&self.meaning).div_ceil(PARTS))
-            .map(|part| (self.net.clone().fork(&device), part))
-            .collect();
-        let slopes = |(net, part): (Net<Host>, Windows)| {
-            let loss = loss(&net, &self.meaning, &part) / total as f32;
-            GradientsParams::from_grads(loss.backward(), &net)
-        };
-        let slopes: Vec<GradientsParams> = parts.into_par_iter().map(slopes).collect();
-        let mut sum = GradientsAccumulator::new();
-        slopes.into_iter().for_each(|part| sum.accumulate(&self.net, part));
-        self.net = self.adam.step(rate, self.net.clone(), sum.grads());
+        let loss = loss(&self.net, &self.meaning, windows) / windows.seen() as f32;
+        let slopes = GradientsParams::from_grads(loss.backward(), &self.net);
+        self.net = self.adam.step(rate, self.net.clone(), slopes);
     }
 
     /// Mean quantile loss, all knots alike.

@@ -6,6 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::LEAST_SEEN;
 use super::learner::{Learner, Windows};
 use crate::artifact::{body_of, sealed};
 use crate::neural::bank::CHOOSING;
@@ -17,6 +18,9 @@ use crate::{Horizon, Window};
 const MOST_TAUGHT: usize = 512;
 /// Windows that choose.
 const CHOOSERS: usize = 1_024;
+/// One window of so many is that of a series which has just begun, of so many cycles at most.
+const BEGUN_EVERY: usize = 4;
+const MOST_BEGUN: usize = 4;
 /// Steps between two looks at those.
 const LOOK_EVERY: usize = 20;
 /// Looks without a better one after which training ends.
@@ -101,6 +105,27 @@ impl<'a> Lesson<'a> {
         Some(Self { frame, values, start_ms: window.start_ms(s), from, split: values.len() - choosing })
     }
 
+    /// The same of a series that began so few steps before as `seen` says, measured by these alone; `false` where they do
+    /// not move.
+    fn show_begun(&self, t: usize, seen: usize, end: usize, meaning: &Meaning, to: &mut Windows) -> bool {
+        let from = t + 1 - seen;
+        let (values, start_ms) = (&self.values[from..=t], self.start_ms + from as i64 * meaning.step_ms);
+        let frame = Frame::of(values, meaning.step_ms, meaning.horizon, meaning.season);
+        let Some(frame) = frame.ok().filter(Frame::moves) else { return false };
+        to.shown.extend(shown(&frame, values, start_ms, meaning.length));
+        to.others.extend(frame.others(values));
+        to.targets.extend(frame.target(&self.values[from..end], seen - 1));
+        true
+    }
+
+    /// Steps that a series has shortly after it began: as often some as some more.
+    fn begun(&self, t: usize, meaning: &Meaning, random: &mut ChaCha8Rng) -> usize {
+        let most = usize::max(meaning.length, MOST_BEGUN * meaning.season).min(t + 1);
+        let share: f64 = random.random_range(0.0..1.0);
+        let least = LEAST_SEEN.min(most) as f64;
+        ((least * (most as f64 / least).powf(share)) as usize).clamp(1, most)
+    }
+
     /// Adds what is shown of step `t`, and what comes after it up to `end`.
     fn show(&self, t: usize, end: usize, length: usize, to: &mut Windows) {
         to.shown.extend(shown(&self.frame, &self.values[..=t], self.start_ms, length));
@@ -128,6 +153,8 @@ pub struct Training<'a> {
     seed: u64,
     lessons: Vec<Lesson<'a>>,
     choosers: Windows,
+    /// What those are of series that have just begun.
+    begun: Windows,
     learner: Learner,
     meaning: Meaning,
     without: f64,
@@ -178,10 +205,12 @@ impl<'a> Training<'a> {
             return None;
         }
         let meaning = Meaning::of(&effort, steps, window.step_ms(), season);
-        let mut choosers = Windows::default();
+        let (mut choosers, mut begun) = (Windows::default(), Windows::default());
         for lesson in &lessons {
-            for t in spread(lesson.split - 1..lesson.values.len() - 1, (CHOOSERS / lessons.len()).max(4)) {
-                lesson.show(t, lesson.values.len(), effort.length, &mut choosers);
+            let end = lesson.values.len();
+            for t in spread(lesson.split - 1..end - 1, (CHOOSERS / lessons.len()).max(4)) {
+                lesson.show(t, end, effort.length, &mut choosers);
+                lesson.show_begun(t, lesson.begun(t, &meaning, &mut random), end, &meaning, &mut begun);
             }
         }
         let learner = Learner::seeded(&meaning, seed);
@@ -190,6 +219,7 @@ impl<'a> Training<'a> {
             seed,
             lessons,
             choosers,
+            begun,
             learner,
             meaning,
             without: 0.0,
@@ -272,8 +302,8 @@ impl<'a> Training<'a> {
             return Err(diverged);
         }
         let network = Network::made(&self.meaning, &self.state.best_weights).map_err(|_| diverged.clone())?;
-        let said = network.say(&self.choosers.shown, &self.choosers.others);
-        let meaning = Meaning { trust: trust(&said, &self.choosers.targets, self.meaning.knots()), ..self.meaning };
+        let said = network.say(&self.begun.shown, &self.begun.others);
+        let meaning = Meaning { trust: trust(&said, &self.begun.targets, self.meaning.knots()), ..self.meaning };
         Network::made(&meaning, &self.state.best_weights).map_err(|_| diverged)
     }
 
@@ -291,7 +321,11 @@ impl<'a> Training<'a> {
         for _ in 0..self.effort.windows {
             let lesson = &self.lessons[random.random_range(0..self.lessons.len())];
             let t = random.random_range(lesson.from..lesson.split - 1);
-            lesson.show(t, lesson.split, self.effort.length, &mut windows);
+            let begun = random.random_range(0..BEGUN_EVERY) == 0;
+            let seen = lesson.begun(t, &self.meaning, &mut random);
+            if !begun || !lesson.show_begun(t, seen, lesson.split, &self.meaning, &mut windows) {
+                lesson.show(t, lesson.split, self.effort.length, &mut windows);
+            }
         }
         windows
     }
