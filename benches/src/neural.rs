@@ -20,8 +20,6 @@ const POOLED: usize = 4;
 /// # Errors
 /// [`BenchError`] when the telemetry is not there or a batch fails.
 pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchError> {
-    cost::figures(context, figures)?;
-    figures.add("pretrained.package_error", pretrained::error()?, "");
     let (sets, series, pooled) = match context.scale {
         Scale::Smoke => (&SETS[4..5], 4, 1),
         Scale::Quick => (&SETS[..], SERIES, POOLED),
@@ -35,8 +33,9 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
             let window = panel.window();
             let naive = SeasonalNaive { season: horizon.steps() };
             bank.extend(judge(&window, [&LstmBank::new(horizon), &naive], horizon)?);
-            let anew = LstmGlobal::new(horizon, GlobalEffort::USUAL);
-            global.extend(judge(&window, [&anew, &naive], horizon)?);
+            if let Some(network) = learned(&window, horizon)? {
+                global.extend(judge(&window, [&LstmGlobal::trained("lstm-global", network), &naive], horizon)?);
+            }
             let (known, other): (Vec<usize>, Vec<usize>) = (0..window.series_count()).partition(|s| s % 2 == 0);
             let Some(network) = learned(&window.only(&known), horizon)? else { continue };
             let other = window.only(&other);
@@ -73,7 +72,8 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     if !pooled_pairs.is_empty() {
         figures.add("neural.pool_loss_percent", 100.0 * (sum(|pair| pair.0) / sum(|pair| pair.1) - 1.0), "%");
     }
-    Ok(())
+    figures.add("pretrained.package_error", pretrained::error()?, "");
+    cost::figures(context, figures)
 }
 
 /// The median MASE of a family over that of another; `None` where it has none.

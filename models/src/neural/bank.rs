@@ -116,7 +116,7 @@ impl LstmBank {
     /// What a network is to see of a series, or why it cannot learn it.
     fn prepare(&self, values: &[f64], start_ms: i64, step_ms: i64) -> Result<Prepared, FitStatus> {
         let horizon = self.horizon.steps();
-        let (status, frame) = Frame::measured(values, step_ms, horizon, 1)?;
+        let (status, frame) = Frame::measured(values, step_ms, horizon, &[])?;
         let observed = values.iter().filter(|y| !y.is_nan()).count();
         let needed = self.needed(&frame);
         if status == FitStatus::Fitted && observed < needed {

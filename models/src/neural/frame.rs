@@ -52,14 +52,16 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The measures of a series that is to be forecast so far ahead. Where it shows no cycle, that of its fleet is tried.
-    pub(super) fn of(values: &[f64], step_ms: i64, horizon: usize, fleet: usize) -> Result<Self, FitStatus> {
+    /// The measures of a series that is to be forecast so far ahead. Where it shows no cycle, the longest of its fleet that it
+    /// holds twice is tried.
+    pub(super) fn of(values: &[f64], step_ms: i64, horizon: usize, fleet: &[usize]) -> Result<Self, FitStatus> {
         let seen: Vec<f64> = values.iter().copied().filter(|y| !y.is_nan()).collect();
         let Some(&first) = seen.first() else { return Err(FitStatus::NoData) };
         if seen.iter().all(|y| *y == first) {
             return Err(FitStatus::Constant);
         }
-        let found = detect(values, &calendar(step_ms)).first().map_or(fleet, |season| season.steps);
+        let of_fleet = || fleet.iter().copied().filter(|steps| 2 * steps <= values.len()).max().unwrap_or(1);
+        let found = detect(values, &calendar(step_ms)).first().map_or_else(of_fleet, |season| season.steps);
         let (season, cycles) = nearest(values, found, &knots(horizon));
         let centre = seen.iter().map(|y| y / seen.len() as f64).sum::<f64>();
         let spread = (seen.iter().map(|y| (y - centre) * (y - centre)).sum::<f64>() / seen.len() as f64).sqrt();
@@ -79,7 +81,7 @@ impl Frame {
         values: &[f64],
         step_ms: i64,
         horizon: usize,
-        fleet: usize,
+        fleet: &[usize],
     ) -> Result<(FitStatus, Self), FitStatus> {
         match Self::of(values, step_ms, horizon, fleet) {
             Ok(frame) => Ok((FitStatus::Fitted, frame)),
@@ -198,11 +200,6 @@ impl Frame {
         shown.push(measured((self.found as f64).ln(), 6.0));
         shown.extend([flag(self.found == 1), flag(self.season == 1), flag(self.cycles == 1)]);
         shown
-    }
-
-    /// Steps of the cycle that was found, 1 of none.
-    pub(super) fn found(&self) -> usize {
-        self.found
     }
 
     /// Mean and quantiles of the steps after the last value, from what a network says there, `[knots, levels]` or nothing

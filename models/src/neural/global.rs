@@ -72,7 +72,7 @@ fn watch(network: &Network, window: &Window<'_>, s: usize) -> Result<(FitStatus,
     if meaning.step_ms != window.step_ms() {
         return Err(FitStatus::OtherStep { trained_ms: meaning.step_ms });
     }
-    let (status, frame) = Frame::measured(values, window.step_ms(), meaning.horizon, meaning.season)?;
+    let (status, frame) = Frame::measured(values, window.step_ms(), meaning.horizon, &meaning.seasons)?;
     let observed = values.iter().filter(|y| !y.is_nan()).count();
     if status == FitStatus::Fitted && observed < LEAST_SEEN {
         return Err(FitStatus::TooShort { observed, needed: LEAST_SEEN });

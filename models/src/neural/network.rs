@@ -22,6 +22,8 @@ const KEY: &str = "foreshadow";
 const MOST_UNITS: usize = 1_024;
 const MOST_LAYERS: usize = 4;
 const MOST_LENGTH: usize = 4_096;
+/// Cycles of a fleet that it may know.
+pub(super) const MOST_SEASONS: usize = 8;
 /// Windows that are worked on together: always so many, for products of fewer rows are summed up in another order, and what
 /// is said of a series may not hang on its neighbours.
 pub(super) const TOGETHER: usize = 48;
@@ -63,8 +65,8 @@ pub(super) struct Meaning {
     /// Steps ahead that it was trained for.
     pub(super) horizon: usize,
     pub(super) step_ms: i64,
-    /// Steps of the cycle that most of the fleet has; 1 of none.
-    pub(super) season: usize,
+    /// Steps of the cycles that a part of the fleet has, rising.
+    pub(super) seasons: Vec<usize>,
     /// How far it was right of series that had just begun, a knot each: for those that are too short to tell themselves.
     pub(super) trust: Vec<f32>,
 }
@@ -96,11 +98,13 @@ impl Meaning {
             ("hidden", self.hidden, MOST_UNITS),
             ("layers", self.layers, MOST_LAYERS),
             ("horizon", self.horizon, MOST_STEPS),
-            ("season", self.season, MOST_STEPS),
         ] {
             if !(1..=most).contains(&given) {
                 return refuse(key, &given);
             }
+        }
+        if self.seasons.len() > MOST_SEASONS || !self.seasons.iter().all(|steps| (2..=MOST_STEPS).contains(steps)) {
+            return refuse("seasons", &self.seasons);
         }
         if self.step_ms < 1 {
             return refuse("step_ms", &self.step_ms);

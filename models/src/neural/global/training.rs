@@ -11,7 +11,8 @@ use super::learner::{Learner, Windows};
 use crate::artifact::{body_of, sealed};
 use crate::neural::bank::CHOOSING;
 use crate::neural::frame::{Frame, INPUTS, knots, spread, trust};
-use crate::neural::network::{Meaning, Network};
+use crate::neural::network::{MOST_SEASONS, Meaning, Network};
+use crate::season::{calendar, detect};
 use crate::{Horizon, Window};
 
 /// Series that a network learns of: drawn by seed where there are more, for these say what the others would.
@@ -92,8 +93,8 @@ pub(super) struct Lesson<'a> {
 }
 
 impl<'a> Lesson<'a> {
-    /// `fleet`: the cycle that is tried where a series shows none.
-    fn of(window: &Window<'a>, s: usize, length: usize, horizon: usize, fleet: usize) -> Option<Self> {
+    /// `fleet`: the cycles that are tried where a series shows none.
+    fn of(window: &Window<'a>, s: usize, length: usize, horizon: usize, fleet: &[usize]) -> Option<Self> {
         let values = window.values(s);
         let frame = Frame::of(values, window.step_ms(), horizon, fleet).ok().filter(Frame::moves)?;
         let from = frame.warm_up();
@@ -110,7 +111,7 @@ impl<'a> Lesson<'a> {
     fn show_begun(&self, t: usize, seen: usize, end: usize, meaning: &Meaning, to: &mut Windows) -> bool {
         let from = t + 1 - seen;
         let (values, start_ms) = (&self.values[from..=t], self.start_ms + from as i64 * meaning.step_ms);
-        let frame = Frame::of(values, meaning.step_ms, meaning.horizon, meaning.season);
+        let frame = Frame::of(values, meaning.step_ms, meaning.horizon, &meaning.seasons);
         let Some(frame) = frame.ok().filter(Frame::moves) else { return false };
         to.shown.extend(shown(&frame, values, start_ms, meaning.length));
         to.others.extend(frame.others(values));
@@ -120,7 +121,8 @@ impl<'a> Lesson<'a> {
 
     /// Steps that a series has shortly after it began: as often some as some more.
     fn begun(&self, t: usize, meaning: &Meaning, random: &mut ChaCha8Rng) -> usize {
-        let most = usize::max(meaning.length, MOST_BEGUN * meaning.season).min(t + 1);
+        let cycle = meaning.seasons.first().copied().unwrap_or(1);
+        let most = usize::max(meaning.length, MOST_BEGUN * cycle).min(t + 1);
         let share: f64 = random.random_range(0.0..1.0);
         let least = LEAST_SEEN.min(most) as f64;
         ((least * (most as f64 / least).powf(share)) as usize).clamp(1, most)
@@ -192,19 +194,13 @@ impl<'a> Training<'a> {
             order.swap(at, random.random_range(0..=at));
         }
         let steps = horizon.steps();
-        let lesson = |s: usize| Some((s, Lesson::of(window, s, length, steps, 1)?));
-        let found: Vec<(usize, Lesson<'a>)> = order.into_iter().filter_map(lesson).take(MOST_TAUGHT).collect();
-        let season = usual(&found)?;
-        // A series that shows no cycle is measured as it will be when the network is asked.
-        let again = |(s, own): (usize, Lesson<'a>)| match own.frame.found() {
-            1 => Lesson::of(window, s, length, steps, season),
-            _ => Some(own),
-        };
-        let lessons: Vec<Lesson<'a>> = found.into_iter().filter_map(again).collect();
+        let seasons = usual(window, &order[..order.len().min(MOST_TAUGHT)]);
+        let lesson = |s: usize| Lesson::of(window, s, length, steps, &seasons);
+        let lessons: Vec<Lesson<'a>> = order.into_iter().filter_map(lesson).take(MOST_TAUGHT).collect();
         if lessons.is_empty() {
             return None;
         }
-        let meaning = Meaning::of(&effort, steps, window.step_ms(), season);
+        let meaning = Meaning::of(&effort, steps, window.step_ms(), seasons);
         let (mut choosers, mut begun) = (Windows::default(), Windows::default());
         for lesson in &lessons {
             let end = lesson.values.len();
@@ -351,16 +347,22 @@ impl fmt::Debug for Training<'_> {
 }
 
 impl Meaning {
-    fn of(effort: &GlobalEffort, horizon: usize, step_ms: i64, season: usize) -> Self {
+    fn of(effort: &GlobalEffort, horizon: usize, step_ms: i64, seasons: Vec<usize>) -> Self {
         let GlobalEffort { length, hidden, layers, .. } = *effort;
         let trust = vec![0.0; knots(horizon).len()];
-        Self { format: Self::FORMAT, length, hidden, layers, horizon, step_ms, season, trust }
+        Self { format: Self::FORMAT, length, hidden, layers, horizon, step_ms, seasons, trust }
     }
 }
 
-/// The cycle that most series have; `None` without a series.
-fn usual(lessons: &[(usize, Lesson<'_>)]) -> Option<usize> {
-    let mut found: Vec<usize> = lessons.iter().map(|(_, lesson)| lesson.frame.found()).collect();
-    found.sort_unstable();
-    found.chunk_by(|a, b| a == b).max_by_key(|run| run.len()).map(|run| run[0])
+/// The cycles that a tenth of the series have or more, the most common ones, rising.
+fn usual(window: &Window<'_>, series: &[usize]) -> Vec<usize> {
+    let found = |s: &usize| detect(window.values(*s), &calendar(window.step_ms()));
+    let mut all: Vec<usize> = series.iter().flat_map(found).map(|season| season.steps).collect();
+    all.sort_unstable();
+    let mut runs: Vec<&[usize]> = all.chunk_by(|a, b| a == b).filter(|run| run.len() * 10 >= series.len()).collect();
+    runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
+    let mut seasons: Vec<usize> = runs.into_iter().map(|run| run[0]).filter(|steps| *steps > 1).collect();
+    seasons.truncate(MOST_SEASONS);
+    seasons.sort_unstable();
+    seasons
 }
