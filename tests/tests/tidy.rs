@@ -145,7 +145,7 @@ const STAGES: [(&str, &[&str]); 22] = [
     ("families", &["telemetry"]),
     ("ui", &[]),
     ("worker", &[]),
-    ("config", &["telemetry"]),
+    ("config", &["families", "telemetry"]),
     ("reading", &["config", "telemetry"]),
     ("simulate", &["telemetry"]),
     ("issue", &["bytes"]),
