@@ -41,8 +41,11 @@ fn shapes() -> Vec<(String, Vec<usize>)> {
     all
 }
 
-/// A file of weights, each as it is told to be instead of random.
-fn file(instead: &[(&str, Option<(Vec<usize>, f32)>)]) -> Vec<u8> {
+/// Of weights, their shape and the value that they all have; none are there where `None`.
+type Instead<'a> = (&'a str, Option<(Vec<usize>, f32)>);
+
+/// A file of weights, each as it is told to be instead of what its place in their order says.
+fn file(instead: &[Instead<'_>]) -> Vec<u8> {
     let mut bytes: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     let mut shapes = shapes();
     shapes.sort();
