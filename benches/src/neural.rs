@@ -7,7 +7,7 @@ mod pretrained;
 
 use foreshadow_models::classical::SeasonalNaive;
 use foreshadow_models::neural::{GlobalEffort, LstmBank, LstmGlobal, Network, Training};
-use foreshadow_models::{Auto, Backtest, Horizon, Model, Origins, Quantiles, Window, backtest};
+use foreshadow_models::{Auto, Backtest, Horizon, Model, Origins, Panel, Quantiles, Window, backtest};
 
 use crate::telemetry::{DAY_MS, ORIGINS, SERIES, SETS, drawn};
 use crate::{BenchError, Context, Figures, Scale};
@@ -28,23 +28,36 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     for set in sets {
         let panels = drawn(context, set, series, |_| true)?;
         let (mut bank, mut global, mut unseen) = (Vec::new(), Vec::new(), Vec::new());
-        for panel in &panels {
-            let horizon = Horizon::new(panel.steps_in(DAY_MS)).expect("a day has steps");
-            let window = panel.window();
+        let mut steps: Vec<i64> = panels.iter().map(Panel::step_ms).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        for step_ms in steps {
+            let windows: Vec<Window<'_>> =
+                panels.iter().filter(|panel| panel.step_ms() == step_ms).map(Panel::window).collect();
+            let horizon = Horizon::new(windows[0].steps_in(DAY_MS)).expect("a day has steps");
             let naive = SeasonalNaive { season: horizon.steps() };
-            bank.extend(judge(&window, [&LstmBank::new(horizon), &naive], horizon)?);
-            if let Some(network) = learned(&window, horizon)? {
-                global.extend(judge(&window, [&LstmGlobal::trained("lstm-global", network), &naive], horizon)?);
+            for window in &windows {
+                bank.extend(judge(window, [&LstmBank::new(horizon), &naive], horizon)?);
             }
-            let (known, other): (Vec<usize>, Vec<usize>) = (0..window.series_count()).partition(|s| s % 2 == 0);
-            let Some(network) = learned(&window.only(&known), horizon)? else { continue };
-            let other = window.only(&other);
+            if let Some(network) = learned(&windows, horizon)? {
+                let family = LstmGlobal::trained("lstm-global", network);
+                for window in &windows {
+                    global.extend(judge(window, [&family, &naive], horizon)?);
+                }
+            }
+            let Some(network) = learned(&every_second(&windows, 0), horizon)? else { continue };
             let family = LstmGlobal::trained("lstm-global", network);
-            unseen.extend(judge(&other, [&family, &naive], horizon)?);
-            let some = other.only(&(0..other.series_count().min(pooled)).collect::<Vec<_>>());
-            let own = Auto::new(horizon);
-            let more = own.clone().beside(Box::new(LstmBank::new(horizon))).beside(Box::new(family));
-            pooled_pairs.extend(judge(&some, [&more, &own], horizon)?);
+            let mut left = pooled;
+            for window in every_second(&windows, 1) {
+                unseen.extend(judge(&window, [&family, &naive], horizon)?);
+                let some = window.only(&(0..window.series_count().min(left)).collect::<Vec<_>>());
+                left -= some.series_count();
+                let own = Auto::new(horizon);
+                let more = own.clone().beside(Box::new(LstmBank::new(horizon))).beside(Box::new(family.clone()));
+                if some.series_count() > 0 {
+                    pooled_pairs.extend(judge(&some, [&more, &own], horizon)?);
+                }
+            }
         }
         let [_, _, unseen] = [
             ("neural", "mase_ratio", bank),
@@ -76,6 +89,17 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     cost::figures(context, figures)
 }
 
+/// Every second series of all windows, from one of the first two on.
+fn every_second<'a>(windows: &[Window<'a>], from: usize) -> Vec<Window<'a>> {
+    let mut before = 0;
+    let own = windows.iter().map(|window| {
+        let own: Vec<usize> = (0..window.series_count()).filter(|s| (before + s) % 2 == from).collect();
+        before += window.series_count();
+        window.only(&own)
+    });
+    own.collect()
+}
+
 /// The median MASE of a family over that of another; `None` where it has none.
 fn ratio(pairs: &[(f64, f64)]) -> Option<f64> {
     let median = |of: fn(&(f64, f64)) -> f64| {
@@ -87,8 +111,11 @@ fn ratio(pairs: &[(f64, f64)]) -> Option<f64> {
 }
 
 /// A network that learned of series what was known before the first origin; `None` where there is nothing to learn.
-fn learned(window: &Window<'_>, horizon: Horizon) -> Result<Option<Network>, BenchError> {
-    let known = window.until(|s| window.values(s).len().saturating_sub(ORIGINS * horizon.steps()));
+fn learned(windows: &[Window<'_>], horizon: Horizon) -> Result<Option<Network>, BenchError> {
+    let known: Vec<Window<'_>> = windows
+        .iter()
+        .map(|window| window.until(|s| window.values(s).len().saturating_sub(ORIGINS * horizon.steps())))
+        .collect();
     let Some(mut training) = Training::begin(&known, horizon, 0, GlobalEffort::USUAL) else { return Ok(None) };
     while !training.is_done() {
         training.advance();

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use foreshadow_models::neural::{GlobalEffort, Progress, Training, TrainingError};
-use foreshadow_models::{BuildOptions, Local, Panel, PanelSet};
+use foreshadow_models::{BuildOptions, Local, Panel, PanelSet, Window};
 use serde::Serialize;
 
 use super::fleet::Fleet;
@@ -139,15 +139,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     })?;
     drop(fleet);
     let set = read.unwrap_or_default();
-    let panel = largest(&set).ok_or(TrainError::Nothing { series_count: 0 })?;
-    output::tell(&left_out(&set, panel, left));
+    let panels = largest(&set);
+    output::tell(&left_out(&set, &panels, left));
     let effort =
         GlobalEffort { steps: args.steps as usize, hidden: args.hidden.into(), length: args.length.into(), ..USUAL };
-    let nothing = || TrainError::Nothing { series_count: panel.series_count() };
+    let nothing = || TrainError::Nothing { series_count: panels.iter().map(|panel| panel.series_count()).sum() };
     // Its days and weeks are those that it will be asked by.
-    let local = Local::of(&panel.window());
-    let window = local.as_ref().map_or_else(|| panel.window(), |local| local.panel().window());
-    let mut training = Training::begin(&window, horizon, seed, effort).ok_or_else(nothing)?;
+    let locals: Vec<Option<Local>> = panels.iter().map(|panel| Local::of(&panel.window())).collect();
+    let on_clocks = panels.iter().zip(&locals);
+    let windows: Vec<Window<'_>> = on_clocks
+        .map(|(panel, local)| local.as_ref().map_or_else(|| panel.window(), |local| local.panel().window()))
+        .collect();
+    let mut training = Training::begin(&windows, horizon, seed, effort).ok_or_else(nothing)?;
     let kept = match fs::read(&checkpoint) {
         Ok(kept) if !args.afresh => Some(kept),
         Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(unusable(&checkpoint, source).into()),
@@ -189,14 +192,18 @@ fn told(progress: &Progress) -> String {
     format!("training; loss {best:.4}, {without:.4} without a network")
 }
 
-/// The panel with the most series: a network knows one step.
-fn largest(set: &PanelSet) -> Option<&Panel> {
-    set.panels.iter().max_by_key(|panel| panel.series_count())
+/// The panels of the step that most series have: a network knows one.
+fn largest(set: &PanelSet) -> Vec<&Panel> {
+    let of = |step_ms: i64| set.panels.iter().filter(move |panel| panel.step_ms() == step_ms);
+    let series = |step_ms: &i64| of(*step_ms).map(Panel::series_count).sum::<usize>();
+    let steps = set.panels.iter().map(Panel::step_ms);
+    steps.max_by_key(series).map_or_else(Vec::new, |step_ms| of(step_ms).collect())
 }
 
-fn left_out(set: &PanelSet, panel: &Panel, unread: usize) -> Vec<String> {
-    let others = set.panels.iter().map(Panel::series_count).sum::<usize>() - panel.series_count();
-    let step_s = panel.step_ms() as f64 / 1e3;
+fn left_out(set: &PanelSet, panels: &[&Panel], unread: usize) -> Vec<String> {
+    let count = |panels: &mut dyn Iterator<Item = &Panel>| panels.map(Panel::series_count).sum::<usize>();
+    let others = count(&mut set.panels.iter()) - count(&mut panels.iter().copied());
+    let step_s = panels.first().map_or(0.0, |panel| panel.step_ms() as f64 / 1e3);
     let other = format!("{others} series are not learned of: their step is not {step_s} s, which most have");
     let unread_ones = format!("{unread} series are not looked at: --memory holds no more at once");
     let all = [(others, other), (unread, unread_ones)];

@@ -41,7 +41,7 @@ fn effort(steps: usize) -> GlobalEffort {
 
 fn trained(series: &[Vec<f64>], effort: GlobalEffort, seed: u64) -> Network {
     let panel = panel(series);
-    let mut training = Training::begin(&panel.window(), horizon(12), seed, effort).unwrap();
+    let mut training = Training::begin(&[panel.window()], horizon(12), seed, effort).unwrap();
     while !training.is_done() {
         training.advance();
     }
@@ -97,7 +97,7 @@ fn candle_says_what_burn_does() {
     let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(400, s)).collect();
     let panel = panel(&series);
     let two = GlobalEffort { layers: 2, ..effort(20) };
-    let mut training = Training::begin(&panel.window(), horizon(12), 5, two).unwrap();
+    let mut training = Training::begin(&[panel.window()], horizon(12), 5, two).unwrap();
     let before = training.progress();
     assert!(before.loss == before.without && before.step == 0);
     training.advance();
@@ -109,11 +109,23 @@ fn candle_says_what_burn_does() {
 }
 
 #[test]
+fn series_that_are_sampled_at_other_moments_are_learned_of_together() {
+    let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(400, s)).collect();
+    let mut late = Panel::new(STEP_MS);
+    series[2..].iter().for_each(|values| late.push("late".into(), 1_700_000_400_000 + 60_000, values));
+    let early = panel(&series[..2]);
+    let begin =
+        |windows: &[Window<'_>]| Training::begin(windows, horizon(12), 0, effort(20)).map(|own| own.series_count());
+    assert_eq!(begin(&[early.window(), late.window()]), Some(4));
+    assert_eq!(begin(&[]), None);
+}
+
+#[test]
 fn training_that_is_cut_off_goes_on_to_the_same_bits() {
     let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(400, s)).collect();
     let panel = panel(&series);
     let begin = |seed: u64, windows: usize| {
-        Training::begin(&panel.window(), horizon(12), seed, GlobalEffort { windows, ..effort(60) }).unwrap()
+        Training::begin(&[panel.window()], horizon(12), seed, GlobalEffort { windows, ..effort(60) }).unwrap()
     };
     let end = |mut training: Training<'_>| {
         while !training.is_done() {
@@ -148,7 +160,7 @@ fn a_rate_far_too_large_is_an_error_and_never_a_network_of_nan() {
     let series: Vec<Vec<f64>> = (0..3).map(|s| pushed(400, s)).collect();
     let panel = panel(&series);
     let mut training =
-        Training::begin(&panel.window(), horizon(12), 1, GlobalEffort { rate: 1e30, ..effort(60) }).unwrap();
+        Training::begin(&[panel.window()], horizon(12), 1, GlobalEffort { rate: 1e30, ..effort(60) }).unwrap();
     while !training.is_done() {
         training.advance();
     }

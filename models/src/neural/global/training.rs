@@ -181,26 +181,29 @@ struct Checkpoint {
 }
 
 impl<'a> Training<'a> {
-    /// Begins; `None` where not one series of the window is long enough and moves.
+    /// Begins on all series of some windows, which share their step; `None` where not one is long enough and moves.
     ///
     /// # Panics
-    /// When one of the sizes in `effort` is 0.
-    pub fn begin(window: &Window<'a>, horizon: Horizon, seed: u64, effort: GlobalEffort) -> Option<Self> {
-        let GlobalEffort { length, hidden, layers, windows, .. } = effort;
-        assert!(length * hidden * layers * windows > 0, "{effort:?}");
+    /// When one of the sizes in `effort` is 0, or two windows have different steps.
+    pub fn begin(windows: &[Window<'a>], horizon: Horizon, seed: u64, effort: GlobalEffort) -> Option<Self> {
+        let GlobalEffort { length, hidden, layers, windows: together, .. } = effort;
+        assert!(length * hidden * layers * together > 0, "{effort:?}");
+        let step_ms = windows.first()?.step_ms();
+        assert!(windows.iter().all(|window| window.step_ms() == step_ms), "windows of one step are needed");
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut order: Vec<usize> = (0..window.series_count()).collect();
+        let of = |(at, window): (usize, &Window<'_>)| (0..window.series_count()).map(move |s| (at, s));
+        let mut order: Vec<(usize, usize)> = windows.iter().enumerate().flat_map(of).collect();
         for at in (1..order.len()).rev() {
             order.swap(at, random.random_range(0..=at));
         }
         let steps = horizon.steps();
-        let seasons = usual(window, &order[..order.len().min(MOST_TAUGHT)]);
-        let lesson = |s: usize| Lesson::of(window, s, length, steps, &seasons);
+        let seasons = usual(windows, &order[..order.len().min(MOST_TAUGHT)]);
+        let lesson = |(at, s): (usize, usize)| Lesson::of(&windows[at], s, length, steps, &seasons);
         let lessons: Vec<Lesson<'a>> = order.into_iter().filter_map(lesson).take(MOST_TAUGHT).collect();
         if lessons.is_empty() {
             return None;
         }
-        let meaning = Meaning::of(&effort, steps, window.step_ms(), seasons);
+        let meaning = Meaning::of(&effort, steps, step_ms, seasons);
         let (mut choosers, mut begun) = (Windows::default(), Windows::default());
         for lesson in &lessons {
             let end = lesson.values.len();
@@ -355,8 +358,8 @@ impl Meaning {
 }
 
 /// The cycles that a tenth of the series have or more, the most common ones, rising.
-fn usual(window: &Window<'_>, series: &[usize]) -> Vec<usize> {
-    let found = |s: &usize| detect(window.values(*s), &calendar(window.step_ms()));
+fn usual(windows: &[Window<'_>], series: &[(usize, usize)]) -> Vec<usize> {
+    let found = |(at, s): &(usize, usize)| detect(windows[*at].values(*s), &calendar(windows[*at].step_ms()));
     let mut all: Vec<usize> = series.iter().flat_map(found).map(|season| season.steps).collect();
     all.sort_unstable();
     let mut runs: Vec<&[usize]> = all.chunk_by(|a, b| a == b).filter(|run| run.len() * 10 >= series.len()).collect();
