@@ -116,11 +116,8 @@ fn learned(windows: &[Window<'_>], horizon: Horizon) -> Result<Option<Network>, 
         .iter()
         .map(|window| window.until(|s| window.values(s).len().saturating_sub(ORIGINS * horizon.steps())))
         .collect();
-    let Some(mut training) = Training::begin(&known, horizon, 0, GlobalEffort::USUAL) else { return Ok(None) };
-    while !training.is_done() {
-        training.advance();
-    }
-    training.finish().map(Some).map_err(|error| BenchError::Fit(error.to_string()))
+    let training = Training::begin(&known, horizon, 0, GlobalEffort::USUAL);
+    training.map(Training::run).transpose().map_err(|error| BenchError::Fit(error.to_string()))
 }
 
 /// MASE of two families, wherever both have one.

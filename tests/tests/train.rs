@@ -118,6 +118,16 @@ fn what_cannot_be_trained_or_read_says_why_and_leaves_the_file_as_it_was() {
     let nowhere = at("no/such/folder.safetensors");
     foreshadow(&train(&known, &nowhere, &[])).assert_failed(3, &["no/such/folder.safetensors", "folder exists"]);
     assert_eq!(std::fs::read(&to).unwrap(), b"kept");
+    // The folder of its part is where the file would go: training is not lost by that.
+    std::fs::create_dir(beside(&to, ".part")).unwrap();
+    let unwritten = train(&known, &to, &["--steps", "60"]);
+    foreshadow(&unwritten).assert_failed(7, &["cannot use", "fleet.safetensors"]);
+    assert!(beside(&to, ".checkpoint").exists() && std::fs::read(&to).unwrap() == b"kept");
+    std::fs::remove_dir(beside(&to, ".part")).unwrap();
+    let written = foreshadow(&unwritten);
+    assert!(written.code == Some(0) && written.err.contains("step 60 of 60"), "{}", written.err);
+    assert!(!beside(&to, ".checkpoint").exists());
+    std::fs::write(&to, "kept").unwrap();
     let own = folder.path().to_str().unwrap();
     foreshadow(&train(&known, own, &[])).assert_failed(3, &["is a folder", "--to names the file"]);
     // A configuration may ask for the very network that is to be made.

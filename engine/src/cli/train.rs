@@ -178,7 +178,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let made = match training.finish() {
         Err(source) => Err(TrainError::Diverged { path: shown.clone(), source }),
         Ok(_) if best >= without => Err(TrainError::NoBetter { path: shown.clone(), without }),
-        Ok(network) => write(&args.to, network.bytes()).map_err(|source| unusable(&args.to, source)),
+        // A network that could not be written is made again of its checkpoint, which stays.
+        Ok(network) => Ok(write(&args.to, network.bytes()).map_err(|source| unusable(&args.to, source))?),
     };
     // Of a training that has ended nothing is to be gone on with, whatever it came to.
     fs::remove_file(&checkpoint).map_err(|source| unusable(&checkpoint, source))?;

@@ -82,16 +82,17 @@ impl LstmBank {
     ) -> Result<(Vec<FitStatus>, Vec<Option<Learned>>), KernelError> {
         let prepare = |s: usize| self.prepare(window.values(s), window.start_ms(s), window.step_ms());
         let prepared: Vec<Result<Prepared, FitStatus>> = series.clone().into_par_iter().map(prepare).collect();
-        let taught: Vec<&Prepared> = prepared.iter().flatten().filter(|own| own.watched.frame.moves()).collect();
-        let shape = Self::shape(taught.first().map_or(LEVELS.len(), |own| own.watched.frame.outputs()));
-        let learning: Vec<LstmSeries<'_>> = taught.iter().map(|own| own.learning(seed as u32)).collect();
+        let moving =
+            |(s, own)| Some((s, Result::as_ref(own).ok().filter(|own: &&Prepared| own.watched.frame.moves())?));
+        let taught: Vec<(usize, &Prepared)> = series.zip(&prepared).filter_map(moving).collect();
+        let shape = Self::shape(taught.first().map_or(LEVELS.len(), |(_, own)| own.watched.frame.outputs()));
+        let learning: Vec<LstmSeries<'_>> = taught.iter().map(|(_, own)| own.learning(seed as u32)).collect();
         let seeded = shape.seeded(seed);
-        let learns = series.zip(&prepared).filter(|(_, own)| own.as_ref().is_ok_and(|own| own.watched.frame.moves()));
-        let weights = |(s, _): (usize, _)| {
-            let earlier = earlier.get(s).and_then(Option::as_ref).filter(|weights| weights.len() == seeded.len());
+        let weights = |(s, _): &(usize, _)| {
+            let earlier = earlier.get(*s).and_then(Option::as_ref).filter(|weights| weights.len() == seeded.len());
             earlier.unwrap_or(&seeded).iter().copied()
         };
-        let begin: Vec<f32> = learns.flat_map(weights).collect();
+        let begin: Vec<f32> = taught.iter().flat_map(weights).collect();
         let fit = lstm_train(device, shape, &learning, &LEVELS, &self.effort, &begin)?;
         let mut trained = fit.weights.chunks_exact(shape.weights());
         let learn = |own: Result<Prepared, FitStatus>| {

@@ -58,11 +58,7 @@ impl LstmGlobal {
             Source::Trained(network) => return Some(network.clone()),
             Source::Training(horizon, effort) => (*horizon, *effort),
         };
-        let mut training = Training::begin(std::slice::from_ref(window), horizon, seed, effort)?;
-        while !training.is_done() {
-            training.advance();
-        }
-        training.finish().ok()
+        Training::begin(std::slice::from_ref(window), horizon, seed, effort)?.run().ok()
     }
 }
 

@@ -41,11 +41,7 @@ fn effort(steps: usize) -> GlobalEffort {
 
 fn trained(series: &[Vec<f64>], effort: GlobalEffort, seed: u64) -> Network {
     let panel = panel(series);
-    let mut training = Training::begin(&[panel.window()], horizon(12), seed, effort).unwrap();
-    while !training.is_done() {
-        training.advance();
-    }
-    training.finish().unwrap()
+    Training::begin(&[panel.window()], horizon(12), seed, effort).unwrap().run().unwrap()
 }
 
 #[test]
@@ -127,12 +123,7 @@ fn training_that_is_cut_off_goes_on_to_the_same_bits() {
     let begin = |seed: u64, windows: usize| {
         Training::begin(&[panel.window()], horizon(12), seed, GlobalEffort { windows, ..effort(60) }).unwrap()
     };
-    let end = |mut training: Training<'_>| {
-        while !training.is_done() {
-            training.advance();
-        }
-        training.finish().unwrap()
-    };
+    let end = |training: Training<'_>| training.run().unwrap();
     let whole = end(begin(1, 16));
     let mut cut = begin(1, 16);
     cut.advance();

@@ -291,6 +291,17 @@ impl<'a> Training<'a> {
         }
     }
 
+    /// All that is left of it, and the best network that was come by.
+    ///
+    /// # Errors
+    /// As [`Training::finish`].
+    pub fn run(mut self) -> Result<Network, TrainingError> {
+        while !self.is_done() {
+            self.advance();
+        }
+        self.finish()
+    }
+
     /// The best network that was come by.
     ///
     /// # Errors
