@@ -4,6 +4,9 @@
 mod cost;
 pub mod device;
 mod pretrained;
+mod saved;
+
+use std::collections::BTreeMap;
 
 use foreshadow_models::classical::SeasonalNaive;
 use foreshadow_models::neural::{GlobalEffort, LstmBank, LstmGlobal, Network, Training};
@@ -12,7 +15,7 @@ use foreshadow_models::{Auto, Backtest, Horizon, Model, Origins, Panel, Quantile
 use crate::telemetry::{DAY_MS, ORIGINS, SERIES, SETS, drawn};
 use crate::{BenchError, Context, Figures, Scale};
 
-/// Series of a panel on which networks join automatic selection: one of a bank is trained for every fold.
+/// Series of a step on which networks join automatic selection: one of a bank is trained for every fold.
 const POOLED: usize = 4;
 
 /// Takes the figures; a smoke run takes two networks, and one set of four series.
@@ -26,38 +29,26 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     };
     let (mut logs, mut pooled_pairs) = (Vec::new(), Vec::new());
     for set in sets {
-        let panels = drawn(context, set, series, |_| true)?;
         let (mut bank, mut global, mut unseen) = (Vec::new(), Vec::new(), Vec::new());
-        let mut steps: Vec<i64> = panels.iter().map(Panel::step_ms).collect();
-        steps.sort_unstable();
-        steps.dedup();
-        for step_ms in steps {
-            let windows: Vec<Window<'_>> =
-                panels.iter().filter(|panel| panel.step_ms() == step_ms).map(Panel::window).collect();
-            let horizon = Horizon::new(windows[0].steps_in(DAY_MS)).expect("a day has steps");
+        for panel in by_step(&drawn(context, set, series, |_| true)?) {
+            let window = panel.window();
+            let horizon = Horizon::new(window.steps_in(DAY_MS)).expect("a day has steps");
             let naive = SeasonalNaive { season: horizon.steps() };
-            for window in &windows {
-                bank.extend(judge(window, [&LstmBank::new(horizon), &naive], horizon)?);
-            }
-            if let Some(network) = learned(&windows, horizon)? {
+            bank.extend(judge(&window, [&LstmBank::new(horizon), &naive], horizon, ORIGINS)?);
+            let [seen, others] = [0, 1].map(|from| every_second(&window, from));
+            // One core each.
+            let (all, half) = rayon::join(|| learned(&window, horizon), || learned(&seen, horizon));
+            if let Some((network, origins)) = all? {
                 let family = LstmGlobal::trained("lstm-global", network);
-                for window in &windows {
-                    global.extend(judge(window, [&family, &naive], horizon)?);
-                }
+                global.extend(judge(&window, [&family, &naive], horizon, origins)?);
             }
-            let Some(network) = learned(&every_second(&windows, 0), horizon)? else { continue };
+            let Some((network, origins)) = half? else { continue };
             let family = LstmGlobal::trained("lstm-global", network);
-            let mut left = pooled;
-            for window in every_second(&windows, 1) {
-                unseen.extend(judge(&window, [&family, &naive], horizon)?);
-                let some = window.only(&(0..window.series_count().min(left)).collect::<Vec<_>>());
-                left -= some.series_count();
-                let own = Auto::new(horizon);
-                let more = own.clone().beside(Box::new(LstmBank::new(horizon))).beside(Box::new(family.clone()));
-                if some.series_count() > 0 {
-                    pooled_pairs.extend(judge(&some, [&more, &own], horizon)?);
-                }
-            }
+            unseen.extend(judge(&others, [&family, &naive], horizon, origins)?);
+            let some = others.only(&(0..others.series_count().min(pooled)).collect::<Vec<_>>());
+            let own = Auto::new(horizon);
+            let more = own.clone().beside(Box::new(LstmBank::new(horizon))).beside(Box::new(family.clone()));
+            pooled_pairs.extend(judge(&some, [&more, &own], horizon, origins)?);
         }
         let [_, _, unseen] = [
             ("neural", "mase_ratio", bank),
@@ -86,18 +77,23 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
         figures.add("neural.pool_loss_percent", 100.0 * (sum(|pair| pair.0) / sum(|pair| pair.1) - 1.0), "%");
     }
     figures.add("pretrained.package_error", pretrained::error()?, "");
+    figures.add("lstm_global.pytorch_error", saved::error()?, "");
     cost::figures(context, figures)
 }
 
-/// Every second series of all windows, from one of the first two on.
-fn every_second<'a>(windows: &[Window<'a>], from: usize) -> Vec<Window<'a>> {
-    let mut before = 0;
-    let own = windows.iter().map(|window| {
-        let own: Vec<usize> = (0..window.series_count()).filter(|s| (before + s) % 2 == from).collect();
-        before += window.series_count();
-        window.only(&own)
-    });
-    own.collect()
+/// One panel a step: networks do not look at which second of a minute a series is sampled, and few panels keep the cores busy.
+fn by_step(panels: &[Panel]) -> Vec<Panel> {
+    let mut all: BTreeMap<i64, Panel> = BTreeMap::new();
+    for panel in panels {
+        let own = all.entry(panel.step_ms()).or_insert_with(|| Panel::new(panel.step_ms()));
+        (0..panel.series_count()).for_each(|s| own.push(panel.name(s).into(), panel.start_ms(s), panel.values(s)));
+    }
+    all.into_values().collect()
+}
+
+/// Every second series of a window, from one of the first two on.
+fn every_second<'a>(window: &Window<'a>, from: usize) -> Window<'a> {
+    window.only(&(from..window.series_count()).step_by(2).collect::<Vec<_>>())
 }
 
 /// The median MASE of a family over that of another; `None` where it has none.
@@ -110,23 +106,30 @@ fn ratio(pairs: &[(f64, f64)]) -> Option<f64> {
     (!pairs.is_empty()).then(|| median(|pair| pair.0) / median(|pair| pair.1))
 }
 
-/// A network that learned of series what was known before the first origin; `None` where there is nothing to learn.
-fn learned(windows: &[Window<'_>], horizon: Horizon) -> Result<Option<Network>, BenchError> {
-    let known: Vec<Window<'_>> = windows
-        .iter()
-        .map(|window| window.until(|s| window.values(s).len().saturating_sub(ORIGINS * horizon.steps())))
-        .collect();
-    let training = Training::begin(&known, horizon, 0, GlobalEffort::USUAL);
-    training.map(Training::run).transpose().map_err(|error| BenchError::Fit(error.to_string()))
+/// A network that learned of series what was known before the oldest of so many newest origins: of as many as leave something
+/// to learn. `None` where none does.
+fn learned(window: &Window<'_>, horizon: Horizon) -> Result<Option<(Network, usize)>, BenchError> {
+    let begin = |origins: usize| {
+        let known = window.until(|s| window.values(s).len().saturating_sub(origins * horizon.steps()));
+        Some((Training::begin(&[known], horizon, 0, GlobalEffort::USUAL)?, origins))
+    };
+    let Some((training, origins)) = (1..=ORIGINS).rev().find_map(begin) else { return Ok(None) };
+    let network = training.run().map_err(|error| BenchError::Fit(error.to_string()))?;
+    Ok(Some((network, origins)))
 }
 
-/// MASE of two families, wherever both have one.
-fn judge(window: &Window<'_>, models: [&dyn Model; 2], horizon: Horizon) -> Result<Vec<(f64, f64)>, BenchError> {
+/// MASE of two families at the newest origins, wherever both have one.
+fn judge(
+    window: &Window<'_>,
+    models: [&dyn Model; 2],
+    horizon: Horizon,
+    count: usize,
+) -> Result<Vec<(f64, f64)>, BenchError> {
     let season = horizon.steps();
-    let origins = Origins::rolling(window, horizon, ORIGINS, season);
+    let origins = Origins::rolling(window, horizon, count, season);
     let test: Backtest<'_> = backtest(window, &models, origins, horizon, &Quantiles::standard(), 0, &|_, _| ())
         .map_err(|error| BenchError::Fit(error.to_string()))?;
-    let pairs = (0..window.series_count()).flat_map(|s| (0..ORIGINS).map(move |origin| (s, origin)));
+    let pairs = (0..window.series_count()).flat_map(|s| (0..count).map(move |origin| (s, origin)));
     let mase = |model, (s, origin): (usize, usize)| test.score(model, origin, s, season).mase();
     Ok(pairs.filter_map(|pair| Some((mase(0, pair)?, mase(1, pair)?))).collect())
 }

@@ -4,6 +4,7 @@ mod bank;
 mod frame;
 mod global;
 mod network;
+mod trust;
 mod watched;
 
 pub(crate) use bank::FittedLstmBank;

@@ -207,7 +207,7 @@ fn one_broken_series_changes_no_row_of_the_other_299_in_a_backtest() {
     };
     let (_, without) = tested(&Vec::new());
     assert_eq!(without.len(), SERIES - 1);
-    assert!(without.iter().all(|row| row[2] == "fitted" && row[3] == "18" && !row[4].is_empty()), "{without:?}");
+    assert!(without.iter().all(|row| row[3] == "fitted" && row[4] == "18" && !row[5].is_empty()), "{without:?}");
     for (what, rows, outcome) in broken_series() {
         let (broken, others) = tested(&rows);
         assert_eq!(others.len(), without.len(), "{what}");
@@ -215,7 +215,7 @@ fn one_broken_series_changes_no_row_of_the_other_299_in_a_backtest() {
             assert_eq!(with, without, "{what} changed a row");
         }
         let is_rejected = matches!(outcome, Outcome::Rejected(_));
-        assert!(broken.len() == 1 && (broken[0][2] == "rejected") == is_rejected, "{what}: {broken:?}");
+        assert!(broken.len() == 1 && (broken[0][3] == "rejected") == is_rejected, "{what}: {broken:?}");
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Args {
 enum TrainError {
     #[error("not one of {series_count} series can be learned of")]
     #[diagnostic(help(
-        "a series must move, and have twice --horizon and --length steps beside the first cycle; a shorter --horizon asks for less"
+        "a series must move, and have --horizon and twice --length steps beside the first cycle; a shorter --horizon asks for less"
     ))]
     Nothing { series_count: usize },
     #[error("{path} cannot be gone on from")]

@@ -12,8 +12,9 @@ use foreshadow_kernels::{Device, KernelError, LstmEffort, LstmSeries, LstmShape,
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Frame, INPUTS, LEVELS, spread, trust};
-use super::watched::Watched;
+use super::frame::{Frame, INPUTS, LEVELS, spread};
+use super::trust::trust;
+use super::watched::{Watched, choosing};
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::device::Placed;
@@ -22,8 +23,6 @@ use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, 
 /// Steps that a network looks back on.
 const LENGTH: usize = 48;
 const HIDDEN: usize = 32;
-/// The part of a series, at its end, that chooses among weights.
-pub(super) const CHOOSING: usize = 5;
 /// Series whose windows are in memory together: some hundred megabytes at four thousand steps.
 const TOGETHER: usize = 256;
 /// Places of the choosing part that tell how far a network is to be trusted.
@@ -49,9 +48,9 @@ impl LstmBank {
     }
 
     /// Steps that a series must have: those before anything is expected, as many windows as make learning one worth it, and
-    /// what is furthest ahead of them, once to learn it and once to choose by.
+    /// what is furthest ahead of them.
     fn needed(&self, frame: &Frame) -> usize {
-        frame.warm_up() + 3 * self.effort.length + 2 * self.horizon.steps()
+        frame.warm_up() + 3 * self.effort.length + self.horizon.steps()
     }
 
     /// `earlier`: weights that series begin with, in the window's order; those of other sizes are not looked at.
@@ -128,8 +127,7 @@ impl LstmBank {
         if !watched.frame.moves() {
             return Ok(Prepared { status, watched, inputs: Vec::new(), targets: Vec::new(), learned_steps: 0 });
         }
-        let choosing = (values.len() / CHOOSING).max(horizon).min((values.len() - from) / 2);
-        let split = values.len() - choosing;
+        let split = values.len() - choosing(values.len() - from, horizon);
         let inputs = watched.frame.inputs(values, start_ms, from);
         let targets = watched.frame.targets(values, from, split);
         Ok(Prepared { status, watched, inputs, targets, learned_steps: split - from })
@@ -152,7 +150,7 @@ impl Prepared {
     }
 
     /// How far a network is to be trusted, by the part that chooses.
-    fn trust(&self, shape: LstmShape, weights: &[f32]) -> Vec<f32> {
+    fn trust(&self, shape: LstmShape, weights: &[f32]) -> Vec<Option<f32>> {
         let (steps, knots) = (self.inputs.len() / INPUTS, self.watched.frame.outputs() / LEVELS.len());
         let first = self.learned_steps.max(LENGTH);
         let places = spread(first..steps, PLACES);
@@ -164,7 +162,7 @@ impl Prepared {
         let said: Vec<f32> = last.flatten().copied().collect();
         let targets: Vec<f32> =
             places.iter().flat_map(|t| &self.targets[t * knots..(t + 1) * knots]).copied().collect();
-        trust(&said, &targets, knots)
+        trust(&said, &targets, &self.watched.frame.ahead(), steps - first)
     }
 }
 

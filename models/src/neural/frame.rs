@@ -10,9 +10,9 @@ use crate::artifact::MOST_STEPS;
 use crate::season::{calendar, detect};
 use crate::{FitStatus, normal_quantile};
 
-/// Numbers that a step shows: how far it lies off what was expected of it, where it lies in its range, whether it was
-/// observed, and its place in the day and in the week.
-pub(super) const INPUTS: usize = 7;
+/// Numbers that a step shows: how far it lies off what is expected of the next step and of the furthest one, where it lies in
+/// its range, whether it was observed, and its place in the day and in the week.
+pub(super) const INPUTS: usize = 8;
 /// The levels that a network answers with; others are drawn from these.
 pub(super) const LEVELS: [f32; 3] = [0.1, 0.5, 0.9];
 /// Cycles whose median may be expected of the next one: of the latest alone where levels move, of some where they do not.
@@ -26,29 +26,72 @@ const FAR: f64 = 10.0;
 const ROUNDING: f64 = 1e-12;
 /// Steps back that the last value is looked for.
 const LAST_SEEN: usize = 1_440;
-/// Shares of a network's median that may be trusted, what the best of them has to leave of the error of none, and the
-/// least places to tell by.
-const SHARES: [f32; 4] = [0.25, 0.5, 0.75, 1.0];
-const WORTH_IT: f64 = 0.98;
-const LEAST_SEEN: usize = 8;
+/// Least places that tell of a way, and as many as those of all knots together count for beside a knot's own.
+const LEAST_SEEN: f64 = 8.0;
+const LEANING: f64 = 32.0;
 const DAY_MS: i64 = 86_400_000;
 
-/// A series' own measures.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Frame {
+/// A way to expect what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Way {
     /// Steps of the cycle that is expected to repeat; 1 where the last value is.
     season: usize,
     /// Latest cycles whose median is expected.
     cycles: usize,
+}
+
+impl Way {
+    const LAST: Self = Self { season: 1, cycles: 1 };
+
+    fn of(season: usize) -> impl Iterator<Item = Self> {
+        CYCLES.into_iter().filter(move |_| season > 1).map(move |cycles| Self { season, cycles })
+    }
+
+    /// What is expected `ahead` steps after step `at` by what was seen up to there; NaN where nothing was.
+    fn expected(self, values: &[f64], at: usize, ahead: usize) -> f64 {
+        let Self { season, cycles } = self;
+        if season == 1 {
+            return values[..=at].iter().rev().take(LAST_SEEN).find(|y| !y.is_nan()).copied().unwrap_or(f64::NAN);
+        }
+        let back = ahead.div_ceil(season) * season;
+        let places = (0..cycles).map_while(|cycle| (at + ahead).checked_sub(back + cycle * season));
+        let mut seen = [f64::NAN; MOST_CYCLES];
+        let mut count = 0;
+        for y in places.map(|place| values[place]).filter(|y| !y.is_nan()) {
+            seen[count] = y;
+            count += 1;
+        }
+        let seen = &mut seen[..count];
+        seen.sort_unstable_by(f64::total_cmp);
+        if count == 0 { f64::NAN } else { seen[(count - 1) / 2] / 2.0 + seen[count / 2] / 2.0 }
+    }
+
+    /// Steps that it looks back on.
+    fn reach(self) -> usize {
+        if self.season == 1 { LAST_SEEN } else { self.cycles * self.season }
+    }
+}
+
+/// A step ahead that a network is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Knot {
+    ahead: usize,
+    /// The way that came nearest so far ahead: the last value serves the next minutes, and a cycle the next day.
+    way: Way,
+    /// Mean distance from what it expected; 0 where that always came.
+    scale: f64,
+}
+
+/// A series' own measures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Frame {
     /// Steps of the cycle that was found, expected to repeat or not; 1 of none.
     found: usize,
     step_ms: i64,
     centre: f64,
     spread: f64,
-    /// Mean distance from what was expected; 0 where that always came.
-    scale: f64,
-    /// Steps ahead that a network is asked about, rising.
-    knots: Vec<usize>,
+    /// Rising.
+    knots: Vec<Knot>,
 }
 
 impl Frame {
@@ -61,19 +104,26 @@ impl Frame {
             return Err(FitStatus::Constant);
         }
         let of_fleet = || fleet.iter().copied().filter(|steps| 2 * steps <= values.len()).max().unwrap_or(1);
-        let found = detect(values, &calendar(step_ms)).first().map_or_else(of_fleet, |season| season.steps);
-        let (season, cycles) = nearest(values, found, &knots(horizon));
+        let calendar = calendar(step_ms);
+        let found = detect(values, &calendar).first().map_or_else(of_fleet, |season| season.steps);
+        let others = calendar.into_iter().filter(|steps| *steps != found && *steps < values.len());
         let centre = seen.iter().map(|y| y / seen.len() as f64).sum::<f64>();
         let spread = (seen.iter().map(|y| (y - centre) * (y - centre)).sum::<f64>() / seen.len() as f64).sqrt();
-        let mut frame = Self { season, cycles, found, step_ms, centre, spread, scale: 0.0, knots: knots(horizon) };
-        let off = (1..values.len()).map(|t| (values[t] - frame.expected(values, t - 1, 1)).abs());
+        let ways: Vec<Way> = std::iter::once(found).chain(others).flat_map(Way::of).collect();
+        let mut near = nearest(values, &ways, &knots(horizon));
+        // Of every step, for one that rarely moves may have moved at none of the places that were looked at.
+        let next = near[0].way;
+        let off = (1..values.len()).map(|t| (values[t] - next.expected(values, t - 1, 1)).abs());
         let (count, sum) = off.filter(|off| !off.is_nan()).fold((0.0, 0.0), |(n, sum), off| (n + 1.0, sum + off));
-        let scale: f64 = sum / f64::max(count, 1.0);
-        if !spread.is_finite() || spread == 0.0 || !scale.is_finite() {
+        near[0].scale = sum / f64::max(count, 1.0);
+        if !spread.is_finite() || spread == 0.0 || near.iter().any(|knot| !knot.scale.is_finite()) {
             return Err(FitStatus::NotConverged);
         }
-        frame.scale = if scale > ROUNDING * (centre.abs() + spread) { scale } else { 0.0 };
-        Ok(frame)
+        let least = ROUNDING * (centre.abs() + spread);
+        let moving = near.iter().map(|knot| knot.scale).filter(|scale| *scale > least);
+        let usual = moving.clone().sum::<f64>() / moving.count().max(1) as f64;
+        near.iter_mut().filter(|knot| knot.scale <= least).for_each(|knot| knot.scale = usual);
+        Ok(Self { found, step_ms, centre, spread, knots: near })
     }
 
     /// The same with the status of a fit; a series that has one value is measured too.
@@ -95,27 +145,33 @@ impl Frame {
 
     /// The measures of a series that has one value.
     pub(super) fn constant(value: f64, step_ms: i64, horizon: usize) -> Self {
-        Self { season: 1, cycles: 1, found: 1, step_ms, centre: value, spread: 0.0, scale: 0.0, knots: knots(horizon) }
+        let knots = knots(horizon).into_iter().map(|ahead| Knot { ahead, way: Way::LAST, scale: 0.0 }).collect();
+        Self { found: 1, step_ms, centre: value, spread: 0.0, knots }
     }
 
     /// Whether there is anything to learn.
     pub(super) fn moves(&self) -> bool {
-        self.scale > 0.0
+        self.knots[0].scale > 0.0
     }
 
-    /// Steps before anything is expected of the next one.
+    /// Steps before anything is expected of the next ones.
     pub(super) fn warm_up(&self) -> usize {
-        self.season
+        self.knots.iter().map(|knot| knot.way.season).min().unwrap_or(1)
     }
 
     /// Steps that what is expected looks back on.
     pub(super) fn reach(&self) -> usize {
-        if self.season == 1 { LAST_SEEN } else { self.cycles * self.season }
+        self.knots.iter().map(|knot| knot.way.reach()).max().unwrap_or(1)
     }
 
     /// Steps that any of what could be expected looks back on.
     pub(super) fn farthest(&self) -> usize {
-        usize::max(LAST_SEEN, MOST_CYCLES * self.found)
+        self.reach().max(LAST_SEEN).max(MOST_CYCLES * self.found)
+    }
+
+    /// Steps ahead that a network is asked about, rising.
+    pub(super) fn ahead(&self) -> Vec<usize> {
+        self.knots.iter().map(|knot| knot.ahead).collect()
     }
 
     /// Numbers that a network answers a step with.
@@ -129,34 +185,33 @@ impl Frame {
 
     /// Whether a forecast can be made of so many latest values.
     pub(super) fn is_whole(&self, recent: usize) -> bool {
-        let finite = [self.centre, self.spread, self.scale].iter().all(|v| v.is_finite());
-        let rising = self.knots.windows(2).all(|pair| pair[0] < pair[1]) && self.knots.first() == Some(&1);
-        let cycled = [self.season, self.found].iter().all(|steps| (1..=MOST_STEPS).contains(steps));
-        let cycled = cycled && CYCLES.contains(&self.cycles);
-        let sized = cycled && self.knots.last().is_some_and(|k| *k <= MOST_STEPS);
-        finite && rising && sized && (1..=366 * DAY_MS).contains(&self.step_ms) && (1..=MOST_STEPS).contains(&recent)
-    }
-
-    /// What is expected `ahead` steps after step `at` by what was seen up to there: the median of the latest values at that
-    /// place of the cycle, or the last value; NaN where none was seen.
-    pub(super) fn expected(&self, values: &[f64], at: usize, ahead: usize) -> f64 {
-        expected(values, (self.season, self.cycles), at, ahead)
+        let carried = |steps: usize| (1..=MOST_STEPS).contains(&steps);
+        let knot = |Knot { ahead, way, scale }: &Knot| {
+            carried(*ahead) && carried(way.season) && CYCLES.contains(&way.cycles) && scale.is_finite() && *scale >= 0.0
+        };
+        let rising = self.knots.windows(2).all(|pair| pair[0].ahead < pair[1].ahead);
+        let known = self.knots.first().is_some_and(|knot| knot.ahead == 1) && self.knots.iter().all(knot);
+        let sized = carried(self.found) && carried(recent) && (1..=366 * DAY_MS).contains(&self.step_ms);
+        rising && known && sized && self.centre.is_finite() && self.spread.is_finite()
     }
 
     /// Whether a value after those is not what always came.
     pub(super) fn is_off(&self, values: &[f64], value: f64) -> bool {
-        let expected = self.expected(values, values.len() - 1, 1);
+        let expected = self.knots[0].way.expected(values, values.len() - 1, 1);
         let expected = if expected.is_nan() { self.centre } else { expected };
         (value - expected).abs() > ROUNDING * (self.centre.abs() + self.spread)
     }
 
     /// `[steps, INPUTS]`: what steps from `from` on show; the first of all values is at `start_ms`.
     pub(super) fn inputs(&self, values: &[f64], start_ms: i64, from: usize) -> Vec<f32> {
+        let ends = [self.knots[0], self.knots[self.knots.len() - 1]];
         let mut shown = Vec::with_capacity((values.len() - from) * INPUTS);
         for t in from..values.len() {
             let y = values[t];
-            let expected = if t == 0 { f64::NAN } else { self.expected(values, t - 1, 1) };
-            shown.push(measured(y - expected, self.scale));
+            for Knot { way, scale, .. } in ends {
+                let expected = if t == 0 { f64::NAN } else { way.expected(values, t - 1, 1) };
+                shown.push(measured(y - expected, scale));
+            }
             shown.push(measured(y - self.centre, self.spread));
             shown.push(f32::from(u8::from(!y.is_nan())));
             let at_ms = start_ms + t as i64 * self.step_ms;
@@ -177,11 +232,11 @@ impl Frame {
             .collect()
     }
 
-    /// How far off what is expected the future of a step lies, a knot each; NaN past the end of the values.
+    /// How far off what is expected the future of a step lies, a knot each in its scale; NaN past the end of the values.
     pub(super) fn target(&self, values: &[f64], t: usize) -> impl Iterator<Item = f32> {
-        self.knots.iter().map(move |ahead| {
-            let off = values.get(t + ahead).map_or(f64::NAN, |y| y - self.expected(values, t, *ahead));
-            (off / self.scale).clamp(-3.0 * FAR, 3.0 * FAR) as f32
+        self.knots.iter().map(move |Knot { ahead, way, scale }| {
+            let off = values.get(t + ahead).map_or(f64::NAN, |y| y - way.expected(values, t, *ahead));
+            (off / scale).clamp(-3.0 * FAR, 3.0 * FAR) as f32
         })
     }
 
@@ -190,93 +245,80 @@ impl Frame {
     pub(super) fn others(&self, values: &[f64]) -> Vec<f32> {
         let at = values.len() - 1;
         let mut shown = Vec::with_capacity(others(self.knots.len()));
-        for ahead in &self.knots {
-            let expected = self.expected(values, at, *ahead);
-            let ways = [(1, 1), (self.found, CYCLES[0]), (self.found, CYCLES[1])];
-            shown.extend(ways.map(|way| measured(self::expected(values, way, at, *ahead) - expected, self.scale)));
+        for Knot { ahead, way, scale } in &self.knots {
+            let expected = way.expected(values, at, *ahead);
+            let instead = [Way::LAST].into_iter().chain(CYCLES.map(|cycles| Way { season: self.found, cycles }));
+            shown.extend(instead.map(|way| measured(way.expected(values, at, *ahead) - expected, *scale)));
         }
-        let flag = |on: bool| f32::from(u8::from(on));
-        shown.push(measured((self.spread / self.scale).ln(), 3.0));
+        let (first, last) = (self.knots[0], self.knots[self.knots.len() - 1]);
+        shown.extend([first, last].map(|knot| measured((self.spread / knot.scale).ln(), 3.0)));
         shown.push(measured((self.found as f64).ln(), 6.0));
-        shown.extend([flag(self.found == 1), flag(self.season == 1), flag(self.cycles == 1)]);
+        let flags = [self.found == 1, first.way.season == 1, last.way.season == 1, last.way.cycles == 1].map(u8::from);
+        shown.extend(flags.map(f32::from));
         shown
     }
 
     /// Mean and quantiles of the steps after the last value, from what a network says there, `[knots, levels]` or nothing
     /// where what is expected comes, and the share of its median that is believed, one a knot. The median stands for the
-    /// mean; what is not believed of it moves the levels along, so that bands keep their width.
+    /// mean; what is not believed of it moves the levels along, so that bands keep their width. Where nothing tells what to
+    /// believe, they are those of a normal distribution about what is expected.
     pub(super) fn curves(
         &self,
         values: &[f64],
-        (said, trust): (&[f32], &[f32]),
+        (said, trust): (&[f32], &[Option<f32>]),
         horizon: usize,
         levels: &[f64],
     ) -> (Vec<f64>, Vec<Vec<f64>>) {
+        let off: Vec<[f64; 3]> = (0..self.knots.len()).map(|knot| self.off(said, trust, knot)).collect();
         let mut mean = Vec::with_capacity(horizon);
         let mut bands = vec![Vec::with_capacity(horizon); levels.len()];
         for ahead in 1..=horizon {
-            let expected = self.expected(values, values.len() - 1, ahead);
-            let expected = if expected.is_nan() { self.centre } else { expected };
-            let [low, middle, high] = self.between(said, trust, ahead);
-            mean.push(expected + self.scale * middle);
+            let [low, middle, high] = self.between(values, &off, ahead);
+            mean.push(middle);
             for (band, level) in bands.iter_mut().zip(levels) {
                 let side = if *level < 0.5 { middle - low } else { high - middle };
                 let far = normal_quantile(*level) / normal_quantile(f64::from(LEVELS[2]));
-                band.push(expected + self.scale * (middle + side * far));
+                band.push(middle + side * far);
             }
         }
         (mean, bands)
     }
 
-    /// The levels at a step ahead, rising, on the lines between knots.
-    fn between(&self, said: &[f32], trust: &[f32], ahead: usize) -> [f64; 3] {
+    /// How far off what is expected a knot's levels lie, rising.
+    fn off(&self, said: &[f32], trust: &[Option<f32>], knot: usize) -> [f64; 3] {
         if said.is_empty() {
             return [0.0; 3];
         }
-        let of_knot = |knot: usize| {
-            let mut levels = [0, 1, 2].map(|level| f64::from(said[knot * LEVELS.len() + level]));
-            levels.sort_unstable_by(f64::total_cmp);
-            let less = (1.0 - f64::from(trust[knot])) * levels[1];
-            levels.map(|level| level - less)
+        let Some(trust) = trust[knot] else {
+            // Whose mean distance from its middle is √(2/π) of its deviation.
+            let deviation = self.knots[knot].scale * std::f64::consts::FRAC_PI_2.sqrt();
+            return LEVELS.map(|level| deviation * normal_quantile(f64::from(level)));
         };
-        let after = self.knots.partition_point(|knot| *knot < ahead);
+        let mut levels = [0, 1, 2].map(|level| f64::from(said[knot * LEVELS.len() + level]));
+        levels.sort_unstable_by(f64::total_cmp);
+        let less = (1.0 - f64::from(trust)) * levels[1];
+        levels.map(|level| self.knots[knot].scale * (level - less))
+    }
+
+    /// The levels at a step ahead, rising: by the ways of the knots on its two sides, each the more the nearer it is.
+    fn between(&self, values: &[f64], off: &[[f64; 3]], ahead: usize) -> [f64; 3] {
+        let by = |knot: usize| {
+            let expected = self.knots[knot].way.expected(values, values.len() - 1, ahead);
+            let expected = if expected.is_nan() { self.centre } else { expected };
+            off[knot].map(|off| expected + off)
+        };
+        let after = self.knots.partition_point(|knot| knot.ahead < ahead);
         if after == self.knots.len() {
-            return of_knot(after - 1);
+            return by(after - 1);
         }
-        if self.knots[after] == ahead {
-            return of_knot(after);
+        if self.knots[after].ahead == ahead {
+            return by(after);
         }
-        let (left, right) = (self.knots[after - 1], self.knots[after]);
+        let (left, right) = (self.knots[after - 1].ahead, self.knots[after].ahead);
         let share = (ahead - left) as f64 / (right - left) as f64;
-        let (before, next) = (of_knot(after - 1), of_knot(after));
+        let (before, next) = (by(after - 1), by(after));
         [0, 1, 2].map(|level| before[level] + share * (next[level] - before[level]))
     }
-}
-
-/// How far what a network says at each knot is to be trusted, by what came: the share of its median that was nearest,
-/// nothing where that gains next to nothing. Where too little came, half of what the knot before is trusted.
-///
-/// - `said`: `[places, knots, levels]`; `targets`: `[places, knots]`, NaN where nothing came.
-pub(super) fn trust(said: &[f32], targets: &[f32], knots: usize) -> Vec<f32> {
-    let mut trust: Vec<f32> = Vec::with_capacity(knots);
-    for knot in 0..knots {
-        let of_place = |(said, target): (&[f32], &[f32])| {
-            let mut levels = [0, 1, 2].map(|level| said[knot * LEVELS.len() + level]);
-            levels.sort_unstable_by(f32::total_cmp);
-            (levels[1], target[knot])
-        };
-        let places = said.chunks_exact(knots * LEVELS.len()).zip(targets.chunks_exact(knots)).map(of_place);
-        let seen: Vec<(f32, f32)> = places.filter(|(_, target)| !target.is_nan()).collect();
-        if seen.len() < LEAST_SEEN {
-            let before = trust.last().map_or(0.0, |before| before / 2.0);
-            trust.push(before);
-            continue;
-        }
-        let error = |share: f32| seen.iter().map(|(said, came)| f64::from((came - share * said).abs())).sum::<f64>();
-        let nearest = SHARES.into_iter().min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or(0.0);
-        trust.push(if error(nearest) < WORTH_IT * error(0.0) { nearest } else { 0.0 });
-    }
-    trust
 }
 
 /// In a unit of a series' own, 0 where nothing is known.
@@ -287,40 +329,65 @@ fn measured(off: f64, unit: f64) -> f32 {
 
 /// Numbers that [`Frame::others`] shows for so many knots.
 pub(super) fn others(knots: usize) -> usize {
-    3 * knots + 5
+    3 * knots + 7
 }
 
-/// See [`Frame::expected`].
-fn expected(values: &[f64], (season, cycles): (usize, usize), at: usize, ahead: usize) -> f64 {
-    if season == 1 {
-        return values[..=at].iter().rev().take(LAST_SEEN).find(|y| !y.is_nan()).copied().unwrap_or(f64::NAN);
-    }
-    let back = ahead.div_ceil(season) * season;
-    let places = (0..cycles).map_while(|cycle| (at + ahead).checked_sub(back + cycle * season));
-    let mut seen = [f64::NAN; MOST_CYCLES];
-    let mut count = 0;
-    for y in places.map(|place| values[place]).filter(|y| !y.is_nan()) {
-        seen[count] = y;
-        count += 1;
-    }
-    let seen = &mut seen[..count];
-    seen.sort_unstable_by(f64::total_cmp);
-    if count == 0 { f64::NAN } else { seen[(count - 1) / 2] / 2.0 + seen[count / 2] / 2.0 }
+/// How far off a way was at some places, and the last value there.
+#[derive(Clone, Copy, Default)]
+struct Judged {
+    count: f64,
+    off: f64,
+    last: f64,
 }
 
-/// The season, or none, and the number of its cycles that were nearest to what came, over all knots alike.
-fn nearest(values: &[f64], season: usize, knots: &[usize]) -> (usize, usize) {
-    let places = spread(season.min(values.len())..values.len(), PLACES);
-    let error = |of: (usize, usize)| {
-        let all = knots.iter().flat_map(|ahead| places.iter().map(move |t| (*t, *ahead)));
-        let off = all.filter(|(t, ahead)| t + ahead < values.len());
-        let off = off.map(|(t, ahead)| (values[t + ahead] - expected(values, of, t, ahead)).abs());
-        let (count, sum) = off.filter(|off| !off.is_nan()).fold((0.0, 0.0), |(n, sum), off| (n + 1.0, sum + off));
-        if count > 0.0 { sum / count } else { f64::INFINITY }
+impl Judged {
+    fn add(self, other: Self) -> Self {
+        Self { count: self.count + other.count, off: self.off + other.off, last: self.last + other.last }
+    }
+
+    /// Its distance as a share of that of the last value, and in units of the series.
+    fn measures(self) -> [f64; 2] {
+        [if self.last > 0.0 { self.off / self.last } else { 1.0 }, self.off / self.count.max(1.0)]
+    }
+
+    /// The same, leaning on those of all knots where few places tell.
+    fn leaning(self, on: Self) -> [f64; 2] {
+        let [own, whole] = [self, on].map(Self::measures);
+        [0, 1].map(|at| (self.count * own[at] + LEANING * whole[at]) / (self.count + LEANING))
+    }
+}
+
+/// The way that came nearest over the steps from each knot to the one before it, and how near. Each is held against the last
+/// value, at the places where both say something. (At the very knot a cycle and the last value may be the same: a day ahead
+/// they are.)
+fn nearest(values: &[f64], ways: &[Way], knots: &[usize]) -> Vec<Knot> {
+    let ways: Vec<Way> = std::iter::once(Way::LAST).chain(ways.iter().copied()).collect();
+    let judge = |(at, &ahead): (usize, &usize)| -> Vec<Judged> {
+        let before = at.checked_sub(1).map_or(0, |before| knots[before]);
+        let places = spread(0..values.len().saturating_sub(ahead), PLACES).into_iter().enumerate();
+        let places: Vec<(usize, usize)> = places.map(|(i, t)| (t, ahead - i % (ahead - before))).collect();
+        let off = |way: Way, (t, ahead): (usize, usize)| (values[t + ahead] - way.expected(values, t, ahead)).abs();
+        let last: Vec<f64> = places.iter().map(|place| off(Way::LAST, *place)).collect();
+        let of_way = |way: &Way| {
+            let both = places.iter().zip(&last).map(|(place, last)| Judged {
+                count: 1.0,
+                off: off(*way, *place),
+                last: *last,
+            });
+            both.filter(|own| !own.off.is_nan() && !own.last.is_nan()).fold(Judged::default(), Judged::add)
+        };
+        ways.iter().map(of_way).collect()
     };
-    let cycles = CYCLES.into_iter().filter(|_| season > 1).map(|cycles| (season, cycles));
-    let all = std::iter::once((1, 1)).chain(cycles);
-    all.min_by(|a, b| error(*a).total_cmp(&error(*b))).unwrap_or((1, 1))
+    let judged: Vec<Vec<Judged>> = knots.iter().enumerate().map(judge).collect();
+    let whole = |way: usize| judged.iter().map(|own| own[way]).fold(Judged::default(), Judged::add);
+    let whole: Vec<Judged> = (0..ways.len()).map(whole).collect();
+    let near = |(ahead, own): (&usize, &Vec<Judged>)| {
+        let told = (0..ways.len()).filter(|way| *way == 0 || whole[*way].count >= LEAST_SEEN);
+        let told = told.map(|way| (ways[way], own[way].leaning(whole[way])));
+        let (way, [_, scale]) = told.min_by(|a, b| a.1[0].total_cmp(&b.1[0])).expect("the last value is one");
+        Knot { ahead: *ahead, way, scale }
+    };
+    knots.iter().zip(&judged).map(near).collect()
 }
 
 /// At most so many of some places: all, or one drawn in each of equal parts. A fixed stride could fall in with a cycle and
@@ -357,21 +424,29 @@ mod tests {
 
     #[test]
     fn what_is_expected_is_what_came_nearest() {
-        let knots = knots(12);
+        let at = |values: &[f64], knot: usize| {
+            let Knot { way, .. } = nearest(values, &Way::of(24).collect::<Vec<_>>(), &knots(12))[knot];
+            (way.season, way.cycles)
+        };
+        let furthest = |values: &[f64]| at(values, 4);
         let noisy: Vec<f64> = (0..400).map(|t| day(t) + noise(t, 1)).collect();
-        assert_eq!(nearest(&noisy, 24, &knots), (24, 4), "noise is best met by the median of some cycles");
+        assert_eq!(furthest(&noisy), (24, 4), "noise is best met by the median of some cycles");
         let rising: Vec<f64> = (0..400).map(|t| 40.0 * day(t) + 0.5 * t as f64).collect();
-        assert_eq!(nearest(&rising, 24, &knots), (24, 1), "a level that moves leaves older cycles behind");
+        assert_eq!(furthest(&rising), (24, 1), "a level that moves leaves older cycles behind");
+        assert_eq!(at(&rising, 0), (1, 1), "and of the next hour the last one tells most");
         let mut level = 0.0;
         let mut step = |t: usize| {
             level += noise(t, 2);
             level
         };
         let walk: Vec<f64> = (0..400).map(&mut step).collect();
-        assert_eq!(nearest(&walk, 24, &knots), (1, 1), "a walk goes on from where it is");
+        assert_eq!(furthest(&walk), (1, 1), "a walk goes on from where it is");
         let holed: Vec<f64> = (0..400).map(|t| if t % 5 == 0 { f64::NAN } else { noisy[t] }).collect();
-        assert_eq!(nearest(&holed, 24, &knots), (24, 4));
-        assert_eq!(nearest(&noisy[..10], 24, &knots), (1, 1), "of a cycle that never came back nothing is known");
+        assert_eq!(furthest(&holed), (24, 4));
+        assert_eq!(furthest(&noisy[..10]), (1, 1), "of a cycle that never came back nothing is known");
+        let days: Vec<f64> = (0..100).map(|t| 10.0 * day(t) + noise(t, 5)).collect();
+        let knots = nearest(&days, &Way::of(24).collect::<Vec<_>>(), &knots(24));
+        assert_eq!(knots.last().unwrap().way.season, 24, "a day ahead both say the same, an hour before they do not");
     }
 
     #[test]
@@ -386,27 +461,36 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_trusted_as_far_as_it_was_right() {
-        assert_eq!(knots(8).len(), 4);
-        let came = |t: usize| noise(t, 3) as f32;
-        // Right, right in its direction but twice too far, knowing nothing, and with hardly anything to be judged by.
-        let median = |t: usize| [came(t), 2.0 * came(t), noise(t * t + 7, 4) as f32, came(t)];
-        let levels = |middle: f32| [middle + 1.0, middle, middle - 1.0];
-        let said: Vec<f32> = (0..60).flat_map(|t| median(t).into_iter().flat_map(levels)).collect();
-        let rare = |t: usize| if t < LEAST_SEEN - 1 { came(t) } else { f32::NAN };
-        let targets: Vec<f32> = (0..60).flat_map(|t| [came(t), came(t), came(t), rare(t)]).collect();
-        assert_eq!(trust(&said, &targets, 4), [1.0, 0.5, 0.0, 0.0]);
-        let late: Vec<f32> = (0..60).flat_map(|t| [came(t), rare(t), rare(t), rare(t)]).collect();
-        assert_eq!(trust(&said, &late, 4), [1.0, 0.5, 0.25, 0.125], "trust fades where nothing tells");
-    }
-
-    #[test]
     fn what_is_not_trusted_moves_the_band_and_not_what_is_expected() {
-        let frame = Frame { scale: 2.0, ..Frame::constant(5.0, 60_000, 2) };
+        let mut frame = Frame::constant(5.0, 60_000, 2);
+        frame.knots.iter_mut().for_each(|knot| knot.scale = 2.0);
         let said = [-1.0, 1.0, 2.0, -1.0, 1.0, 2.0];
-        let (mean, bands) = frame.curves(&[5.0], (&said, &[1.0, 0.0]), 2, &[0.1, 0.9]);
+        let (mean, bands) = frame.curves(&[5.0], (&said, &[Some(1.0), Some(0.0)]), 2, &[0.1, 0.9]);
         assert_eq!(mean, [7.0, 5.0]);
         let width = |step: usize| bands[1][step] - bands[0][step];
         assert!((width(0) - 6.0).abs() < 1e-6 && (width(1) - width(0)).abs() < 1e-6, "{bands:?}");
+        let (mean, bands) = frame.curves(&[5.0], (&said, &[None, None]), 2, &[0.1, 0.9]);
+        let far = 2.0 * std::f64::consts::FRAC_PI_2.sqrt() * 1.281_551_565_5;
+        assert!(mean == [5.0, 5.0] && (bands[1][0] - 5.0 - far).abs() < 1e-6 && (5.0 - bands[0][1] - far).abs() < 1e-6);
+    }
+
+    #[test]
+    fn between_two_knots_both_ways_tell() {
+        let mut frame = Frame::constant(0.0, 60_000, 4);
+        assert_eq!(frame.knots.iter().map(|knot| knot.ahead).collect::<Vec<_>>(), [1, 2, 4]);
+        frame.knots[2].way = Way { season: 4, cycles: 1 };
+        let (mean, _) = frame.curves(&[10.0, 20.0, 30.0, 80.0], (&[], &[]), 5, &[0.5]);
+        assert_eq!(mean, [80.0, 80.0, (80.0 + 30.0) / 2.0, 80.0, 10.0]);
+        frame.knots[1].scale = 4.0;
+        let said = [0.0, 0.0, 0.0, -1.0, 1.0, 2.0, 0.0, 0.0, 0.0];
+        let (mean, _) = frame.curves(&[10.0, 20.0, 30.0, 80.0], (&said, &[Some(1.0); 3]), 4, &[0.5]);
+        assert_eq!(mean, [80.0, 84.0, (84.0 + 30.0) / 2.0, 80.0]);
+    }
+
+    #[test]
+    fn a_series_that_rarely_moves_is_not_taken_for_one_that_never_does() {
+        let rare: Vec<f64> = (0..4_000).map(|t| if t == 1_234 { 9.0 } else { 1.0 }).collect();
+        let frame = Frame::of(&rare, 60_000, 60, &[]).unwrap();
+        assert!(frame.moves() && frame.knots.iter().all(|knot| knot.scale > 0.0), "{frame:?}");
     }
 }

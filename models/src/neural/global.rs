@@ -14,9 +14,10 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Frame, LEVELS, spread, trust};
+use super::frame::{Frame, LEVELS, spread};
 use super::network::{Network, TOGETHER};
-use super::watched::Watched;
+use super::trust::trust;
+use super::watched::{Watched, choosing};
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
@@ -84,19 +85,20 @@ fn watch(network: &Network, window: &Window<'_>, s: usize) -> Result<(FitStatus,
 }
 
 /// How far the network is to be trusted, by the newest part of a series, or by the fleet where that is too short.
-fn believed(network: &Network, frame: &Frame, values: &[f64], start_ms: i64) -> Vec<f32> {
+fn believed(network: &Network, frame: &Frame, values: &[f64], start_ms: i64) -> Vec<Option<f32>> {
     let meaning = network.meaning();
-    let choosing = training::choosing(values.len(), meaning.horizon);
+    let choosing = choosing(values.len(), meaning.horizon);
     if choosing < TOGETHER || values.len() < meaning.length + frame.warm_up() + choosing {
         return meaning.trust.clone();
     }
     let (mut windows, mut others, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-    for t in spread(values.len() - choosing - 1..values.len() - 1, TOGETHER) {
+    let places = values.len() - choosing - 1..values.len() - 1;
+    for t in spread(places, TOGETHER) {
         windows.extend(shown(frame, &values[..=t], start_ms, meaning.length));
         others.extend(frame.others(&values[..=t]));
         targets.extend(frame.target(values, t));
     }
-    trust(&network.say(&windows, &others), &targets, meaning.knots())
+    trust(&network.say(&windows, &others), &targets, &frame.ahead(), choosing)
 }
 
 /// A network with the series that it is to forecast.

@@ -68,7 +68,7 @@ pub(super) struct Meaning {
     /// Steps of the cycles that a part of the fleet has, rising.
     pub(super) seasons: Vec<usize>,
     /// How far it was right of series that had just begun, a knot each: for those that are too short to tell themselves.
-    pub(super) trust: Vec<f32>,
+    pub(super) trust: Vec<Option<f32>>,
 }
 
 impl Meaning {
@@ -109,8 +109,8 @@ impl Meaning {
         if self.step_ms < 1 {
             return refuse("step_ms", &self.step_ms);
         }
-        if self.trust.len() != self.knots() || !self.trust.iter().all(|share| (0.0..=1.0).contains(share)) {
-            return refuse("trust", &self.trust);
+        if self.trust.len() != self.knots() || !self.trust.iter().flatten().all(|share| (0.0..=1.0).contains(share)) {
+            return refuse("trust", &format_args!("{}", serde_json::json!(self.trust)));
         }
         Ok(())
     }
@@ -216,11 +216,20 @@ impl Network {
         &self.meaning
     }
 
+    /// What it reads of a window: numbers of its steps, and numbers that tell how its series is measured.
+    pub fn reads(&self) -> (usize, usize) {
+        (self.meaning.length * INPUTS, self.meaning.others())
+    }
+
     /// What it says of windows, `[windows, knots, levels]`.
     ///
-    /// - `shown`: `[windows, length, INPUTS]`; `others`: `[windows, others]`.
-    pub(super) fn say(&self, shown: &[f32], others: &[f32]) -> Vec<f32> {
-        let (window, other) = (self.meaning.length * INPUTS, self.meaning.others());
+    /// - `shown`: `[windows, length, inputs]`; `others`: `[windows, others]`, see [`Network::reads`].
+    ///
+    /// # Panics
+    /// When they are not of as many windows.
+    pub fn say(&self, shown: &[f32], others: &[f32]) -> Vec<f32> {
+        let (window, other) = self.reads();
+        assert_eq!((shown.len() % window, shown.len() / window * other), (0, others.len()), "windows differ");
         let some = |(shown, others): (&[f32], &[f32])| {
             let count = shown.len() / window;
             let filled = |part: &[f32], width: usize| [part, &vec![0.0; (TOGETHER - count) * width]].concat();

@@ -5,15 +5,23 @@ use serde::{Deserialize, Serialize};
 use super::frame::{Frame, LEVELS};
 use crate::{FitStatus, Forecast, Horizon};
 
+/// The part of a series, at its end, that chooses among weights and tells how far a network is to be trusted.
+const CHOOSING: usize = 5;
 /// Times that steps can be added to.
 const FURTHEST_MS: u64 = 1 << 60;
+
+/// Steps of that part: twice the horizon, so that half of them see that far, but half of all at most.
+pub(super) fn choosing(steps: usize, horizon: usize) -> usize {
+    (steps / CHOOSING).max(2 * horizon).min(steps / 2)
+}
 
 /// What is kept of a series for its next forecasts.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Watched {
     pub(super) frame: Frame,
-    /// Share of what a network says that is believed, a knot each; none where what is expected always comes.
-    trust: Vec<f32>,
+    /// Share of what a network says that is believed, a knot each, and none where nothing tells; no knot where what is
+    /// expected always comes.
+    trust: Vec<Option<f32>>,
     pub(super) recent: Vec<f64>,
     /// Of the first of them.
     pub(super) start_ms: i64,
@@ -30,8 +38,8 @@ impl Watched {
     }
 
     /// The same with a network that is believed so far; `None` where that is nowhere at all.
-    pub(super) fn believing(self, trust: Vec<f32>) -> Option<Self> {
-        trust.iter().any(|share| *share > 0.0).then_some(Self { trust, ..self })
+    pub(super) fn believing(self, trust: Vec<Option<f32>>) -> Option<Self> {
+        trust.iter().flatten().any(|share| *share > 0.0).then_some(Self { trust, ..self })
     }
 
     /// Takes in one more step; returns the status from then on, `None` where it stays.
@@ -58,7 +66,7 @@ impl Watched {
     /// Whether a forecast can be made of it.
     pub(super) fn is_whole(&self) -> bool {
         let sized = !self.frame.moves() || self.trust.len() * LEVELS.len() == self.frame.outputs();
-        let finite = self.trust.iter().all(|share| share.is_finite());
+        let finite = self.trust.iter().flatten().all(|share| share.is_finite());
         let dated = self.start_ms.unsigned_abs() < FURTHEST_MS && self.recent.len() <= self.most;
         self.frame.is_whole(self.recent.len()) && sized && finite && dated
     }

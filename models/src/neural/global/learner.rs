@@ -3,11 +3,11 @@
 use burn::backend::{Autodiff, Flex};
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::{AutodiffModule, Module, Param};
-use burn::nn::{GateController, Linear, LinearConfig, Lstm, LstmConfig};
+use burn::nn::{Linear, LinearConfig};
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
-use burn::tensor::activation::relu;
+use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
@@ -36,23 +36,46 @@ pub(super) struct Windows {
     pub(super) targets: Vec<f32>,
 }
 
+/// A layer of an LSTM, with its gates in PyTorch's order: input, forget, cell, output. burn's own has a matrix for each gate,
+/// products that are too small.
+#[derive(Module, Debug)]
+struct Layer<B: Backend> {
+    by_input: Linear<B>,
+    by_hidden: Linear<B>,
+}
+
+impl<B: Backend> Layer<B> {
+    /// `[windows, hidden]` after each step of `[windows, inputs]`.
+    fn forward(&self, steps: Vec<Tensor<B, 2>>) -> Vec<Tensor<B, 2>> {
+        let (device, windows) = (steps[0].device(), steps[0].dims()[0]);
+        let units = self.by_hidden.weight.dims()[0];
+        let mut hidden = Tensor::zeros([windows, units], &device);
+        let mut cell = Tensor::zeros([windows, units], &device);
+        let step = |shown| {
+            let gates = self.by_input.forward(shown) + self.by_hidden.forward(hidden.clone());
+            let gate = |at: usize| gates.clone().narrow(1, at * units, units);
+            let [input, forget, output] = [0, 1, 3].map(|at| sigmoid(gate(at)));
+            cell = forget * cell.clone() + input * gate(2).tanh();
+            hidden = output * cell.clone().tanh();
+            hidden.clone()
+        };
+        steps.into_iter().map(step).collect()
+    }
+}
+
 #[derive(Module, Debug)]
 struct Net<B: Backend> {
-    layers: Vec<Lstm<B>>,
+    layers: Vec<Layer<B>>,
     mix: Linear<B>,
     head: Linear<B>,
 }
 
 impl<B: Backend> Net<B> {
     fn forward(&self, shown: Tensor<B, 3>, others: Tensor<B, 2>) -> Tensor<B, 2> {
-        let mut steps = shown;
-        let mut last = None;
-        for layer in &self.layers {
-            let (all, state) = layer.forward(steps, None);
-            steps = all;
-            last = Some(state.hidden);
-        }
-        let last = last.expect("a network has a layer");
+        let length = shown.dims()[1];
+        let steps = (0..length).map(|t| shown.clone().narrow(1, t, 1).squeeze_dim(1)).collect();
+        let last = self.layers.iter().fold(steps, |steps, layer| layer.forward(steps)).pop();
+        let last = last.expect("a window has a step");
         let mixed = relu(self.mix.forward(Tensor::cat(vec![last, others], 1)));
         self.head.forward(mixed)
     }
@@ -105,17 +128,12 @@ impl Learner {
 
     /// The weights in the order of [`Meaning::weights`].
     pub(super) fn weights(&self) -> Vec<Vec<f32>> {
-        let mut all = Vec::new();
-        for layer in &self.net.layers {
-            let by_input = gates(layer).map(|gate| &gate.input_transform);
-            let by_hidden = gates(layer).map(|gate| &gate.hidden_transform);
-            all.extend([by_input, by_hidden].map(|gates| gates.into_iter().flat_map(turned).collect()));
-            all.extend([by_input, by_hidden].map(|gates| gates.into_iter().flat_map(bias).collect()));
-        }
-        for linear in [&self.net.mix, &self.net.head] {
-            all.extend([turned(linear), bias(linear)]);
-        }
-        all
+        let of_layer = |Layer { by_input, by_hidden }: &Layer<Host>| {
+            [turned(by_input), turned(by_hidden), bias(by_input), bias(by_hidden)]
+        };
+        let of_linear = |linear: &Linear<Host>| [turned(linear), bias(linear)];
+        let ends = [&self.net.mix, &self.net.head].into_iter().flat_map(of_linear);
+        self.net.layers.iter().flat_map(of_layer).chain(ends).collect()
     }
 
     /// What [`Learner::resumed`] reads.
@@ -190,11 +208,6 @@ fn loss<B: Backend>(net: &Net<B>, meaning: &Meaning, windows: &Windows) -> Tenso
     (pinball * seen).sum() / levels as f32
 }
 
-/// In PyTorch's order: input, forget, cell, output.
-fn gates<B: Backend>(layer: &Lstm<B>) -> [&GateController<B>; 4] {
-    [&layer.input_gate, &layer.forget_gate, &layer.cell_gate, &layer.output_gate]
-}
-
 /// Weights as PyTorch has them, `[out, in]`.
 fn turned<B: Backend>(linear: &Linear<B>) -> Vec<f32> {
     linear.weight.val().transpose().into_data().to_vec().expect("weights are f32")
@@ -206,29 +219,18 @@ fn bias<B: Backend>(linear: &Linear<B>) -> Vec<f32> {
 
 /// A network of weights in the order of [`Meaning::weights`].
 fn net(meaning: &Meaning, weights: &[Vec<f32>]) -> Net<Host> {
-    let device = Default::default();
-    let hidden = meaning.hidden;
-    let mut weights = meaning.weights().into_iter().zip(weights).map(|((_, shape), all)| (shape, all.as_slice()));
+    let mut weights = meaning.weights().into_iter().zip(weights).map(|((_, shape), all)| (shape, all.clone()));
     let mut next = || weights.next().expect("weights of every name");
-    let layer = |layer: usize, [to_input, to_hidden, by_input, by_hidden]: [(Vec<usize>, &[f32]); 4]| {
-        let mut own: Lstm<Host> = LstmConfig::new(if layer == 0 { INPUTS } else { hidden }, hidden, true).init(&device);
-        let gates = [&mut own.input_gate, &mut own.forget_gate, &mut own.cell_gate, &mut own.output_gate];
-        for (at, gate) in gates.into_iter().enumerate() {
-            let part = |(shape, all): &(Vec<usize>, &[f32])| {
-                let inputs = shape.get(1).copied().unwrap_or(1);
-                (vec![hidden, inputs], all[at * hidden * inputs..(at + 1) * hidden * inputs].to_vec())
-            };
-            gate.input_transform = linear(part(&to_input), part(&by_input).1);
-            gate.hidden_transform = linear(part(&to_hidden), part(&by_hidden).1);
-        }
-        own
+    let layer = |_| {
+        let [to_input, to_hidden, (_, by_input), (_, by_hidden)] = [next(), next(), next(), next()];
+        Layer { by_input: linear(to_input, by_input), by_hidden: linear(to_hidden, by_hidden) }
     };
-    let layers = (0..meaning.layers).map(|at| layer(at, [next(), next(), next(), next()])).collect();
-    let mut own = || {
-        let ((shape, all), (_, bias)) = (next(), next());
-        linear((shape, all.to_vec()), bias.to_vec())
-    };
-    Net { layers, mix: own(), head: own() }
+    let layers = (0..meaning.layers).map(layer).collect();
+    let [mix, head] = [0; 2].map(|_| {
+        let (own, (_, bias)) = (next(), next());
+        linear(own, bias)
+    });
+    Net { layers, mix, head }
 }
 
 /// A layer of weights `[out, in]`.

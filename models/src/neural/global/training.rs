@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::LEAST_SEEN;
 use super::learner::{Learner, Windows};
 use crate::artifact::{body_of, sealed};
-use crate::neural::bank::CHOOSING;
-use crate::neural::frame::{Frame, INPUTS, knots, spread, trust};
+use crate::neural::frame::{Frame, INPUTS, knots, spread};
 use crate::neural::network::{MOST_SEASONS, Meaning, Network};
+use crate::neural::trust::trust;
+use crate::neural::watched::choosing;
 use crate::season::{calendar, detect};
 use crate::{Horizon, Window};
 
@@ -99,10 +100,10 @@ impl<'a> Lesson<'a> {
         let frame = Frame::of(values, window.step_ms(), horizon, fleet).ok().filter(Frame::moves)?;
         let from = frame.warm_up();
         let observed = values.iter().filter(|y| !y.is_nan()).count();
-        if observed < from + length + 2 * horizon {
+        if observed < from + 2 * length + horizon {
             return None;
         }
-        let choosing = choosing(values.len(), horizon).min((values.len() - from) / 2);
+        let choosing = choosing(values.len() - from, horizon);
         Some(Self { frame, values, start_ms: window.start_ms(s), from, split: values.len() - choosing })
     }
 
@@ -134,11 +135,6 @@ impl<'a> Lesson<'a> {
         to.others.extend(self.frame.others(&self.values[..=t]));
         to.targets.extend(self.frame.target(&self.values[..end], t));
     }
-}
-
-/// Steps at the end of a series that choose: twice the horizon, so that half of them see that far.
-pub(super) fn choosing(steps: usize, horizon: usize) -> usize {
-    (steps / CHOOSING).max(2 * horizon)
 }
 
 /// `[length, INPUTS]`: what a network is shown of the last value and those before it; zeros where there are none.
@@ -313,7 +309,9 @@ impl<'a> Training<'a> {
         }
         let network = Network::made(&self.meaning, &self.state.best_weights).map_err(|_| diverged.clone())?;
         let said = network.say(&self.begun.shown, &self.begun.others);
-        let meaning = Meaning { trust: trust(&said, &self.begun.targets, self.meaning.knots()), ..self.meaning };
+        // Of many series, so that no turn of one is all that came.
+        let trust = trust(&said, &self.begun.targets, &knots(self.meaning.horizon), usize::MAX);
+        let meaning = Meaning { trust, ..self.meaning };
         Network::made(&meaning, &self.state.best_weights).map_err(|_| diverged)
     }
 
@@ -363,7 +361,7 @@ impl fmt::Debug for Training<'_> {
 impl Meaning {
     fn of(effort: &GlobalEffort, horizon: usize, step_ms: i64, seasons: Vec<usize>) -> Self {
         let GlobalEffort { length, hidden, layers, .. } = *effort;
-        let trust = vec![0.0; knots(horizon).len()];
+        let trust = vec![None; knots(horizon).len()];
         Self { format: Self::FORMAT, length, hidden, layers, horizon, step_ms, seasons, trust }
     }
 }
