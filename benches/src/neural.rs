@@ -47,7 +47,7 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
             unseen.extend(judge(&others, [&family, &naive], horizon, origins)?);
             let some = others.only(&(0..others.series_count().min(pooled)).collect::<Vec<_>>());
             let own = Auto::new(horizon);
-            let more = own.clone().beside(Box::new(LstmBank::new(horizon))).beside(Box::new(family.clone()));
+            let more = own.clone().beside(Box::new(LstmBank::new(horizon))).beside(Box::new(family));
             pooled_pairs.extend(judge(&some, [&more, &own], horizon, origins)?);
         }
         let [_, _, unseen] = [

@@ -25,7 +25,7 @@ use workload::Workload;
 pub use choice::Choice;
 pub use ours::answer_file;
 #[cfg(test)]
-pub(crate) use python::has_torch;
+pub(crate) use python::lacks_torch;
 pub(crate) use python::torch;
 pub use python::{peer, peer_given};
 pub(crate) use work::numbers;

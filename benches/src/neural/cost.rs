@@ -194,12 +194,11 @@ fn peak_mib(forget: bool) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peers::has_torch;
+    use crate::peers::lacks_torch;
 
     #[test]
     fn loss_and_derivatives_are_pytorch_s() {
-        if !has_torch() {
-            println!("skipped: PyTorch's derivatives: foreshadow-bench neural makes its environment");
+        if lacks_torch("PyTorch's derivatives") {
             return;
         }
         // Both sum three thousand slopes, most of which cancel, in `f32`.

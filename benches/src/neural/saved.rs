@@ -56,12 +56,11 @@ pub(super) fn error() -> Result<f64, BenchError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::peers::has_torch;
+    use crate::peers::lacks_torch;
 
     #[test]
     fn a_network_that_pytorch_saved_says_the_same() {
-        if !has_torch() {
-            println!("skipped: a network from PyTorch: FORESHADOW_PYTORCH names an interpreter that has it");
+        if lacks_torch("a network from PyTorch") {
             return;
         }
         let error = super::error().unwrap();

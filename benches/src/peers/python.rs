@@ -187,10 +187,17 @@ fn named_torch() -> Option<PathBuf> {
     std::env::var_os("FORESHADOW_PYTORCH").map(PathBuf::from)
 }
 
-/// Whether [`torch`] can be asked by a test: where CI runs all of them it is installed, elsewhere only used.
+/// Whether a test cannot ask [`torch`] for what it needs, which is said then: where CI runs all of them it is installed,
+/// elsewhere only used.
 #[cfg(test)]
-pub(crate) fn has_torch() -> bool {
-    named_torch().is_some() || TORCH.is_made() || std::env::var_os("CI").is_some()
+pub(crate) fn lacks_torch(what: &str) -> bool {
+    let has = named_torch().is_some() || TORCH.is_made() || std::env::var_os("CI").is_some();
+    if !has {
+        println!(
+            "skipped: {what}: FORESHADOW_PYTORCH names an interpreter that has it, or foreshadow-bench neural makes one"
+        );
+    }
+    !has
 }
 
 fn talk<W: Serialize, A: DeserializeOwned>(

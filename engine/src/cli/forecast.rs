@@ -63,7 +63,7 @@ struct PanelForecast {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load()?;
-    let name = only_model(&config, "forecast")?;
+    let name = only_model(&config)?;
     if args.paths > 0 && !families::is_auto(name) {
         let way_out = "only auto draws paths: its past cutoffs tell how the errors of neighbouring steps go together";
         let refusal = Refusal::new("paths", args.paths, way_out);

@@ -193,14 +193,14 @@ pub(super) fn open(choice: DeviceChoice) -> Result<Device, NoDevice> {
     Device::open(choice).map_err(NoDevice)
 }
 
-/// The family to work with: one, so that every series gets one forecast and the figures are that family's own.
-pub(super) fn only_model<'a>(config: &'a Config, place: &str) -> Result<&'a str, Failure> {
+/// The family to forecast with: one, so that every series gets one forecast.
+pub(super) fn only_model(config: &Config) -> Result<&str, Failure> {
     match config.forecast().models() {
         [name] => Ok(name),
         several => {
             let way_out = "name one family, or auto to have the best chosen for each series";
             let refusal = Refusal::new("forecast.models", several, way_out);
-            Err(ConfigError::Invalid { refusal, place: place.into() }.into())
+            Err(ConfigError::Invalid { refusal, place: "forecast".into() }.into())
         }
     }
 }
