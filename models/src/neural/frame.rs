@@ -29,7 +29,7 @@ const LAST_SEEN: usize = 1_440;
 /// Least places that tell of a way, and as many as those of all knots together count for beside a knot's own.
 const LEAST_SEEN: f64 = 8.0;
 const LEANING: f64 = 32.0;
-const DAY_MS: i64 = 86_400_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
 
 /// A way to expect what comes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

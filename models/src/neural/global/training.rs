@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::LEAST_SEEN;
 use super::learner::{Learner, Windows};
 use crate::artifact::{body_of, sealed};
-use crate::neural::frame::{Frame, INPUTS, knots, spread};
+use crate::neural::frame::{DAY_MS, Frame, INPUTS, knots, spread};
 use crate::neural::network::{MOST_SEASONS, Meaning, Network};
 use crate::neural::trust::trust;
 use crate::neural::watched::choosing;
@@ -23,6 +23,8 @@ const CHOOSERS: usize = 1_024;
 /// One window of so many is that of a series which has just begun, of so many cycles at most.
 const BEGUN_EVERY: usize = 4;
 const MOST_BEGUN: usize = 4;
+/// One of so many of those lives where the clock shows another time at the same hour of its day, as in another region.
+const ELSEWHERE_EVERY: usize = 2;
 /// Steps between two looks at those.
 const LOOK_EVERY: usize = 20;
 /// Looks without a better one after which training ends.
@@ -107,11 +109,13 @@ impl<'a> Lesson<'a> {
         Some(Self { frame, values, start_ms: window.start_ms(s), from, split: values.len() - choosing })
     }
 
-    /// The same of a series that began so few steps before as `seen` says, measured by these alone; `false` where they do
-    /// not move.
-    fn show_begun(&self, t: usize, seen: usize, end: usize, meaning: &Meaning, to: &mut Windows) -> bool {
+    /// The same of a series that has just begun, measured by what it has by then alone; `false` where that does not move.
+    fn show_begun(&self, t: usize, end: usize, meaning: &Meaning, random: &mut ChaCha8Rng, to: &mut Windows) -> bool {
+        let seen = self.begun(t, meaning, random);
         let from = t + 1 - seen;
-        let (values, start_ms) = (&self.values[from..=t], self.start_ms + from as i64 * meaning.step_ms);
+        let elsewhere = random.random_range(0..ELSEWHERE_EVERY) == 0;
+        let off_ms = if elsewhere { random.random_range(0..DAY_MS) } else { 0 };
+        let (values, start_ms) = (&self.values[from..=t], self.start_ms + off_ms + from as i64 * meaning.step_ms);
         let frame = Frame::of(values, meaning.step_ms, meaning.horizon, &meaning.seasons);
         let Some(frame) = frame.ok().filter(Frame::moves) else { return false };
         to.shown.extend(shown(&frame, values, start_ms, meaning.length));
@@ -205,7 +209,7 @@ impl<'a> Training<'a> {
             let end = lesson.values.len();
             for t in spread(lesson.split - 1..end - 1, (CHOOSERS / lessons.len()).max(4)) {
                 lesson.show(t, end, effort.length, &mut choosers);
-                lesson.show_begun(t, lesson.begun(t, &meaning, &mut random), end, &meaning, &mut begun);
+                lesson.show_begun(t, end, &meaning, &mut random, &mut begun);
             }
         }
         let learner = Learner::seeded(&meaning, seed);
@@ -330,8 +334,7 @@ impl<'a> Training<'a> {
             let lesson = &self.lessons[random.random_range(0..self.lessons.len())];
             let t = random.random_range(lesson.from..lesson.split - 1);
             let begun = random.random_range(0..BEGUN_EVERY) == 0;
-            let seen = lesson.begun(t, &self.meaning, &mut random);
-            if !begun || !lesson.show_begun(t, seen, lesson.split, &self.meaning, &mut windows) {
+            if !begun || !lesson.show_begun(t, lesson.split, &self.meaning, &mut random, &mut windows) {
                 lesson.show(t, lesson.split, self.effort.length, &mut windows);
             }
         }
