@@ -1,5 +1,6 @@
 //! Python peers, run in an environment of their own.
 
+use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,6 +20,8 @@ const PEERS: Environment = Environment { name: "peers", file: "requirements.txt"
 const TORCH: Environment =
     Environment { name: "torch", file: "torch.txt", requirements: include_str!("../../peers/torch.txt") };
 const SCRIPTS: [&str; 2] = [include_str!("../../peers/contend.py"), include_str!("../../peers/contenders.py")];
+/// The file that a whole environment has.
+const COMPLETE: &str = "complete";
 /// CPU-seconds that a peer may take where a figure needs it whole.
 const PATIENCE: f64 = 1_800.0;
 
@@ -230,7 +233,7 @@ fn talk<W: Serialize, A: DeserializeOwned>(
         }
     };
     let (mut said, mut complained) = (String::new(), String::new());
-    let read = |file: &mut std::fs::File, text: &mut String| file.rewind().and_then(|()| file.read_to_string(text));
+    let read = |file: &mut File, text: &mut String| file.rewind().and_then(|()| file.read_to_string(text));
     read(&mut out, &mut said).map_err(|error| failed(format!("it printed no text: {error}")))?;
     if !status.success() {
         let _ = read(&mut err, &mut complained);
@@ -264,24 +267,43 @@ impl Environment {
     fn python(&self) -> Result<PathBuf, BenchError> {
         let folder = self.folder();
         let python = folder.join("bin/python");
-        if !self.is_made() {
+        let make = || {
             run("python3 -m venv", Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
             let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(self.file);
             let mut pip = Command::new(&python);
-            run("pip install", pip.args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements))?;
-            let complete = folder.join("complete");
-            std::fs::write(&complete, "").map_err(|e| BenchError::Read { path: complete, reason: e.to_string() })?;
-        }
+            run("pip install", pip.args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements))
+        };
+        once(&folder, make)?;
         Ok(python)
     }
 
+    #[cfg(test)]
     fn is_made(&self) -> bool {
-        self.folder().join("complete").exists()
+        self.folder().join(COMPLETE).exists()
     }
 
     fn folder(&self) -> PathBuf {
         cache_folder().join(format!("{}-{:016x}", self.name, hash_of(self.requirements)))
     }
+}
+
+/// Makes a folder that is not whole yet. Whoever else wants it meanwhile, another test or another program, waits for it.
+fn once(folder: &Path, make: impl FnOnce() -> Result<(), BenchError>) -> Result<(), BenchError> {
+    let complete = folder.join(COMPLETE);
+    if complete.exists() {
+        return Ok(());
+    }
+    let lock = folder.with_extension("lock");
+    let failed = |path: &Path, e: std::io::Error| BenchError::Read { path: path.into(), reason: e.to_string() };
+    let parent = folder.parent().unwrap_or(folder);
+    std::fs::create_dir_all(parent).map_err(|e| failed(parent, e))?;
+    let held = File::create(&lock).map_err(|e| failed(&lock, e))?;
+    held.lock().map_err(|e| failed(&lock, e))?;
+    if complete.exists() {
+        return Ok(());
+    }
+    make()?;
+    File::create(&complete).map(drop).map_err(|e| failed(&complete, e))
 }
 
 fn run(program: &str, command: &mut Command) -> Result<(), BenchError> {
@@ -299,6 +321,8 @@ fn tail(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::peers::work::Grown;
 
@@ -336,6 +360,26 @@ mod tests {
         assert!(ask("false").contains("exit status: 1"), "{}", ask("false"));
         assert!(ask("true").contains("no answer"), "{}", ask("true"));
         assert!(ask("foreshadow-no-such-program").contains("did not start"));
+    }
+
+    #[test]
+    fn what_several_want_at_once_is_made_once_and_anew_after_a_failure() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = cache.path().join("of/its/own");
+        let made = AtomicUsize::new(0);
+        let make = || {
+            made.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(50));
+            std::fs::create_dir(&folder).map_err(|e| BenchError::Read { path: folder.clone(), reason: e.to_string() })
+        };
+        let broken = || Err(BenchError::Read { path: folder.clone(), reason: "no network".into() });
+        assert!(once(&folder, broken).is_err() && !folder.exists());
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(|| once(&folder, make))).collect();
+            all.into_iter().for_each(|one| one.join().unwrap().unwrap());
+        });
+        assert_eq!(made.load(Ordering::SeqCst), 1);
+        once(&folder, || unreachable!("it is whole")).unwrap();
     }
 
     #[test]
