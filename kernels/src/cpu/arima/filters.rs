@@ -228,7 +228,10 @@ impl Filters {
         for (t, row) in rows.iter().enumerate() {
             let mut values = *row;
             if let Some(weights) = weight_rows {
-                (0..STEPS).for_each(|step| values[step] = weighed(values[step], weights[t][step]));
+                // No closure: one that is not inlined loses the instruction set, and its halves are waited for.
+                for step in 0..STEPS {
+                    values[step] = weighed(values[step], weights[t][step]);
+                }
             }
             for step in 0..STEPS {
                 for w in 0..WIDTH {
