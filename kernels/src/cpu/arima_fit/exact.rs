@@ -127,12 +127,12 @@ impl<Y: Source<W>, const W: usize> WithSimd for Run<'_, Y, W> {
     type Output = Sums<W>;
 
     #[inline(always)]
-    fn with_simd<V: Simd>(self, _simd: V) -> Sums<W> {
+    fn with_simd<V: Simd>(self, simd: V) -> Sums<W> {
         match (V::IS_SCALAR, self.with_ones) {
-            (true, false) => self.run::<false, false>(),
-            (true, true) => self.run::<false, true>(),
-            (false, false) => self.run::<true, false>(),
-            (false, true) => self.run::<true, true>(),
+            (true, false) => self.run::<V, false, false>(simd),
+            (true, true) => self.run::<V, false, true>(simd),
+            (false, false) => self.run::<V, true, false>(simd),
+            (false, true) => self.run::<V, true, true>(simd),
         }
     }
 }
@@ -145,8 +145,8 @@ const STILL: f64 = 1e-13;
 
 impl<Y: Source<W>, const W: usize> Run<'_, Y, W> {
     #[inline(always)]
-    fn run<const FMA: bool, const ONES: bool>(mut self) -> Sums<W> {
-        let mut filter = Filter::new(start::<FMA, W>(self.order, self.coefficients), ONES);
+    fn run<V: Simd, const FMA: bool, const ONES: bool>(mut self, simd: V) -> Sums<W> {
+        let mut filter = Filter::new(start::<V, FMA, W>(simd, self.order, self.coefficients), ONES);
         let mut sums = Sums {
             squares: [0.0; W],
             cross: [0.0; W],
