@@ -202,10 +202,15 @@ fn autoregression<V: Simd, const FMA: bool, const W: usize>(simd: V, ar: &Sparse
     gamma
 }
 
-/// `sum += a · b`, a vector at a time. Of a loop over lanes inside one over rows the compiler makes gathers of one lane from
-/// eight rows where there are 64-byte vectors, which takes three times as long.
+/// `sum += a · b`, a vector at a time. Of a loop over lanes inside one over rows the compiler makes gathers and scatters of
+/// one lane of eight rows where there are 64-byte vectors, which take three times as long.
 #[inline(always)]
-fn add_product<V: Simd, const W: usize>(simd: V, a: &[f64; W], b: &[f64; W], sum: &mut [f64; W]) {
+pub(super) fn add_product<V: Simd, const W: usize>(simd: V, a: &[f64; W], b: &[f64; W], sum: &mut [f64; W]) {
+    if W == 1 {
+        // Of these it makes vectors along the rows.
+        sum[0] = if V::IS_SCALAR { fused::<false>(a[0], b[0], sum[0]) } else { fused::<true>(a[0], b[0], sum[0]) };
+        return;
+    }
     let ((a, a_rest), (b, b_rest)) = (V::as_simd_f64s(a), V::as_simd_f64s(b));
     let (sums, rest) = V::as_mut_simd_f64s(sum);
     for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
