@@ -8,7 +8,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::super::fused;
-use super::polynomial::{Start, add_product, start};
+use super::polynomial::{Start, one_row, start};
 use crate::ArmaOrder;
 
 /// What the filter leaves of several models of one order, a lane each.
@@ -127,12 +127,12 @@ impl<Y: Source<W>, const W: usize> WithSimd for Run<'_, Y, W> {
     type Output = Sums<W>;
 
     #[inline(always)]
-    fn with_simd<V: Simd>(self, simd: V) -> Sums<W> {
+    fn with_simd<V: Simd>(self, _simd: V) -> Sums<W> {
         match (V::IS_SCALAR, self.with_ones) {
-            (true, false) => self.run::<V, false, false>(simd),
-            (true, true) => self.run::<V, false, true>(simd),
-            (false, false) => self.run::<V, true, false>(simd),
-            (false, true) => self.run::<V, true, true>(simd),
+            (true, false) => self.run::<false, false>(),
+            (true, true) => self.run::<false, true>(),
+            (false, false) => self.run::<true, false>(),
+            (false, true) => self.run::<true, true>(),
         }
     }
 }
@@ -145,8 +145,8 @@ const STILL: f64 = 1e-13;
 
 impl<Y: Source<W>, const W: usize> Run<'_, Y, W> {
     #[inline(always)]
-    fn run<V: Simd, const FMA: bool, const ONES: bool>(mut self, simd: V) -> Sums<W> {
-        let mut filter = Filter::new(start::<V, FMA, W>(simd, self.order, self.coefficients), ONES);
+    fn run<const FMA: bool, const ONES: bool>(mut self) -> Sums<W> {
+        let mut filter = Filter::new(start::<FMA, W>(self.order, self.coefficients), ONES);
         let mut sums = Sums {
             squares: [0.0; W],
             cross: [0.0; W],
@@ -188,9 +188,9 @@ impl<Y: Source<W>, const W: usize> Run<'_, Y, W> {
                 pull_ones[w] = left[w] * inverse[w];
             }
             if filter.settled {
-                filter.step::<V, FMA, ONES, false>(simd, &pull, &pull_ones, &inverse);
+                filter.step::<FMA, ONES, false>(&pull, &pull_ones, &inverse);
             } else {
-                filter.step::<V, FMA, ONES, true>(simd, &pull, &pull_ones, &inverse);
+                filter.step::<FMA, ONES, true>(&pull, &pull_ones, &inverse);
             }
         }
         (0..W).for_each(|w| sums.logs[w] += product[w].ln());
@@ -263,9 +263,8 @@ impl<const W: usize> Filter<W> {
 
     /// One step ahead: the state moves by the gain times `pull`, and the gain by the covariance's change.
     #[inline(always)]
-    fn step<V: Simd, const FMA: bool, const ONES: bool, const MOVES: bool>(
+    fn step<const FMA: bool, const ONES: bool, const MOVES: bool>(
         &mut self,
-        simd: V,
         pull: &[f64; W],
         pull_ones: &[f64; W],
         inverse: &[f64; W],
@@ -284,33 +283,43 @@ impl<const W: usize> Filter<W> {
                 }
             }
         }
-        let (mut moved, mut less) = ([0.0; W], [0.0; W]);
+        let (mut moved, mut share) = ([0.0; W], [0.0; W]);
         for w in 0..W {
             moved[w] = self.scale[w] * first[w];
         }
         if MOVES {
             for w in 0..W {
                 self.variance[w] = fused::<FMA>(moved[w], first[w], self.variance[w]);
-                less[w] = -first[w] / self.variance[w];
+                share[w] = first[w] / self.variance[w];
                 self.scale[w] = fused::<FMA>(moved[w] * moved[w], inverse[w], self.scale[w]);
             }
         }
         let (a, b) = (&mut self.a[..=width], if ONES { &mut self.b[..=width] } else { &mut self.b[..] });
         let (gain, change) = (&mut self.gain[..=width], &mut self.change[..=width]);
         for i in 0..width {
-            // Whole rows are read before any is written: the rows could overlap for all the compiler knows.
-            let (held, mut next) = (gain[i], a[i + 1]);
-            add_product(simd, &held, pull, &mut next);
+            let i = one_row(i);
+            // Whole rows are read before any is written: the rows could overlap for all the compiler knows. No
+            // closures: one that is not inlined would lose the instruction set.
+            let (held, above) = (gain[i], a[i + 1]);
+            let mut next = [0.0; W];
+            for w in 0..W {
+                next[w] = fused::<FMA>(held[w], pull[w], above[w]);
+            }
             a[i] = next;
             if ONES {
-                let mut next = b[i + 1];
-                add_product(simd, &held, pull_ones, &mut next);
+                let above = b[i + 1];
+                for w in 0..W {
+                    next[w] = fused::<FMA>(held[w], pull_ones[w], above[w]);
+                }
                 b[i] = next;
             }
             if MOVES {
-                let (ahead, mut next, mut after) = (change[i + 1], held, change[i + 1]);
-                add_product(simd, &moved, &ahead, &mut next);
-                add_product(simd, &less, &next, &mut after);
+                let ahead = change[i + 1];
+                let mut after = [0.0; W];
+                for w in 0..W {
+                    next[w] = fused::<FMA>(moved[w], ahead[w], held[w]);
+                    after[w] = fused::<FMA>(-share[w], next[w], ahead[w]);
+                }
                 gain[i] = next;
                 change[i] = after;
             }

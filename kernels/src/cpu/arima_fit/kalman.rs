@@ -41,16 +41,16 @@ impl<const W: usize> WithSimd for Run<'_, W> {
     type Output = Filtered<W>;
 
     #[inline(always)]
-    fn with_simd<V: Simd>(self, simd: V) -> Filtered<W> {
-        if V::IS_SCALAR { self.run::<V, false>(simd) } else { self.run::<V, true>(simd) }
+    fn with_simd<V: Simd>(self, _simd: V) -> Filtered<W> {
+        if V::IS_SCALAR { self.run::<false>() } else { self.run::<true>() }
     }
 }
 
 impl<const W: usize> Run<'_, W> {
     #[inline(always)]
-    fn run<V: Simd, const FMA: bool>(mut self, simd: V) -> Filtered<W> {
+    fn run<const FMA: bool>(mut self) -> Filtered<W> {
         let origin = self.series.values.iter().copied().find(|v| !v.is_nan()).unwrap_or(0.0);
-        let mut state = State::new(start::<V, FMA, W>(simd, self.order, self.coefficients), &self.series.carried());
+        let mut state = State::new(start::<FMA, W>(self.order, self.coefficients), &self.series.carried());
         let mut sums =
             Sums { squares: [0.0; W], cross: [0.0; W], ones: [0.0; W], logs: [0.0; W], state: [vec![], vec![]] };
         let mut counted = [0.0; W];

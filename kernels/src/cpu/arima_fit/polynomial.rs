@@ -1,7 +1,5 @@
 //! What the exact filter of an ARMA model starts from, several models of one order side by side.
 
-use pulp::Simd;
-
 use super::super::fused;
 use super::stationary::{REACH, Stationary};
 use crate::ArmaOrder;
@@ -55,11 +53,7 @@ pub(super) struct Start<const W: usize> {
 }
 
 #[inline(always)]
-pub(super) fn start<V: Simd, const FMA: bool, const W: usize>(
-    simd: V,
-    order: ArmaOrder,
-    coefficients: &[[f64; W]],
-) -> Start<W> {
+pub(super) fn start<const FMA: bool, const W: usize>(order: ArmaOrder, coefficients: &[[f64; W]]) -> Start<W> {
     let (steps, rest) = coefficients.split_at(order.ar);
     let (seasons, rest) = rest.split_at(order.seasonal_ar);
     let (ma_steps, ma_seasons) = rest.split_at(order.ma);
@@ -72,7 +66,7 @@ pub(super) fn start<V: Simd, const FMA: bool, const W: usize>(
         let covariance = short::<FMA, W>(order, coefficients, width);
         return Start { ar, ma, width, covariance };
     }
-    let gamma = autocovariance::<V, FMA, W>(simd, &ar, &ma);
+    let gamma = autocovariance::<FMA, W>(&ar, &ma);
     let psi = impulse(&ar, &ma);
     let mut covariance = vec![[0.0; W]; width];
     for (element, sum) in covariance.iter_mut().enumerate() {
@@ -122,9 +116,9 @@ fn impulse<const W: usize>(ar: &Sparse<W>, ma: &Sparse<W>) -> Vec<[f64; W]> {
 /// Autocovariances of the process up to the recursion's longest lag: those of its autoregressive part, weighed by
 /// the moving average's own.
 #[inline(always)]
-fn autocovariance<V: Simd, const FMA: bool, const W: usize>(simd: V, ar: &Sparse<W>, ma: &Sparse<W>) -> Vec<[f64; W]> {
+fn autocovariance<const FMA: bool, const W: usize>(ar: &Sparse<W>, ma: &Sparse<W>) -> Vec<[f64; W]> {
     let (p, q) = (ar.reach(), ma.reach());
-    let plain = autoregression::<V, FMA, W>(simd, ar, p + q);
+    let plain = autoregression::<FMA, W>(ar, p + q);
     let mut weights = vec![[0.0; W]; q + 1];
     for (a, left) in ma.iter() {
         for (b, right) in ma.iter().filter(|(b, _)| *b >= a) {
@@ -151,7 +145,7 @@ fn autocovariance<V: Simd, const FMA: bool, const W: usize>(simd: V, ar: &Sparse
 /// Autocovariances of an autoregression up to a lag: the Durbin-Levinson recursion run back to the partial
 /// autocorrelations, then forward.
 #[inline(always)]
-fn autoregression<V: Simd, const FMA: bool, const W: usize>(simd: V, ar: &Sparse<W>, last: usize) -> Vec<[f64; W]> {
+fn autoregression<const FMA: bool, const W: usize>(ar: &Sparse<W>, last: usize) -> Vec<[f64; W]> {
     let p = ar.reach();
     // Row `n` holds the coefficients of the best predictor from `n` values.
     let mut rows: Vec<Vec<[f64; W]>> = (0..=p).map(|n| vec![[0.0; W]; n]).collect();
@@ -163,10 +157,9 @@ fn autoregression<V: Simd, const FMA: bool, const W: usize>(simd: V, ar: &Sparse
         let partial = from[n - 1];
         let scale: [f64; W] = std::array::from_fn(|w| 1.0 / (1.0 - partial[w] * partial[w]));
         for i in 0..n - 1 {
-            let mut row = from[i];
-            add_product(simd, &partial, &from[n - 2 - i], &mut row);
+            let i = one_row(i);
             for w in 0..W {
-                to[i][w] = row[w] * scale[w];
+                to[i][w] = fused::<FMA>(partial[w], from[n - 2 - i][w], from[i][w]) * scale[w];
             }
         }
         for w in 0..W {
@@ -181,7 +174,11 @@ fn autoregression<V: Simd, const FMA: bool, const W: usize>(simd: V, ar: &Sparse
         if k <= p {
             // The predictor from k values has its covariance with the newest k - 1 of them and this one.
             for i in 0..k - 1 {
-                add_product(simd, &rows[k - 1][i], &gamma[k - 1 - i], &mut sum);
+                let i = one_row(i);
+                let past = &gamma[k - 1 - i];
+                for w in 0..W {
+                    sum[w] = fused::<FMA>(rows[k - 1][i][w], past[w], sum[w]);
+                }
             }
             for w in 0..W {
                 sum[w] = fused::<FMA>(row[k - 1][w], variance[w], sum[w]);
@@ -202,23 +199,9 @@ fn autoregression<V: Simd, const FMA: bool, const W: usize>(simd: V, ar: &Sparse
     gamma
 }
 
-/// `sum += a · b`, a vector at a time. Of a loop over lanes inside one over rows the compiler makes gathers and scatters of
-/// one lane of eight rows where there are 64-byte vectors, which take three times as long.
+/// Keeps a loop over rows from being made one over eight rows at a time: where there are 64-byte vectors the compiler gathers
+/// and scatters single lanes for that, which takes three times as long as whole rows do.
 #[inline(always)]
-pub(super) fn add_product<V: Simd, const W: usize>(simd: V, a: &[f64; W], b: &[f64; W], sum: &mut [f64; W]) {
-    if W == 1 {
-        // Of these it makes vectors along the rows.
-        sum[0] = if V::IS_SCALAR { fused::<false>(a[0], b[0], sum[0]) } else { fused::<true>(a[0], b[0], sum[0]) };
-        return;
-    }
-    let ((a, a_rest), (b, b_rest)) = (V::as_simd_f64s(a), V::as_simd_f64s(b));
-    let (sums, rest) = V::as_mut_simd_f64s(sum);
-    for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-        *sum = simd.mul_add_e_f64s(*a, *b, *sum);
-    }
-    if !rest.is_empty() {
-        let (a, b) = (simd.partial_load_f64s(a_rest), simd.partial_load_f64s(b_rest));
-        let before = simd.partial_load_f64s(rest);
-        simd.partial_store_f64s(rest, simd.mul_add_e_f64s(a, b, before));
-    }
+pub(super) fn one_row(i: usize) -> usize {
+    std::hint::black_box(i)
 }
