@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::MOST_STEPS;
-use crate::season::{calendar, detect};
+use crate::season::{DAY_MS, calendar, detect};
 use crate::{FitStatus, normal_quantile};
 
 /// Numbers that a step shows: how far it lies off what is expected of the next step and of the furthest one, where it lies in
@@ -29,7 +29,6 @@ const LAST_SEEN: usize = 1_440;
 /// Least places that tell of a way, and as many as those of all knots together count for beside a knot's own.
 const LEAST_SEEN: f64 = 8.0;
 const LEANING: f64 = 32.0;
-pub(super) const DAY_MS: i64 = 86_400_000;
 
 /// A way to expect what comes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

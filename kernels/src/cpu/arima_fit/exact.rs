@@ -7,8 +7,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::super::fused;
-use super::polynomial::{Start, one_row, start};
+use super::super::{fused, one_row};
+use super::polynomial::{Start, start};
 use crate::ArmaOrder;
 
 /// What the filter leaves of several models of one order, a lane each.

@@ -1,6 +1,6 @@
 //! What the exact filter of an ARMA model starts from, several models of one order side by side.
 
-use super::super::fused;
+use super::super::{fused, one_row};
 use super::stationary::{REACH, Stationary};
 use crate::ArmaOrder;
 
@@ -197,11 +197,4 @@ fn autoregression<const FMA: bool, const W: usize>(ar: &Sparse<W>, last: usize) 
         gamma[k] = sum;
     }
     gamma
-}
-
-/// Keeps a loop over rows from being made one over eight rows at a time: where there are 64-byte vectors the compiler gathers
-/// and scatters single lanes for that, which takes three times as long as whole rows do.
-#[inline(always)]
-pub(super) fn one_row(i: usize) -> usize {
-    std::hint::black_box(i)
 }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::Window;
-
-const DAY_MS: i64 = 86_400_000;
+use crate::season::DAY_MS;
 
 /// Values at regular times; each holds from its own time until the next one's.
 #[derive(Clone, Debug, PartialEq)]

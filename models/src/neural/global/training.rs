@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 use super::LEAST_SEEN;
 use super::learner::{Learner, Windows};
 use crate::artifact::{body_of, sealed};
-use crate::neural::frame::{DAY_MS, Frame, INPUTS, knots, spread};
+use crate::neural::frame::{Frame, INPUTS, knots, spread};
 use crate::neural::network::{MOST_SEASONS, Meaning, Network};
 use crate::neural::trust::trust;
 use crate::neural::watched::choosing;
-use crate::season::{calendar, detect};
+use crate::season::{DAY_MS, calendar, detect};
 use crate::{Horizon, Window};
 
 /// Series that a network learns of: drawn by seed where there are more, for these say what the others would.
 const MOST_TAUGHT: usize = 512;
-/// Windows that choose.
+/// Windows that choose, and steps between two looks at them.
 const CHOOSERS: usize = 1_024;
+const LOOK_EVERY: usize = 20;
 /// One window of so many is that of a series which has just begun, of so many cycles at most.
 const BEGUN_EVERY: usize = 4;
 const MOST_BEGUN: usize = 4;
-/// One of so many of those lives where the clock shows another time at the same hour of its day, as in another region.
+/// One of so many of those lives where the clock shows another time at the same hour of its day, as in another region: by
+/// one clock alone a network would take it for the day.
 const ELSEWHERE_EVERY: usize = 2;
-/// Steps between two looks at those.
-const LOOK_EVERY: usize = 20;
 /// Looks without a better one after which training ends.
 const PATIENCE: usize = 8;
 
@@ -109,7 +109,8 @@ impl<'a> Lesson<'a> {
         Some(Self { frame, values, start_ms: window.start_ms(s), from, split: values.len() - choosing })
     }
 
-    /// The same of a series that has just begun, measured by what it has by then alone; `false` where that does not move.
+    /// [`Lesson::show`] of a series that began a drawn number of steps before, at times by a clock that is a drawn part of a
+    /// day ahead, measured by what it has by then alone; `false` where that does not move.
     fn show_begun(&self, t: usize, end: usize, meaning: &Meaning, random: &mut ChaCha8Rng, to: &mut Windows) -> bool {
         let seen = self.begun(t, meaning, random);
         let from = t + 1 - seen;
