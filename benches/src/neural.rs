@@ -8,6 +8,7 @@ mod saved;
 
 use std::collections::BTreeMap;
 
+use foreshadow_kernels::Device;
 use foreshadow_models::classical::SeasonalNaive;
 use foreshadow_models::neural::{GlobalEffort, LstmBank, LstmGlobal, Network, Training};
 use foreshadow_models::{Auto, Backtest, Horizon, Model, Origins, Panel, Quantiles, Window, backtest};
@@ -111,7 +112,7 @@ fn ratio(pairs: &[(f64, f64)]) -> Option<f64> {
 fn learned(window: &Window<'_>, horizon: Horizon) -> Result<Option<(Network, usize)>, BenchError> {
     let begin = |origins: usize| {
         let known = window.until(|s| window.values(s).len().saturating_sub(origins * horizon.steps()));
-        Some((Training::begin(&[known], horizon, 0, GlobalEffort::USUAL)?, origins))
+        Some((Training::begin(&[known], horizon, 0, GlobalEffort::USUAL, &Device::Cpu)?, origins))
     };
     let Some((training, origins)) = (1..=ORIGINS).rev().find_map(begin) else { return Ok(None) };
     let network = training.run().map_err(|error| BenchError::Fit(error.to_string()))?;

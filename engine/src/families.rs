@@ -24,7 +24,12 @@ ets_aadn; a season is one day, or N steps as in snaive24; mstl, dhr, card, rho a
 in mstl24_168; seasons go up to 400 steps in sarima, 1440 in ets, 2016 in mstl, 288 in autoets and ces";
 
 /// Families that can be fitted on a GPU, for messages.
-pub const ON_DEVICES: &str = "theta, ces, ets and its forms, autoets, mstl, prophet, autoarima, sarima and lstm-bank";
+pub const ON_DEVICES: &str = if cfg!(feature = "burn-gpu") {
+    "theta, ces, ets and its forms, autoets, mstl, prophet, autoarima, sarima, lstm-bank and lstm-global"
+} else {
+    "theta, ces, ets and its forms, autoets, mstl, prophet, autoarima, sarima and lstm-bank; lstm-global too in a program built \
+     with --features burn-gpu"
+};
 
 /// Steps of the longest season that may be named.
 const LONGEST_SEASON: usize = 100_000;

@@ -47,6 +47,7 @@ const CHUNK: usize = 32_768;
 
 /// An open GPU of one runtime.
 pub struct Gpu<R: Runtime> {
+    device: R::Device,
     client: ComputeClient<R>,
     kind: &'static str,
     name: Arc<str>,
@@ -70,12 +71,18 @@ impl<R: Runtime> Gpu<R> {
             // cubecl 0.10 writes `double` for CUDA and leaves it out of what it says the device can do.
             let has_f64 = kind == "cuda" || client.properties().supports_type(f64::as_type_native_unchecked());
             let has_matrix_units = has_matrix_units(client.properties());
-            let gpu = Self { client, kind, name: name.into(), software, has_f64, has_matrix_units };
+            let gpu =
+                Self { device: device.clone(), client, kind, name: name.into(), software, has_f64, has_matrix_units };
             probe::check(&gpu).map(|()| gpu)
         }));
         let panicked =
             |_| KernelError::Device { device: kind, operation: "to open", reason: "its client panicked".into() };
         opened.unwrap_or_else(|panic| Err(panicked(panic)))
+    }
+
+    /// What cubecl calls it, for others that compute there by the same client.
+    pub fn device(&self) -> &R::Device {
+        &self.device
     }
 
     /// `wgpu` or `cuda`.

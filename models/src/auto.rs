@@ -1,5 +1,5 @@
-//! `Auto`: every series gets the family that did best on its own past, with intervals from folds that had
-//! no part in the choice.
+//! `Auto`: every series gets what did best on its own past, one family or several weighted by how they did there, with
+//! intervals from folds that had no part in the choice.
 //!
 //! Each series is worked on from its own values alone, so that no neighbour, broken or sound, changes what it gets.
 
@@ -88,7 +88,7 @@ pub struct Choice {
     /// Seasons the series was found to have, in steps, the most correlated first.
     pub seasons: Vec<usize>,
     /// Mean absolute error on the picking folds of every candidate and of the ensembles, which each fold judged by
-    /// what the others made; `None` where one of the folds defeated it.
+    /// what the others made; `None` where one of the folds defeated it, too few judged it, or the newest left it no chance.
     pub losses: Vec<(String, Option<f64>)>,
     /// Folds that picked.
     pub picking_folds: usize,

@@ -33,6 +33,11 @@ pub trait Model: Send + Sync {
         self.fit(window, seed)
     }
 
+    /// Whether it was trained before, on other series, so that it may serve one that no fold tells of.
+    fn is_trained(&self) -> bool {
+        false
+    }
+
     /// The same family with its fits made on a device; `None` from one that is fitted on the CPU alone. A GPU ends where
     /// the CPU does within the tolerances of its kernels, not at the same bits.
     fn on(&self, _device: &Device) -> Option<Box<dyn Model>> {

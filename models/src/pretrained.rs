@@ -50,6 +50,10 @@ impl Model for Pretrained {
         let (status, recent) = series.unzip();
         Ok(Box::new(FittedPretrained { network: self.network.clone(), status, recent }))
     }
+
+    fn is_trained(&self) -> bool {
+        true
+    }
 }
 
 /// What can be said of a series by its latest values.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::fleet::Fleet;
 use super::output::{self, Format};
 use super::progress::Step;
-use super::settings::Settings;
+use super::settings::{Settings, open};
 use super::{Exit, Failure, regressors};
 use crate::config::Override;
 use crate::families::Working;
@@ -20,6 +20,7 @@ const EXAMPLES: &str = "Examples:
   foreshadow train --input metrics.parquet --horizon 288 --to fleet.safetensors
   foreshadow backtest --input metrics.parquet --horizon 288 --models lstm-global=fleet.safetensors
   foreshadow forecast --input new.parquet --horizon 288 --models lstm-global=fleet.safetensors
+  foreshadow train --input metrics.parquet --horizon 288 --to fleet.safetensors --device cuda   # built with --features burn-gpu
 
 It learns of 512 series at most, drawn by seed from those that fit --memory, and forecasts series that it never saw. What it \
 has come to lies beside the file as FILE.checkpoint; after a kill the same command goes on from there. A file that is there \
@@ -118,7 +119,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.settings.load_with(&[Override::flag("train", "forecast.models", vec!["lstm-global"])])?;
     output::tell(regressors::unused(&config).as_slice());
     let forecast = config.forecast();
-    let (horizon, seed) = (forecast.horizon(), forecast.seed());
+    let (horizon, seed, device) = (forecast.horizon(), forecast.seed(), open(forecast.device())?);
     let (checkpoint, shown) = (beside(&args.to), args.to.display().to_string());
     if args.to.is_dir() || args.to.file_name().is_none() {
         return Err(TrainError::Folder { path: shown }.into());
@@ -150,7 +151,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let windows: Vec<Window<'_>> = on_clocks
         .map(|(panel, local)| local.as_ref().map_or_else(|| panel.window(), |local| local.panel().window()))
         .collect();
-    let mut training = Training::begin(&windows, horizon, seed, effort).ok_or_else(nothing)?;
+    let mut training = Training::begin(&windows, horizon, seed, effort, &device).ok_or_else(nothing)?;
     let kept = match fs::read(&checkpoint) {
         Ok(kept) if !args.afresh => Some(kept),
         Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(unusable(&checkpoint, source).into()),

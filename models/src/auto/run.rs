@@ -96,7 +96,12 @@ impl Run<'_> {
 
     /// What its folds recommend.
     fn recommended(&self, s: usize, losses: &Losses) -> Blend {
-        losses.choose(NAIVE, self.folds[s].share_values(self.horizon))
+        losses.choose(self.untold(s), self.folds[s].share_values(self.horizon))
+    }
+
+    /// What serves a series that no fold tells of: the first family that learned of others before, else naive.
+    fn untold(&self, s: usize) -> usize {
+        (0..self.pool.len()).find(|c| self.pool[*c].model.is_trained() && self.is_tried(*c, s)).unwrap_or(NAIVE)
     }
 
     /// What could serve a series that is followed.
@@ -373,7 +378,7 @@ impl Run<'_> {
         if !status.is_usable() || *status == FitStatus::Constant {
             return None;
         }
-        if losses.singles.iter().all(Option::is_none) {
+        if losses.singles.iter().all(Option::is_none) && self.pool[served.leader()].floor {
             let (length, needed) = (self.window.values(s).len(), LEAST_SHOWN + 1);
             return Some(format!("no fold could be scored: {length} steps, {needed} needed"));
         }

@@ -102,44 +102,99 @@ fn a_broken_neighbour_changes_no_bit() {
     }
 }
 
+/// Says one thing of series of three values and more, with bands of its own.
+struct Seer {
+    said: Vec<f64>,
+    /// The step that the first of them is of; one past all series where each is told the same.
+    from: usize,
+    is_trained: bool,
+}
+
+struct Seen {
+    said: Vec<Vec<f64>>,
+    status: Vec<FitStatus>,
+}
+
+impl Model for Seer {
+    fn name(&self) -> String {
+        "seer".into()
+    }
+
+    fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
+        let ends = (0..window.series_count()).map(|s| (window.end_ms(s) / HOUR_MS) as usize);
+        let said = ends.map(|end| self.said[end.max(self.from) - self.from..].to_vec()).collect();
+        let status = (0..window.series_count()).map(|s| match window.values(s).len() {
+            0..3 => FitStatus::NotConverged,
+            _ => FitStatus::Fitted,
+        });
+        Ok(Box::new(Seen { said, status: status.collect() }))
+    }
+
+    fn is_trained(&self) -> bool {
+        self.is_trained
+    }
+}
+
+impl Fitted for Seen {
+    fn status(&self) -> &[FitStatus] {
+        &self.status
+    }
+
+    fn family(&self) -> &'static str {
+        "seer"
+    }
+
+    fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
+        let mut forecast = Forecast::empty(self.said.len(), horizon, quantiles.clone());
+        for (s, said) in self.said.iter().enumerate() {
+            forecast.mean_mut(s).copy_from_slice(&said[..horizon.steps()]);
+            for (index, level) in quantiles.levels().iter().enumerate() {
+                forecast.quantile_mut(s, index).iter_mut().zip(said).for_each(|(own, mean)| *own = mean + level - 0.5);
+            }
+        }
+        Ok(forecast)
+    }
+}
+
 #[test]
 fn a_family_that_is_asked_for_is_one_of_the_candidates_and_serves_where_it_is_best() {
-    /// Knows what comes.
-    struct Seer(Vec<f64>);
-    struct Seen(Vec<f64>, usize, Vec<FitStatus>);
-    impl Model for Seer {
-        fn name(&self) -> String {
-            "seer".into()
-        }
-
-        fn fit(&self, window: &Window<'_>, _seed: u64) -> Result<Box<dyn Fitted>, FitError> {
-            Ok(Box::new(Seen(self.0.clone(), (window.end_ms(0) / HOUR_MS) as usize, vec![FitStatus::Fitted])))
-        }
-    }
-    impl Fitted for Seen {
-        fn status(&self) -> &[FitStatus] {
-            &self.2
-        }
-
-        fn family(&self) -> &'static str {
-            "seer"
-        }
-
-        fn predict(&self, horizon: Horizon, quantiles: &Quantiles) -> Result<Forecast, PredictError> {
-            let mut forecast = Forecast::empty(1, horizon, quantiles.clone());
-            forecast.mean_mut(0).copy_from_slice(&self.0[self.1..][..horizon.steps()]);
-            Ok(forecast)
-        }
-    }
     let (values, horizon) = (load(24 * 40, 5), Horizon::new(24).unwrap());
     let panel = panel(&[values[..24 * 30].to_vec()]);
-    let auto = Auto::new(horizon).beside(Box::new(crate::classical::Naive)).beside(Box::new(Seer(values)));
+    let seer = Seer { said: values, from: 0, is_trained: false };
+    let auto = Auto::new(horizon).beside(Box::new(crate::classical::Naive)).beside(Box::new(seer));
     assert_eq!(auto.name(), "auto+naive+seer");
     let fitted = auto.run(&panel.window(), 0, &|_, _| ()).unwrap();
     let choice = fitted.choice(0);
     let count = |name: &str| choice.losses.iter().filter(|(own, _)| own == name).count();
     assert_eq!((count("seer"), count("naive")), (1, 1), "{choice:?}");
     assert_eq!(choice.chosen.champion, "seer");
+}
+
+#[test]
+fn what_was_trained_before_serves_a_series_that_no_fold_tells_of() {
+    let horizon = Horizon::new(24).unwrap();
+    let series = [vec![5.0, 9.0, 4.0, 8.0], vec![5.0, 9.0], load(400, 1)];
+    let panel = panel(&series);
+    let served = |is_trained: bool| {
+        // Far off every fold of the long one.
+        let seer = Seer { said: vec![500.0; 24], from: 1_000_000, is_trained };
+        let fitted = Auto::new(horizon).beside(Box::new(seer)).run(&panel.window(), 0, &|_, _| ()).unwrap();
+        let forecast = fitted.predict(horizon, &Quantiles::standard()).unwrap();
+        let of = |s: usize| {
+            let chosen = fitted.chosen(s).unwrap();
+            (chosen.champion, chosen.fallback, forecast.mean(s)[0], forecast.quantile(s, 10)[23])
+        };
+        [of(0), of(1), of(2)]
+    };
+    let [short, shorter, long] = served(true);
+    assert_eq!((short.0.as_str(), &short.1, short.2), ("seer", &None, 500.0));
+    assert!((500.0..501.0).contains(&short.3), "its own band: {short:?}");
+    assert_eq!((shorter.0.as_str(), shorter.2), ("naive", 9.0));
+    assert!(shorter.1.unwrap().starts_with("no fold could be scored: 2 steps"));
+    assert_ne!(long.0, "seer");
+    let [untrained, ..] = served(false);
+    assert_eq!((untrained.0.as_str(), untrained.2), ("naive", 8.0));
+    assert!(untrained.1.unwrap().starts_with("no fold could be scored: 4 steps"));
 }
 
 proptest! {

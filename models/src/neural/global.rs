@@ -11,6 +11,7 @@ mod training;
 
 use std::borrow::Cow;
 
+use foreshadow_kernels::Device;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -29,23 +30,23 @@ pub use training::{GlobalEffort, Progress, Training, TrainingError};
 const LEAST_SEEN: usize = 3;
 
 /// A family of one network for all series.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct LstmGlobal {
     name: String,
     source: Source,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 enum Source {
     /// Trained anew by each fit.
-    Training(Horizon, GlobalEffort),
+    Training(Horizon, GlobalEffort, Device),
     Trained(Network),
 }
 
 impl LstmGlobal {
-    /// A network that each fit trains anew, for so many steps ahead, on the series that it is to forecast.
+    /// A network that each fit trains anew on the cores, for so many steps ahead, on the series that it is to forecast.
     pub fn new(horizon: Horizon, effort: GlobalEffort) -> Self {
-        Self { name: "lstm-global".into(), source: Source::Training(horizon, effort) }
+        Self { name: "lstm-global".into(), source: Source::Training(horizon, effort, Device::Cpu) }
     }
 
     /// A network that was trained before, and what the family is called then.
@@ -55,11 +56,12 @@ impl LstmGlobal {
 
     /// The network for a window: the one that is there, or one that is trained on it. `None` where nothing can be learned.
     fn network(&self, window: &Window<'_>, seed: u64) -> Option<Network> {
-        let (horizon, effort) = match &self.source {
-            Source::Trained(network) => return Some(network.clone()),
-            Source::Training(horizon, effort) => (*horizon, *effort),
-        };
-        Training::begin(std::slice::from_ref(window), horizon, seed, effort)?.run().ok()
+        match &self.source {
+            Source::Trained(network) => Some(network.clone()),
+            Source::Training(horizon, effort, device) => {
+                Training::begin(std::slice::from_ref(window), *horizon, seed, *effort, device)?.run().ok()
+            }
+        }
     }
 }
 
@@ -125,6 +127,19 @@ impl Model for LstmGlobal {
         };
         let (status, watched) = (0..window.series_count()).into_par_iter().map(of).unzip();
         Ok(Box::new(FittedLstmGlobal { network, status, watched }))
+    }
+
+    fn is_trained(&self) -> bool {
+        matches!(self.source, Source::Trained(_))
+    }
+
+    fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
+        let Source::Training(horizon, effort, _) = self.source else { return None };
+        if !cfg!(feature = "burn-gpu") {
+            return None;
+        }
+        let source = Source::Training(horizon, effort, device.clone());
+        Some(Box::new(Self { name: self.name.clone(), source }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The network while it learns, on burn, which derives.
+//! The network while it learns, on burn, which derives: on the cores, and on a GPU with the feature `burn-gpu`.
 
 use burn::backend::{Autodiff, Flex};
 use burn::grad_clipping::GradientClippingConfig;
@@ -8,16 +8,15 @@ use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
 use burn::tensor::activation::{relu, sigmoid};
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
+use foreshadow_kernels::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::neural::frame::{INPUTS, LEVELS};
 use crate::neural::network::Meaning;
 
-/// What derives, on the cores.
-type Host = Autodiff<Flex>;
 type Keeper = BinBytesRecorder<FullPrecisionSettings>;
 
 /// Slopes longer than that are cut.
@@ -81,16 +80,55 @@ impl<B: Backend> Net<B> {
     }
 }
 
-/// A network, and how Adam moves it.
-pub(super) struct Learner {
-    meaning: Meaning,
-    net: Net<Host>,
-    adam: OptimizerAdaptor<Adam, Net<Host>, Host>,
+/// A network that learns somewhere.
+pub(super) trait Learn: Send {
+    /// One step of Adam.
+    fn step(&mut self, windows: &Windows, rate: f64);
+
+    /// Mean quantile loss, all knots alike.
+    fn loss(&self, windows: &Windows) -> f64;
+
+    /// The weights in the order of [`Meaning::weights`].
+    fn weights(&self) -> Vec<Vec<f32>>;
+
+    /// What [`Learn::resume`] reads.
+    fn bytes(&self) -> Vec<u8>;
+
+    /// Becomes what it was when it made those bytes, wherever that was; `false` of others.
+    fn resume(&mut self, bytes: &[u8]) -> bool;
+
+    /// What the network says of windows.
+    #[cfg(test)]
+    fn says(&self, windows: &Windows) -> Vec<f32>;
 }
 
-impl Learner {
-    /// Small weights by seed; a head of zeros, so that it begins by saying that what is expected will come.
-    pub(super) fn seeded(meaning: &Meaning, seed: u64) -> Self {
+/// A network that begins to learn on a device; on the cores where this program was built without `burn-gpu`.
+pub(super) fn learner(meaning: &Meaning, seed: u64, device: &Device) -> Box<dyn Learn> {
+    match device {
+        #[cfg(feature = "burn-gpu")]
+        Device::Wgpu(gpu) => {
+            Box::new(Learner::<Autodiff<burn::backend::Wgpu>>::seeded(meaning, seed, gpu.device().clone()))
+        }
+        #[cfg(feature = "burn-gpu")]
+        Device::Cuda(gpu) => {
+            Box::new(Learner::<Autodiff<burn::backend::Cuda>>::seeded(meaning, seed, gpu.device().clone()))
+        }
+        _ => Box::new(Learner::<Autodiff<Flex>>::seeded(meaning, seed, Default::default())),
+    }
+}
+
+/// A network, and how Adam moves it.
+struct Learner<B: AutodiffBackend> {
+    meaning: Meaning,
+    device: B::Device,
+    net: Net<B>,
+    adam: OptimizerAdaptor<Adam, Net<B>, B>,
+}
+
+impl<B: AutodiffBackend> Learner<B> {
+    /// Small weights by seed, the same on every device; a head of zeros, so that it begins by saying that what is expected
+    /// will come.
+    fn seeded(meaning: &Meaning, seed: u64, device: B::Device) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let weights = |(name, shape): (String, Vec<usize>)| {
             let count = shape.iter().product();
@@ -108,58 +146,56 @@ impl Learner {
         let weights: Vec<Vec<f32>> = meaning.weights().into_iter().map(weights).collect();
         let clip = GradientClippingConfig::Norm(LONGEST);
         let adam = AdamConfig::new().with_grad_clipping(Some(clip)).init();
-        Self { meaning: meaning.clone(), net: net(meaning, &weights), adam }
+        Self { meaning: meaning.clone(), net: net(meaning, &weights, &device), adam, device }
     }
+}
 
-    /// One step of Adam.
-    pub(super) fn step(&mut self, windows: &Windows, rate: f64) {
-        let loss = loss(&self.net, &self.meaning, windows) / windows.seen() as f32;
+impl<B: AutodiffBackend> Learn for Learner<B> {
+    fn step(&mut self, windows: &Windows, rate: f64) {
+        let loss = loss(&self.net, &self.meaning, windows, &self.device) / windows.seen() as f32;
         let slopes = GradientsParams::from_grads(loss.backward(), &self.net);
         self.net = self.adam.step(rate, self.net.clone(), slopes);
     }
 
-    /// Mean quantile loss, all knots alike.
-    pub(super) fn loss(&self, windows: &Windows) -> f64 {
+    fn loss(&self, windows: &Windows) -> f64 {
         let net = self.net.valid();
         let parts: Vec<Windows> = windows.in_parts(&self.meaning, TOGETHER).collect();
-        let of = |part: &Windows| f64::from(loss(&net, &self.meaning, part).into_scalar());
+        let of = |part: &Windows| f64::from(values(loss(&net, &self.meaning, part, &self.device))[0]);
         parts.iter().map(of).sum::<f64>() / windows.seen() as f64
     }
 
-    /// The weights in the order of [`Meaning::weights`].
-    pub(super) fn weights(&self) -> Vec<Vec<f32>> {
-        let of_layer = |Layer { by_input, by_hidden }: &Layer<Host>| {
+    fn weights(&self) -> Vec<Vec<f32>> {
+        let of_layer = |Layer { by_input, by_hidden }: &Layer<B>| {
             [turned(by_input), turned(by_hidden), bias(by_input), bias(by_hidden)]
         };
-        let of_linear = |linear: &Linear<Host>| [turned(linear), bias(linear)];
+        let of_linear = |linear: &Linear<B>| [turned(linear), bias(linear)];
         let ends = [&self.net.mix, &self.net.head].into_iter().flat_map(of_linear);
         self.net.layers.iter().flat_map(of_layer).chain(ends).collect()
     }
 
-    /// What [`Learner::resumed`] reads.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         let whole = (Keeper::default().record(self.net.clone().into_record(), ()))
             .and_then(|net| Ok((net, Keeper::default().record(self.adam.to_record(), ())?)))
             .expect("memory grows");
         postcard::to_stdvec(&whole).expect("memory grows, and every length is known")
     }
 
-    /// The same as it was when it made those bytes; `None` of others.
-    pub(super) fn resumed(self, bytes: Vec<u8>) -> Option<Self> {
-        let device = Default::default();
-        let (net, adam): (Vec<u8>, Vec<u8>) = postcard::from_bytes(&bytes).ok()?;
-        let net = self.net.load_record(Keeper::default().load(net, &device).ok()?);
-        let adam = self.adam.load_record(Keeper::default().load(adam, &device).ok()?);
-        Some(Self { net, adam, ..self })
+    fn resume(&mut self, bytes: &[u8]) -> bool {
+        let mut read = || {
+            let (net, adam): (Vec<u8>, Vec<u8>) = postcard::from_bytes(bytes).ok()?;
+            let net = Keeper::default().load(net, &self.device).ok()?;
+            let adam = Keeper::default().load(adam, &self.device).ok()?;
+            self.net = self.net.clone().load_record(net);
+            self.adam = self.adam.clone().load_record(adam);
+            Some(())
+        };
+        read().is_some()
     }
-}
 
-#[cfg(test)]
-impl Learner {
-    /// What the network says of windows.
-    pub(super) fn says(&self, windows: &Windows) -> Vec<f32> {
-        let (shown, others) = windows.tensors(&self.meaning);
-        self.net.valid().forward(shown, others).into_data().to_vec().unwrap()
+    #[cfg(test)]
+    fn says(&self, windows: &Windows) -> Vec<f32> {
+        let (shown, others) = windows.tensors(&self.meaning, &self.device);
+        values(self.net.valid().forward(shown, others))
     }
 }
 
@@ -184,25 +220,24 @@ impl Windows {
         })
     }
 
-    fn tensors<B: Backend>(&self, meaning: &Meaning) -> (Tensor<B, 3>, Tensor<B, 2>) {
-        let (device, count) = (Default::default(), self.count(meaning));
+    fn tensors<B: Backend>(&self, meaning: &Meaning, device: &B::Device) -> (Tensor<B, 3>, Tensor<B, 2>) {
+        let count = self.count(meaning);
         let shown = TensorData::new(self.shown.clone(), [count, meaning.length, INPUTS]);
         let others = TensorData::new(self.others.clone(), [count, meaning.others()]);
-        (Tensor::from_data(shown, &device), Tensor::from_data(others, &device))
+        (Tensor::from_data(shown, device), Tensor::from_data(others, device))
     }
 }
 
 /// Quantile loss of what came, summed up over windows and knots; the mean of the levels.
-fn loss<B: Backend>(net: &Net<B>, meaning: &Meaning, windows: &Windows) -> Tensor<B, 1> {
-    let device = Default::default();
+fn loss<B: Backend>(net: &Net<B>, meaning: &Meaning, windows: &Windows, device: &B::Device) -> Tensor<B, 1> {
     let (count, levels) = (windows.targets.len(), LEVELS.len());
-    let (shown, others) = windows.tensors(meaning);
+    let (shown, others) = windows.tensors(meaning, device);
     let said = net.forward(shown, others).reshape([count, levels]);
     let seen: Vec<f32> = windows.targets.iter().map(|target| f32::from(u8::from(!target.is_nan()))).collect();
     let came: Vec<f32> = windows.targets.iter().map(|target| if target.is_nan() { 0.0 } else { *target }).collect();
-    let column = |values: Vec<f32>| Tensor::<B, 2>::from_data(TensorData::new(values, [count, 1]), &device);
+    let column = |values: Vec<f32>| Tensor::<B, 2>::from_data(TensorData::new(values, [count, 1]), device);
     let (seen, came) = (column(seen), column(came));
-    let level = Tensor::<B, 2>::from_data([LEVELS], &device);
+    let level = Tensor::<B, 2>::from_data([LEVELS], device);
     let off = came - said;
     let pinball = (off.clone() * level.clone()).max_pair(off * (level - 1.0));
     (pinball * seen).sum() / levels as f32
@@ -210,36 +245,39 @@ fn loss<B: Backend>(net: &Net<B>, meaning: &Meaning, windows: &Windows) -> Tenso
 
 /// Weights as PyTorch has them, `[out, in]`.
 fn turned<B: Backend>(linear: &Linear<B>) -> Vec<f32> {
-    linear.weight.val().transpose().into_data().to_vec().expect("weights are f32")
+    values(linear.weight.val().transpose())
 }
 
 fn bias<B: Backend>(linear: &Linear<B>) -> Vec<f32> {
-    linear.bias.as_ref().expect("every layer has one").val().into_data().to_vec().expect("weights are f32")
+    values(linear.bias.as_ref().expect("every layer has one").val())
+}
+
+fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+    tensor.into_data().to_vec().expect("all is f32")
 }
 
 /// A network of weights in the order of [`Meaning::weights`].
-fn net(meaning: &Meaning, weights: &[Vec<f32>]) -> Net<Host> {
+fn net<B: Backend>(meaning: &Meaning, weights: &[Vec<f32>], device: &B::Device) -> Net<B> {
     let mut weights = meaning.weights().into_iter().zip(weights).map(|((_, shape), all)| (shape, all.clone()));
     let mut next = || weights.next().expect("weights of every name");
     let layer = |_| {
         let [to_input, to_hidden, (_, by_input), (_, by_hidden)] = [next(), next(), next(), next()];
-        Layer { by_input: linear(to_input, by_input), by_hidden: linear(to_hidden, by_hidden) }
+        Layer { by_input: linear(to_input, by_input, device), by_hidden: linear(to_hidden, by_hidden, device) }
     };
     let layers = (0..meaning.layers).map(layer).collect();
     let [mix, head] = [0; 2].map(|_| {
         let (own, (_, bias)) = (next(), next());
-        linear(own, bias)
+        linear(own, bias, device)
     });
     Net { layers, mix, head }
 }
 
 /// A layer of weights `[out, in]`.
-fn linear((shape, weights): (Vec<usize>, Vec<f32>), bias: Vec<f32>) -> Linear<Host> {
-    let device = Default::default();
-    let mut own: Linear<Host> = LinearConfig::new(shape[1], shape[0]).init(&device);
-    let turned = Tensor::<Host, 2>::from_data(TensorData::new(weights, shape), &device).transpose();
-    own.weight = Param::from_data(turned.into_data(), &device);
+fn linear<B: Backend>((shape, weights): (Vec<usize>, Vec<f32>), bias: Vec<f32>, device: &B::Device) -> Linear<B> {
+    let mut own: Linear<B> = LinearConfig::new(shape[1], shape[0]).init(device);
+    let turned = Tensor::<B, 2>::from_data(TensorData::new(weights, shape), device).transpose();
+    own.weight = Param::from_data(turned.into_data(), device);
     let count = bias.len();
-    own.bias = Some(Param::from_data(TensorData::new(bias, vec![count]), &device));
+    own.bias = Some(Param::from_data(TensorData::new(bias, vec![count]), device));
     own
 }

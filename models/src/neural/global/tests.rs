@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use foreshadow_kernels::device::present;
 use safetensors::SafeTensors;
 
 use super::*;
@@ -47,7 +48,7 @@ fn effort(steps: usize) -> GlobalEffort {
 
 fn trained(series: &[Vec<f64>], effort: GlobalEffort, seed: u64) -> Network {
     let panel = panel(series);
-    Training::begin(&[panel.window()], horizon(12), seed, effort).unwrap().run().unwrap()
+    Training::begin(&[panel.window()], horizon(12), seed, effort, &Device::Cpu).unwrap().run().unwrap()
 }
 
 /// Series to judge by: more than are learned of, for each tells of one moment.
@@ -109,7 +110,7 @@ fn candle_says_what_burn_does() {
     let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(400, s)).collect();
     let panel = panel(&series);
     let two = GlobalEffort { layers: 2, ..effort(20) };
-    let mut training = Training::begin(&[panel.window()], horizon(12), 5, two).unwrap();
+    let mut training = Training::begin(&[panel.window()], horizon(12), 5, two, &Device::Cpu).unwrap();
     let before = training.progress();
     assert!(before.loss == before.without && before.step == 0);
     training.advance();
@@ -120,14 +121,43 @@ fn candle_says_what_burn_does() {
     assert!(off < 1e-5 * largest && largest > 0.1, "{off} of {largest}");
 }
 
+/// On software Vulkan with the feature `burn-gpu`, and on the cores of a program without it.
+#[test]
+fn a_network_learns_the_same_on_every_device() {
+    let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(400, s)).collect();
+    let panel = panel(&series);
+    let begun = |device: &Device| Training::begin(&[panel.window()], horizon(12), 5, effort(40), device).unwrap();
+    let mut here = begun(&Device::Cpu);
+    here.advance();
+    let kept = here.checkpoint();
+    here.advance();
+    for device in present() {
+        let mut there = begun(&device);
+        there.advance();
+        let mut resumed = begun(&device).resume(&kept).unwrap();
+        [&mut there, &mut resumed].into_iter().for_each(Training::advance);
+        for own in [&there, &resumed] {
+            let (own, expected) = (own.progress(), here.progress());
+            assert_eq!((own.step, own.steps), (expected.step, expected.steps));
+            let gained = expected.without - expected.loss;
+            // Sums in another order turn a step of Adam a little.
+            let off = (own.loss - expected.loss).abs();
+            assert!(gained > 0.0 && off < 0.1 * gained, "{device}: {own:?} for {expected:?}");
+        }
+        let (off, largest) = there.served_and_trained();
+        assert!(off < 1e-4 * largest, "{device}: {off} of {largest}");
+    }
+}
+
 #[test]
 fn series_that_are_sampled_at_other_moments_are_learned_of_together() {
     let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(400, s)).collect();
     let mut late = Panel::new(STEP_MS);
     series[2..].iter().for_each(|values| late.push("late".into(), 1_700_000_400_000 + 60_000, values));
     let early = panel(&series[..2]);
-    let begin =
-        |windows: &[Window<'_>]| Training::begin(windows, horizon(12), 0, effort(20)).map(|own| own.series_count());
+    let begin = |windows: &[Window<'_>]| {
+        Training::begin(windows, horizon(12), 0, effort(20), &Device::Cpu).map(|own| own.series_count())
+    };
     assert_eq!(begin(&[early.window(), late.window()]), Some(4));
     assert_eq!(begin(&[]), None);
 }
@@ -137,7 +167,8 @@ fn training_that_is_cut_off_goes_on_to_the_same_bits() {
     let series: Vec<Vec<f64>> = (0..4).map(|s| pushed(400, s)).collect();
     let panel = panel(&series);
     let begin = |seed: u64, windows: usize| {
-        Training::begin(&[panel.window()], horizon(12), seed, GlobalEffort { windows, ..effort(60) }).unwrap()
+        Training::begin(&[panel.window()], horizon(12), seed, GlobalEffort { windows, ..effort(60) }, &Device::Cpu)
+            .unwrap()
     };
     let end = |training: Training<'_>| training.run().unwrap();
     let whole = end(begin(1, 16));
@@ -167,7 +198,8 @@ fn a_rate_far_too_large_is_an_error_and_never_a_network_of_nan() {
     let series: Vec<Vec<f64>> = (0..3).map(|s| pushed(400, s)).collect();
     let panel = panel(&series);
     let mut training =
-        Training::begin(&[panel.window()], horizon(12), 1, GlobalEffort { rate: 1e30, ..effort(60) }).unwrap();
+        Training::begin(&[panel.window()], horizon(12), 1, GlobalEffort { rate: 1e30, ..effort(60) }, &Device::Cpu)
+            .unwrap();
     while !training.is_done() {
         training.advance();
     }

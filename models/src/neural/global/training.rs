@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use foreshadow_kernels::Device;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::LEAST_SEEN;
-use super::learner::{Learner, Windows};
+use super::learner::{Learn, Windows, learner};
 use crate::artifact::{body_of, sealed};
 use crate::neural::frame::{Frame, INPUTS, knots, spread};
 use crate::neural::network::{MOST_SEASONS, Meaning, Network};
@@ -27,6 +28,8 @@ const MOST_BEGUN: usize = 4;
 /// One of so many of those lives where the clock shows another time at the same hour of its day, as in another region: by
 /// one clock alone a network would take it for the day.
 const ELSEWHERE_EVERY: usize = 2;
+/// The way in which windows are drawn: a checkpoint of another goes on nowhere.
+const DRAWN_BY: u32 = 2;
 /// Looks without a better one after which training ends.
 const PATIENCE: usize = 8;
 
@@ -60,7 +63,7 @@ pub enum TrainingError {
     #[error("the checkpoint is damaged")]
     Damaged,
     /// It was written for other series, settings or another seed.
-    #[error("the checkpoint is that of another training: of other series, another seed or other settings")]
+    #[error("the checkpoint is that of another training: of other series, another seed, other settings or another version")]
     Other,
     /// Not one look was finite.
     #[error("the training diverged at step {step}: a smaller learning rate may hold")]
@@ -158,7 +161,7 @@ pub struct Training<'a> {
     choosers: Windows,
     /// What those are of series that have just begun.
     begun: Windows,
-    learner: Learner,
+    learner: Box<dyn Learn>,
     meaning: Meaning,
     without: f64,
     state: State,
@@ -182,11 +185,18 @@ struct Checkpoint {
 }
 
 impl<'a> Training<'a> {
-    /// Begins on all series of some windows, which share their step; `None` where not one is long enough and moves.
+    /// Begins on all series of some windows, which share their step, and on a device; `None` where not one is long enough and
+    /// moves. On another device it ends nearby, not at the same bits.
     ///
     /// # Panics
     /// When one of the sizes in `effort` is 0, or two windows have different steps.
-    pub fn begin(windows: &[Window<'a>], horizon: Horizon, seed: u64, effort: GlobalEffort) -> Option<Self> {
+    pub fn begin(
+        windows: &[Window<'a>],
+        horizon: Horizon,
+        seed: u64,
+        effort: GlobalEffort,
+        device: &Device,
+    ) -> Option<Self> {
         let GlobalEffort { length, hidden, layers, windows: together, .. } = effort;
         assert!(length * hidden * layers * together > 0, "{effort:?}");
         let step_ms = windows.first()?.step_ms();
@@ -213,7 +223,7 @@ impl<'a> Training<'a> {
                 lesson.show_begun(t, end, &meaning, &mut random, &mut begun);
             }
         }
-        let learner = Learner::seeded(&meaning, seed);
+        let learner = learner(&meaning, seed, device);
         let mut own = Self {
             effort,
             seed,
@@ -231,7 +241,7 @@ impl<'a> Training<'a> {
         Some(own)
     }
 
-    /// The same, going on where a checkpoint was made.
+    /// The same, going on where a checkpoint was made, on whatever device.
     ///
     /// # Errors
     /// [`TrainingError`] where that is not one of this training.
@@ -241,12 +251,14 @@ impl<'a> Training<'a> {
         if kept.task != self.task() {
             return Err(TrainingError::Other);
         }
-        self.learner = self.learner.resumed(kept.learner).ok_or(TrainingError::Damaged)?;
+        if !self.learner.resume(&kept.learner) {
+            return Err(TrainingError::Damaged);
+        }
         self.state = kept.state;
         Ok(self)
     }
 
-    /// What [`Training::resume`] goes on from, to the same bits.
+    /// What [`Training::resume`] goes on from, to the same bits on one device.
     pub fn checkpoint(&self) -> Vec<u8> {
         let kept = Checkpoint { task: self.task(), state: self.state.clone(), learner: self.learner.bytes() };
         sealed(&postcard::to_stdvec(&kept).expect("memory grows, and every length is known"))
@@ -255,7 +267,7 @@ impl<'a> Training<'a> {
     /// A number that no other training has: of the series, the settings and the seed.
     fn task(&self) -> u32 {
         let frames: Vec<&Frame> = self.lessons.iter().map(|lesson| &lesson.frame).collect();
-        let all = (&self.meaning, self.effort, self.seed, frames);
+        let all = (DRAWN_BY, &self.meaning, self.effort, self.seed, frames);
         crc32fast::hash(&postcard::to_stdvec(&all).expect("memory grows, and every length is known"))
     }
 
