@@ -2,6 +2,7 @@
 
 mod networks;
 mod regressors;
+mod why;
 mod working;
 
 use foreshadow_kernels::{Device, Trend};
@@ -14,6 +15,7 @@ use foreshadow_models::{AsRead, Auto, Horizon, Model};
 
 pub use networks::{Networks, Read, Wanted as WantedNetwork};
 pub use regressors::{Bound, Future, Lack, RegressorError, Regressors, Wanted};
+pub use why::why;
 pub use working::Working;
 
 /// Names that may stand in `forecast.models`, for messages.

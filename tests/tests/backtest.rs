@@ -144,12 +144,12 @@ fn without_a_split_a_series_failed_and_without_a_change_it_is_unscaled() {
     let rows = backtest(&input, &[&fixed[..], &["--output", "csv"]].concat()).csv();
     assert_eq!(
         rows[0],
-        ["series", "family", "model", "status", "steps", "mase", "smape", "msis95", "coverage95_percent"]
+        ["series", "family", "model", "status", "steps", "mase", "smape", "msis95", "coverage95_percent", "fallback"]
     );
     let name = |id: &str| format!(r#"{{dataset="d",series_id="{id}"}}"#);
     assert_eq!(rows[1][..6], [&name("a"), "naive", "naive", "fitted", "2", "3.5"]);
-    assert_eq!(rows[2], [&name("b"), "naive", "", "no_split", "0", "", "", "", ""]);
-    assert_eq!(rows[3], [&name("c"), "naive", "naive", "constant", "2", "", "0", "", "100"]);
+    assert_eq!(rows[2], [&name("b"), "naive", "", "no_split", "0", "", "", "", "", ""]);
+    assert_eq!(rows[3], [&name("c"), "naive", "naive", "constant", "2", "", "0", "", "100", ""]);
     assert_eq!(rows.len(), 4);
 
     let shown = backtest(&input, &fixed);
@@ -221,7 +221,7 @@ fn several_families_stand_side_by_side() {
     let input = written(&folder, "squares.csv", &table(&[("a", squares()), ("b", squares())]));
     let fixed = ["--horizon", "2", "--origins", "1", "--mase-season", "1", "--models"];
     let families = ["snaive2", "naive", "lstm-bank"];
-    let listed = families.join(",");
+    let listed = families.join(", ");
     let [of_one, of_all] = [families[1], &listed].map(|names| [&fixed[..], &[names]].concat());
     let run = backtest(&input, &[&of_all[..], &["--output", "json"]].concat());
     let unjudged = r#"{dataset="d",series_id="a"} is not judged by lstm-bank: too_short"#;

@@ -193,7 +193,38 @@ fn a_backtest_says_why_a_series_is_not_judged() {
     let folder = tempfile::tempdir().unwrap();
     let input = written(&folder, "short.csv", table(&Vec::new()));
     let run = foreshadow(&["backtest", "--input", input.to_str().unwrap(), "--models", "naive", "--horizon", "500"]);
-    assert!(run.err.contains("{host=\"h001\"} is not judged: no_data at its cutoffs"), "{}", run.err);
+    let none = r#"none of 299 series can be judged; the first, {host="h001"}: no_data"#;
+    run.assert_failed(3, &["{host=\"h001\"} is not judged: no_data at its cutoffs", none, "--origins"]);
+    assert!(run.out.contains("299 failed"), "{}", run.out);
+
+    let rows: Rows = sound(0).into_iter().take(3).collect();
+    let input = written(&folder, "begun.csv", table(&rows));
+    let run = foreshadow(&["backtest", "--input", input.to_str().unwrap(), "--horizon", "1", "--output", "csv"]);
+    assert!(run.err.contains("{host=\"h000\"} fell back by auto: no fold could be scored"), "{}", run.err);
+    let fell_back = |row: &Vec<String>| row[9].starts_with("no fold could be scored");
+    assert_eq!(run.csv().iter().map(fell_back).filter(|fell_back| *fell_back).count(), 1);
+}
+
+#[test]
+fn a_forecast_says_why_a_series_has_none_and_fails_where_no_series_has_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: Rows = sound(0).into_iter().take(3).collect();
+    let input = written(&folder, "begun.csv", table(&rows));
+    let run = forecast(&input, &["--models", "snaive"]);
+    assert!(run.err.contains("{host=\"h000\"} has no forecast: too_short: 3 values"), "{}", run.err);
+    let told = run.json();
+    assert_eq!(of(&told, "h000").unwrap()["reason"], "too_short: 3 values are observed, 24 needed");
+    assert!(of(&told, "h001").unwrap().get("reason").is_none());
+    let told = forecast(&input, &[]).json();
+    let fallback = |host: &str| of(&told, host).unwrap()["fallback"].as_str().unwrap_or_default().to_owned();
+    assert!(fallback("h000").starts_with("no fold could be scored") && fallback("h001").is_empty());
+
+    let run = forecast(&input, &["--models", "snaive7000"]);
+    let none =
+        "none of 300 series can be forecast; the first, {host=\"h000\"}: too_short: 3 values are observed, 7000 needed";
+    run.assert_failed(3, &[none, "and 295 more"]);
+    let told: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(told["series"].as_array().unwrap().len(), SERIES, "what is known of each is printed all the same");
 }
 
 #[test]

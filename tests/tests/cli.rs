@@ -49,7 +49,10 @@ fn columns_by_other_names_and_times_in_milliseconds_are_read_as_told() {
         (&told["series"][0]["series"], &told["series"][0]["step_ms"]),
         (&r#"{host="web"}"#.into(), &60_000_000.into())
     );
-    let parted = forecast(&[&named[..], &["--time-unit", "ms"]].concat());
+    let fixed = ["forecast", "--models", "naive", "--horizon", "2", "--output", "json", "--time-unit", "ms"];
+    let run = foreshadow(&[&fixed, &named[..]].concat());
+    run.assert_failed(3, &["none of 5 series can be forecast; the first, ", "one sample only"]);
+    let parted: Value = serde_json::from_str(&run.out).unwrap();
     assert_eq!((parted["series"].as_array().unwrap().len(), parted["rejected"].as_array().unwrap().len()), (0, 5));
 
     let wrong = ["forecast", "--input", &input, "--value-column", "value", "--time-column", "when?"];

@@ -10,13 +10,13 @@ use std::time::Instant;
 use foreshadow_kernels::Device;
 use foreshadow_models::{Backtest, BuildOptions, FitStatus, Model, Origins, Panel, Quantiles, RawSeries, backtest};
 
-use super::Failure;
 use super::fleet::{Fleet, Panels, Part};
 use super::output::{self, Format, Warnings};
 use super::progress::FleetStep;
 use super::regressors;
 use super::settings::{Settings, given, open};
 use super::splits::Splits;
+use super::{Exit, Failure};
 use crate::aggregate::{self, Said, Whole};
 use crate::clock::DAY_MS;
 use crate::config::Config;
@@ -102,8 +102,19 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         own.results.sort_by(|a, b| a.name.cmp(&b.name));
     }
     output::tell(&unjudged(&judged));
+    output::tell(&fallen_back(&judged));
     report::print(&judged, args.output)?;
-    lost.failure.map_or(Ok(()), Err)
+    lost.failure.or_else(|| nothing_judged(&judged)).map_or(Ok(()), Err)
+}
+
+/// No series could be judged; the first reason stands for all.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("none of {series_count} series can be judged; the first, {first}: {reason}")]
+#[diagnostic(help("fewer --origins or a shorter --horizon leave a series more to learn from"))]
+struct NothingJudged {
+    series_count: usize,
+    first: String,
+    reason: String,
 }
 
 /// What is done with every batch.
@@ -190,16 +201,35 @@ impl Task<'_> {
 fn unjudged(judged: &[Judged<'_>]) -> Vec<String> {
     let of_family = |(at, own): (usize, &Judged<'_>)| {
         let by = if judged.len() > 1 { format!(" by {}", own.family) } else { String::new() };
-        let told = |SeriesResult { name, status, .. }: &SeriesResult| match status.as_str() {
+        let told = |SeriesResult { name, status, reason, .. }: &SeriesResult| match status.as_str() {
             "rejected" | "lost" => None,
             "no_split" => (at == 0).then(|| format!("{name} is not judged: --splits has no row of it")),
-            status => Some(format!(
-                "{name} is not judged{by}: {status} at its cutoffs; fewer --origins or a shorter --horizon leave it more to learn from"
+            _ => Some(format!(
+                "{name} is not judged{by}: {reason} at its cutoffs; fewer --origins or a shorter --horizon leave it more to learn from"
             )),
         };
         own.results.iter().filter(|result| result.score.steps == 0).filter_map(told).collect::<Vec<_>>()
     };
     judged.iter().enumerate().flat_map(of_family).collect()
+}
+
+/// What a person is told of series that a naive family served where the best of all was asked for.
+fn fallen_back(judged: &[Judged<'_>]) -> Vec<String> {
+    let of_family = |own: &Judged<'_>| {
+        let (family, fell_back) =
+            (own.family.to_owned(), own.results.iter().filter_map(|r| Some((r, r.fallback.as_ref()?))));
+        fell_back.map(|(result, why)| format!("{} fell back by {family}: {why}", result.name)).collect::<Vec<_>>()
+    };
+    judged.iter().flat_map(of_family).collect()
+}
+
+/// What a fleet comes to of which no family was judged on a single series.
+fn nothing_judged(judged: &[Judged<'_>]) -> Option<Failure> {
+    let mut results = judged.iter().flat_map(|own| &own.results);
+    let SeriesResult { name, reason, .. } = results.clone().next()?;
+    let (series_count, first, reason) = (judged[0].results.len(), name.clone(), reason.clone());
+    let none = results.all(|result| result.score.steps == 0);
+    none.then(|| Failure::new(Exit::Input, NothingJudged { series_count, first, reason }))
 }
 
 /// Parts every series at its split, and says what of it a panel is to keep; a series without a split goes to
@@ -265,7 +295,9 @@ fn result(test: &Test<'_>, series: usize) -> SeriesResult {
     let Test { panel, season, model, tested } = test;
     let chosen = |origin: usize| tested.fold(0, origin).chosen[series].as_ref();
     let trusted = |origin| chosen(origin).map_or_else(|| model.clone(), |chosen| chosen.champion.clone());
-    let mut result = SeriesResult::unscored(panel.name(series), tested.fold(0, 0).status[series].word());
+    let (name, status) = (panel.name(series), &tested.fold(0, 0).status[series]);
+    let mut result = SeriesResult::unscored(name, status.word());
+    result.reason = families::why(status, name, &[]);
     result.model = trusted(0);
     for origin in 0..tested.origins().count() {
         let score = tested.score(0, origin, series, *season);
@@ -273,7 +305,8 @@ fn result(test: &Test<'_>, series: usize) -> SeriesResult {
             result.by_model.entry(trusted(origin)).or_default().add(&score);
         }
         result.score.add(&score);
-        result.fallback |= chosen(origin).is_some_and(|chosen| chosen.fallback.is_some());
+        let fallback = chosen(origin).and_then(|chosen| chosen.fallback.clone());
+        result.fallback = result.fallback.or(fallback);
     }
     result
 }

@@ -151,7 +151,12 @@ impl From<ServeError> for Failure {
 
 impl From<PipelineError> for Failure {
     fn from(error: PipelineError) -> Self {
-        Self::fault(error)
+        match error {
+            PipelineError::NothingUsable { .. } | PipelineError::NoSeries => {
+                Self { exit: Exit::Input, ..Self::fault(error) }
+            }
+            _ => Self::fault(error),
+        }
     }
 }
 

@@ -58,6 +58,10 @@ struct PanelForecast {
     auto: Option<FittedAuto>,
     status: Vec<FitStatus>,
     models: Vec<String>,
+    /// Why each series that has no forecast has none.
+    refused: Vec<Option<String>>,
+    /// Why a series is forecast by a naive family where the best of all was asked for.
+    fallbacks: Vec<Option<String>>,
     lacking: Vec<Lack>,
 }
 
@@ -84,8 +88,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let task = Task { args, config: &config, name, device, regressors: &regressors, for_built, cutoff_ms };
     let lost = fleet.each(|fleet, part| task.work(fleet, part, &progress, &mut out))?;
     out.reject(lost.series);
+    let nothing = out.nothing_usable();
     progress.aside(|| out.finish())?;
-    lost.failure.map_or(Ok(()), Err)
+    lost.failure.or(nothing).map_or(Ok(()), Err)
 }
 
 /// What is done with every batch.
@@ -139,6 +144,8 @@ impl Task<'_> {
                 name: panel.name(series),
                 model: made.models[series].clone(),
                 status: &made.status[series],
+                refused: made.refused[series].as_deref(),
+                fallback: made.fallbacks[series].as_deref(),
                 cutoff_ms: panel.cutoff_ms(series),
                 step_ms: panel.step_ms(),
                 last: panel.values(series).last().copied().unwrap_or(f64::NAN),
@@ -189,10 +196,16 @@ fn forecast(
         None => &**alone.insert(model.fit(&window, seed)?),
     };
     let forecast = fitted.predict(horizon, &config.quantiles())?;
-    let chosen = |series| fitted.chosen(series).map_or_else(|| model.name(), |chosen| chosen.champion);
-    let models = (0..panel.series_count()).map(chosen).collect();
+    let chosen =
+        |series| fitted.chosen(series).map_or_else(|| (model.name(), None), |own| (own.champion, own.fallback));
+    let (models, fallbacks) = (0..panel.series_count()).map(chosen).unzip();
     let status = fitted.status().to_vec();
-    Ok(PanelForecast { forecast, auto, status, models, lacking })
+    let refused = |(s, status): (usize, &FitStatus)| match status.is_usable() {
+        true => (!forecast.is_finite(s)).then(|| "its forecast is not finite".into()),
+        false => Some(families::why(status, panel.name(s), &lacking)),
+    };
+    let refused = status.iter().enumerate().map(refused).collect();
+    Ok(PanelForecast { forecast, auto, status, models, refused, fallbacks, lacking })
 }
 
 impl PanelForecast {

@@ -145,7 +145,8 @@ impl Warnings {
 impl Drop for Warnings {
     fn drop(&mut self) {
         if self.0 > WARNINGS {
-            eprintln!("warning: and {} more; `foreshadow forecast --output json` lists them all", self.0 - WARNINGS);
+            let more = self.0 - WARNINGS;
+            eprintln!("warning: and {more} more; `forecast --output json` and `backtest --output csv` list them all");
         }
     }
 }

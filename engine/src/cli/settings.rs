@@ -1,5 +1,6 @@
 //! Settings that flags make, on top of the configuration file and the environment.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use foreshadow_kernels::{Device, DeviceChoice, KernelError};
@@ -22,14 +23,14 @@ pub(super) struct Settings {
     /// Configuration file; `foreshadow config` prints one
     #[arg(long, env = "FORESHADOW_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Steps ahead
+    /// Steps ahead [default: 288]
     #[arg(long, value_name = "STEPS")]
     horizon: Option<usize>,
-    /// Steps kept before each series' last sample
+    /// Steps kept before each series' last sample [default: 8192]
     #[arg(long, value_name = "STEPS")]
     lookback: Option<usize>,
-    /// Families to use, by name
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    /// Families to use, by name; snaive24 or mstl24_168 say the seasons [default: auto]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = trimmed)]
     models: Vec<String>,
     /// Table of what moves the series, each metric of it by its labels, known past their ends as well (predicted
     /// traffic, deploys as 0 and 1); read as --input is. Prophet and auto use it; [[regressor]] in --config says more of each
@@ -71,6 +72,11 @@ struct Source {
     /// What a number in the time column counts [default: auto]
     #[arg(long, value_name = "UNIT", requires = "input")]
     time_unit: Option<TimeUnit>,
+}
+
+/// A name without the blanks that may stand around it in a list.
+fn trimmed(name: &str) -> Result<String, Infallible> {
+    Ok(name.trim().to_owned())
 }
 
 impl Settings {

@@ -71,6 +71,9 @@ impl TryFrom<RawForecast> for ForecastConfig {
         if raw.models.is_empty() {
             return Err(Refusal::new("models", raw.models, "name families, or [\"auto\"] for all of them"));
         }
+        if let Some(at) = (1..raw.models.len()).find(|at| raw.models[..*at].contains(&raw.models[*at])) {
+            return Err(Refusal::new("models", &raw.models[at], "name each family once"));
+        }
         let quantiles = Quantiles::new(raw.quantiles.clone())
             .filter(|quantiles| !quantiles.levels().is_empty())
             .ok_or_else(|| Refusal::new("quantiles", raw.quantiles, "rising levels inside (0, 1) are needed"))?;

@@ -68,6 +68,7 @@ fn a_refusal_names_place_key_and_way_out() {
     are_refused(&[
         ("[forecast]\nhorizon = 3", "foreshadow.toml line 2: unknown field `horizon`"),
         ("[forecast]\n\nhorizon_steps = 0", "foreshadow.toml line 3: `forecast.horizon_steps` is 0"),
+        ("[forecast]\nmodels = ['naive', 'naive']", "line 2: `forecast.models` is \"naive\""),
         ("[serve]\ngrpc = '0.0.0.0:7460'", "line 2: `serve.grpc` is \"0.0.0.0:7460\""),
         ("[serve]\nhttp = 'unix:relative'", "line 2: `serve.http` is \"unix:relative\""),
         ("[serve]\nhttp = '127.0.0.1:7460'", "line 2: `serve.http` is \"127.0.0.1:7460\""),

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use plotly::common::DashType;
 
-use super::Explanation;
+use super::{Explanation, Family};
 use crate::issue::rfc3339;
 use crate::ui::{OBSERVED, SHADOW, band, drawn, framed, line, number, page, span, table};
 
@@ -109,7 +109,12 @@ impl Explanation {
             }
             None => "Live: what every issue expected, judged by what came.".into(),
         };
-        format!("\n{rows}\n{behind}\n")
+        let unjudged = |own: &Family| own.error_live.is_none() || folds && own.error_on_folds.is_none();
+        let dashes = match self.families.iter().any(unjudged) {
+            true => "–: not judged there, as it failed on a fold, had too few of them or is not followed live.\n",
+            false => "",
+        };
+        format!("\n{rows}\n{behind}\n{dashes}")
     }
 
     fn changes(&self) -> String {

@@ -64,7 +64,10 @@ fn an_issue_tells_what_it_served_and_what_came_of_it() {
     {
         assert!(text.contains(expected), "{expected} in {text}");
     }
-    assert!(told.page().into_string().contains("shadow"));
+    assert!(told.page().into_string().contains("shadow") && !text.contains('–'));
+    let mut unjudged = told;
+    unjudged.families[1].error_live = None;
+    assert!(unjudged.text().contains("–: not judged there"));
 }
 
 #[test]

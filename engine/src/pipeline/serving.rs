@@ -16,18 +16,6 @@ use crate::live::fits::{Candidate, Place};
 /// Folds that judge a family asked for by name, one horizon apart; `auto` lays out its own.
 const FOLDS: usize = 8;
 
-/// Why a family has no forecast of a series.
-fn why(status: &FitStatus, series: &str, lacking: &[Lack]) -> String {
-    let lack = lacking.iter().find(|lack| lack.series == series);
-    match (status, lack) {
-        (FitStatus::Input { .. }, Some(lack)) => format!("{}: {lack}", status.word()),
-        (FitStatus::OtherStep { trained_ms }, _) => {
-            format!("{}: the network was trained on steps of {} s", status.word(), *trained_ms as f64 / 1e3)
-        }
-        _ => status.word().into(),
-    }
-}
-
 /// What serves each series of a panel.
 pub(super) struct Judged {
     status: Vec<FitStatus>,
@@ -55,7 +43,7 @@ impl Judged {
         let refused = |(series, status): (usize, &FitStatus)| match status.is_usable() {
             true if forecast.is_finite(series) => None,
             true => Some("its forecast is not finite".into()),
-            false => Some(why(status, panel.name(series), lacking)),
+            false => Some(families::why(status, panel.name(series), lacking)),
         };
         let refused = status.iter().enumerate().map(refused).collect();
         Made { forecast, models, held_out, refused }

@@ -58,7 +58,10 @@ fn a_series_takes_the_first_family_that_can_forecast_it() {
     assert_eq!((model("long"), model("short")), ("snaive24".into(), "naive".into()));
     let only = PipelineSettings { models: vec!["snaive".into()], ..settings() };
     let issue = make_issue(vec![wave("long", 5.0), short], &[], &only, &mut Live::default(), NOW).unwrap();
-    assert_eq!(issue.missing(), [Missing { series: "short".into(), reason: "too_short".into() }]);
+    assert_eq!(
+        issue.missing(),
+        [Missing { series: "short".into(), reason: "too_short: 10 values are observed, 24 needed".into() }]
+    );
 }
 
 #[test]

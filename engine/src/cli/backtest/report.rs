@@ -14,8 +14,10 @@ pub(super) struct SeriesResult {
     /// That was trusted at the newest origin.
     pub(super) model: String,
     pub(super) status: String,
-    /// At any origin.
-    pub(super) fallback: bool,
+    /// What that means there.
+    pub(super) reason: String,
+    /// Why it fell back on a naive family, at the newest origin of those where it did.
+    pub(super) fallback: Option<String>,
     pub(super) score: SeriesScore,
     /// The same by the family that was trusted at each origin.
     pub(super) by_model: BTreeMap<String, SeriesScore>,
@@ -25,7 +27,8 @@ impl SeriesResult {
     /// Of a series that was not judged, for a reason that `status` names.
     pub(super) fn unscored(name: &str, status: &str) -> Self {
         let (score, by_model) = (SeriesScore::default(), BTreeMap::new());
-        Self { name: name.into(), model: String::new(), status: status.into(), fallback: false, score, by_model }
+        let [status, reason] = [status; 2].map(String::from);
+        Self { name: name.into(), model: String::new(), status, reason, fallback: None, score, by_model }
     }
 }
 
@@ -89,7 +92,7 @@ impl<'a> Judged<'a> {
         Summary {
             series: self.results.len(),
             failed: self.results.len() - accuracy.scored,
-            fallback: self.results.iter().filter(|result| result.fallback).count(),
+            fallback: self.results.iter().filter(|result| result.fallback.is_some()).count(),
             unscaled: accuracy.unscaled,
             mase: accuracy.mase,
             smape: accuracy.smape,
@@ -132,14 +135,16 @@ fn rows(judged: &[Judged<'_>]) -> String {
     let mut rows = csv::Writer::from_writer(Vec::new());
     let cell = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     let mut write = |row: &[String]| rows.write_record(row).expect("a vector takes every row");
-    let header = ["series", "family", "model", "status", "steps", "mase", "smape", "msis95", "coverage95_percent"];
+    let header =
+        ["series", "family", "model", "status", "steps", "mase", "smape", "msis95", "coverage95_percent", "fallback"];
     write(&header.map(String::from));
     for s in 0..judged[0].results.len() {
         for own in judged {
-            let SeriesResult { name, model, status, score, .. } = &own.results[s];
+            let SeriesResult { name, model, status, fallback, score, .. } = &own.results[s];
             let told = [name, own.family, model, status].map(String::from);
             let measures = [score.mase(), score.smape(), score.msis95(), score.coverage95()].map(cell);
-            write(&[&told[..], &[score.steps.to_string()], &measures].concat());
+            let fallback = fallback.clone().unwrap_or_default();
+            write(&[&told[..], &[score.steps.to_string()], &measures, &[fallback]].concat());
         }
     }
     String::from_utf8_lossy(&rows.into_inner().expect("a vector takes every row")).into_owned()

@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write};
 
-use foreshadow_models::Rejected;
+use foreshadow_models::{FitStatus, Rejected};
 use serde_json::{Value, json};
 
 use super::row::Row;
@@ -10,6 +10,7 @@ use crate::aggregate::Apart;
 use crate::cli::Failure;
 use crate::cli::output::{self, Format, Warnings, number};
 use crate::families::Lack;
+use crate::pipeline::PipelineError;
 
 /// Prints a fleet's forecasts. What was printed of earlier batches stays whole whatever becomes of later ones, once
 /// [`Printer::finish`] has closed it.
@@ -20,15 +21,18 @@ pub(super) struct Printer<W: Write> {
     levels: Vec<f64>,
     /// Most paths of a row.
     paths: usize,
-    /// Rows that were written.
+    /// Rows that were written, and those of them that say something.
     rows: usize,
+    usable: usize,
+    /// The first series that has no forecast, and why.
+    refused: Option<Rejected>,
     has_begun: bool,
     /// Names and cells of a table, whose columns are as wide as the widest of them.
     table: Vec<(String, [String; 6])>,
     rejected: Vec<Rejected>,
     lacking: Vec<Lack>,
     apart: Vec<Apart>,
-    told: [Warnings; 2],
+    told: [Warnings; 3],
 }
 
 impl<W: Write> Printer<W> {
@@ -36,7 +40,8 @@ impl<W: Write> Printer<W> {
         let table = Vec::new();
         let (rejected, lacking, apart) = (Vec::new(), Vec::new(), Vec::new());
         let (levels, out, told) = (levels.to_vec(), BufWriter::new(out), Default::default());
-        Self { out, format, levels, paths, rows: 0, has_begun: false, table, rejected, lacking, apart, told }
+        let (rows, usable, refused, has_begun) = (0, 0, None, false);
+        Self { out, format, levels, paths, rows, usable, refused, has_begun, table, rejected, lacking, apart, told }
     }
 
     /// Prints the rows of a batch.
@@ -53,6 +58,15 @@ impl<W: Write> Printer<W> {
                 Format::Table => self.table.push((row.name.to_string(), cells(row))),
             }
             self.rows += 1;
+            let Some(reason) = row.refused else {
+                self.usable += 1;
+                continue;
+            };
+            // What a regressor lacks is told of each series already.
+            if !matches!(row.status, FitStatus::Input { .. }) {
+                self.told[2].tell([format!("{} has no forecast: {reason}", row.name)]);
+            }
+            self.refused.get_or_insert_with(|| Rejected { name: row.name.into(), reason: reason.into() });
         }
         Ok(self.out.flush()?)
     }
@@ -72,6 +86,14 @@ impl<W: Write> Printer<W> {
     pub(super) fn leave(&mut self, apart: Vec<Apart>) {
         self.told[1].tell(apart.iter().map(Apart::to_string));
         self.apart.extend(apart);
+    }
+
+    /// What a fleet comes to of which not one series has a forecast.
+    pub(super) fn nothing_usable(&self) -> Option<Failure> {
+        let Rejected { name, reason } = self.refused.as_ref().or(self.rejected.first()).filter(|_| self.usable == 0)?;
+        let series_count = self.rows + self.rejected.len();
+        let (first, reason) = (name.clone(), reason.clone());
+        Some(PipelineError::NothingUsable { series_count, first, reason }.into())
     }
 
     /// Prints what comes after the rows.

@@ -12,6 +12,10 @@ pub(super) struct Row<'a> {
     pub(super) name: &'a str,
     pub(super) model: String,
     pub(super) status: &'a FitStatus,
+    /// Why it has no forecast.
+    pub(super) refused: Option<&'a str>,
+    /// Why a naive family serves it where the best of all was asked for.
+    pub(super) fallback: Option<&'a str>,
     pub(super) cutoff_ms: i64,
     pub(super) step_ms: i64,
     pub(super) last: f64,
@@ -47,6 +51,11 @@ impl Row<'_> {
             "mean": self.forecast.mean(self.series), "quantiles": quantiles, "notes": self.notes,
             "read_as": output::read_as(self.panel, self.series, self.notes),
         });
+        for (key, reason) in [("reason", self.refused), ("fallback", self.fallback)] {
+            if let Some(reason) = reason {
+                told[key] = json!(reason);
+            }
+        }
         let paths = self.paths();
         if !paths.is_empty() {
             told["paths"] = json!(paths);

@@ -63,7 +63,9 @@ pub enum TrainingError {
     #[error("the checkpoint is damaged")]
     Damaged,
     /// It was written for other series, settings or another seed.
-    #[error("the checkpoint is that of another training: of other series, another seed, other settings or another version")]
+    #[error(
+        "the checkpoint is that of another training: of other series, another seed, other settings or another version"
+    )]
     Other,
     /// Not one look was finite.
     #[error("the training diverged at step {step}: a smaller learning rate may hold")]
