@@ -16,8 +16,8 @@ use foreshadow_models::{Auto, Backtest, Horizon, Model, Origins, Panel, Quantile
 use crate::telemetry::{DAY_MS, ORIGINS, SERIES, SETS, drawn};
 use crate::{BenchError, Context, Figures, Scale};
 
-/// Series of a step on which networks join automatic selection: one of a bank is trained for every fold.
-const POOLED: usize = 4;
+/// Series of a step and half on which networks join automatic selection: one of a bank is trained for every fold.
+const POOLED: usize = 2;
 
 /// Takes the figures; a smoke run takes two networks, and one set of four series.
 ///
@@ -36,20 +36,23 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
             let horizon = Horizon::new(window.steps_in(DAY_MS)).expect("a day has steps");
             let naive = SeasonalNaive { season: horizon.steps() };
             bank.extend(judge(&window, [&LstmBank::new(horizon), &naive], horizon, ORIGINS)?);
-            let [seen, others] = [0, 1].map(|from| every_second(&window, from));
+            let halves = [0, 1].map(|from| every_second(&window, from));
+            let of_half = |half| learned(half, horizon);
             // One core each.
-            let (all, half) = rayon::join(|| learned(&window, horizon), || learned(&seen, horizon));
+            let (all, of_halves) = rayon::join(|| learned(&window, horizon), || halves.each_ref().map(of_half));
             if let Some((network, origins)) = all? {
                 let family = LstmGlobal::trained("lstm-global", network);
                 global.extend(judge(&window, [&family, &naive], horizon, origins)?);
             }
-            let Some((network, origins)) = half? else { continue };
-            let family = LstmGlobal::trained("lstm-global", network);
-            unseen.extend(judge(&others, [&family, &naive], horizon, origins)?);
-            let some = others.only(&(0..others.series_count().min(pooled)).collect::<Vec<_>>());
-            let own = Auto::new(horizon);
-            let more = own.clone().beside(Box::new(LstmBank::new(horizon))).beside(Box::new(family));
-            pooled_pairs.extend(judge(&some, [&more, &own], horizon, origins)?);
+            for (half, others) in of_halves.into_iter().zip(halves.iter().rev()) {
+                let Some((network, origins)) = half? else { continue };
+                let family = LstmGlobal::trained("lstm-global", network);
+                unseen.extend(judge(others, [&family, &naive], horizon, origins)?);
+                let some = others.only(&(0..others.series_count().min(pooled)).collect::<Vec<_>>());
+                let own = Auto::new(horizon);
+                let more = own.clone().beside(Box::new(LstmBank::new(horizon))).beside(Box::new(family));
+                pooled_pairs.extend(judge(&some, [&more, &own], horizon, origins)?);
+            }
         }
         let [_, _, unseen] = [
             ("neural", "mase_ratio", bank),
