@@ -8,6 +8,7 @@ use foreshadow_models::live::{Said, Track};
 use foreshadow_models::{Fitted, Window, Wish};
 
 use crate::bytes::DecodeError;
+use crate::issue::Accuracy;
 use fits::Fits;
 
 /// First byte of every encoded track; what comes after depends on it.
@@ -21,6 +22,16 @@ pub struct Live {
     /// Weights that series may begin with when a family learns them anew, by family and series, and when they were learned.
     /// They are not kept over a restart, after which a family begins at its seed again.
     learned: BTreeMap<(String, String), (Vec<f32>, i64)>,
+    /// What held-out folds said of a family on a series, by both names; nor is that kept over a restart.
+    judged: BTreeMap<(String, String), Judged>,
+}
+
+/// What held-out folds said.
+struct Judged {
+    accuracy: Accuracy,
+    /// The series' end then.
+    end_ms: i64,
+    at_ms: i64,
 }
 
 impl Live {
@@ -37,6 +48,19 @@ impl Live {
                 self.learned.insert((family.into(), window.name(s).into()), (weights.to_vec(), now_ms));
             }
         }
+    }
+
+    /// What held-out folds said of a family on one of a window's series, unless so much of it has come since.
+    pub fn accuracy(&self, family: &str, window: &Window<'_>, series: usize, stale_ms: i64) -> Option<&Accuracy> {
+        let judged = self.judged.get(&(family.into(), window.name(series).into()))?;
+        let come_ms = window.end_ms(series) - judged.end_ms;
+        (0..stale_ms).contains(&come_ms).then_some(&judged.accuracy)
+    }
+
+    /// Takes note of that.
+    pub fn judge(&mut self, family: &str, window: &Window<'_>, series: usize, accuracy: Accuracy, at_ms: i64) {
+        let judged = Judged { accuracy, end_ms: window.end_ms(series), at_ms };
+        self.judged.insert((family.into(), window.name(series).into()), judged);
     }
 
     /// The track of a series, if it was ever served.
@@ -75,6 +99,7 @@ impl Live {
         self.tracks.retain(|_, track| track.last_ms().is_some_and(|last| last >= before_ms));
         self.fits.forget(before_ms);
         self.learned.retain(|_, (_, learned_ms)| *learned_ms >= before_ms);
+        self.judged.retain(|_, judged| judged.at_ms >= before_ms);
     }
 
     /// The fits that go on from issue to issue.

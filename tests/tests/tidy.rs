@@ -149,7 +149,7 @@ const STAGES: [(&str, &[&str]); 22] = [
     ("reading", &["config", "telemetry"]),
     ("simulate", &["telemetry"]),
     ("issue", &["bytes"]),
-    ("live", &["bytes"]),
+    ("live", &["bytes", "issue"]),
     ("explain", &["issue", "ui"]),
     ("store", &["bytes", "issue", "live"]),
     ("aggregate", &["config", "telemetry"]),

@@ -72,9 +72,18 @@ pub(super) fn fit(
         let fitted = family.refit(&window, settings.seed, &live.learned(name, &window))?;
         live.learn(name, &window, &*fitted, now_ms);
         let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
-        for ((at, s), held_out) in series.iter().enumerate().zip(judge(&*family, &window, settings)?) {
+        // Folds are so many fits more, and their errors hold until as much has come as each of them was judged by.
+        let stale_ms = settings.horizon.steps() as i64 * window.step_ms();
+        let is_due = |at: &usize| live.accuracy(name, &window, *at, stale_ms).is_none();
+        let due: Vec<usize> = (0..series.len()).filter(is_due).collect();
+        for (at, held_out) in due.iter().zip(judge(&*family, &window.only(&due), settings)?) {
+            if let Some(accuracy) = held_out {
+                live.judge(name, &window, *at, accuracy, now_ms);
+            }
+        }
+        for (at, s) in series.iter().enumerate() {
             judged.status[*s] = fitted.status()[at].clone();
-            judged.held_out[*s] = held_out;
+            judged.held_out[*s] = live.accuracy(name, &window, at, stale_ms).cloned();
             judged.forecast.copy(*s, &forecast, at);
         }
     }
@@ -179,6 +188,9 @@ fn judge(
     window: &Window<'_>,
     settings: &PipelineSettings,
 ) -> Result<Vec<Option<Accuracy>>, PipelineError> {
+    if window.series_count() == 0 {
+        return Ok(Vec::new());
+    }
     let (season, horizon) = (window.steps_in(DAY_MS), settings.horizon);
     let origins = Origins::rolling(window, horizon, FOLDS, horizon.steps());
     let yardstick = AsRead(Box::new(SeasonalNaive { season }));

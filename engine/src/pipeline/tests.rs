@@ -178,6 +178,24 @@ fn networks_go_on_from_those_of_the_issue_before() {
     assert_eq!(learned(&live), [None, None, None]);
 }
 
+#[test]
+fn a_family_asked_for_by_name_is_judged_anew_when_a_horizon_has_come() {
+    let named = PipelineSettings { models: vec!["snaive".into()], ..settings() };
+    let mut live = Live::default();
+    let mut judged = |hours: usize, live: &mut Live| {
+        let issue = make_issue(until(hours), &[], &named, live, at(hours)).unwrap();
+        ["a", "b", "c"].map(|series| issue.shadow(series).unwrap().accuracy().cloned().expect("weeks are enough"))
+    };
+    let first = judged(400, &mut live);
+    for hours in [401, 423] {
+        assert_eq!(judged(hours, &mut live), first, "{hours}");
+    }
+    assert_ne!(judged(423, &mut Live::default()), first);
+    let anew = judged(424, &mut live);
+    assert_eq!(anew, judged(424, &mut Live::default()));
+    assert_eq!(judged(410, &mut live), judged(410, &mut Live::default()), "a series that ends earlier is another");
+}
+
 /// The cohort that serves each series, by the time of its fit.
 fn since(live: &Live) -> Vec<i64> {
     live.fits().iter().map(|cohort| cohort.ends_ms()[0]).collect()
