@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FittedAuto, Part, Pick};
+use super::fitted::{FittedAuto, Part, Pick};
 use crate::FitStatus;
 use crate::artifact;
 
