@@ -115,7 +115,7 @@ fn ratio(pairs: &[(f64, f64)]) -> Option<f64> {
 fn learned(window: &Window<'_>, horizon: Horizon) -> Result<Option<(Network, usize)>, BenchError> {
     let begin = |origins: usize| {
         let known = window.until(|s| window.values(s).len().saturating_sub(origins * horizon.steps()));
-        Some((Training::begin(&[known], horizon, 0, GlobalEffort::USUAL, &Device::Cpu)?, origins))
+        Some((Training::begin(&[known], horizon, 0, GlobalEffort::USUAL, &Device::Cpu).ok()?, origins))
     };
     let Some((training, origins)) = (1..=ORIGINS).rev().find_map(begin) else { return Ok(None) };
     let network = training.run().map_err(|error| BenchError::Fit(error.to_string()))?;

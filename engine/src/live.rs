@@ -28,7 +28,7 @@ pub struct Live {
 
 /// What held-out folds said.
 struct Judged {
-    accuracy: Accuracy,
+    accuracy: Option<Accuracy>,
     /// The series' end then.
     end_ms: i64,
     at_ms: i64,
@@ -50,15 +50,16 @@ impl Live {
         }
     }
 
-    /// What held-out folds said of a family on one of a window's series, unless so much of it has come since.
-    pub fn accuracy(&self, family: &str, window: &Window<'_>, series: usize, stale_ms: i64) -> Option<&Accuracy> {
+    /// What held-out folds said of a family on one of a window's series, `None` inside where there were none; `None` where that
+    /// was never asked, or so much of the series has come since.
+    pub fn judged(&self, family: &str, window: &Window<'_>, series: usize, stale_ms: i64) -> Option<Option<&Accuracy>> {
         let judged = self.judged.get(&(family.into(), window.name(series).into()))?;
         let come_ms = window.end_ms(series) - judged.end_ms;
-        (0..stale_ms).contains(&come_ms).then_some(&judged.accuracy)
+        (0..stale_ms).contains(&come_ms).then_some(judged.accuracy.as_ref())
     }
 
     /// Takes note of that.
-    pub fn judge(&mut self, family: &str, window: &Window<'_>, series: usize, accuracy: Accuracy, at_ms: i64) {
+    pub fn judge(&mut self, family: &str, window: &Window<'_>, series: usize, accuracy: Option<Accuracy>, at_ms: i64) {
         let judged = Judged { accuracy, end_ms: window.end_ms(series), at_ms };
         self.judged.insert((family.into(), window.name(series).into()), judged);
     }

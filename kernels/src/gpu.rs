@@ -170,7 +170,8 @@ fn has_matrix_units(properties: &cubecl::ir::DeviceProperties) -> bool {
 
 impl<R: Runtime> Clone for Gpu<R> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), name: self.name.clone(), ..*self }
+        let (device, client, name) = (self.device.clone(), self.client.clone(), self.name.clone());
+        Self { device, client, name, ..*self }
     }
 }
 

@@ -9,7 +9,7 @@ use rustfft::num_complex::Complex;
 use crate::transform::{clip_spikes, detrend, fill_gaps};
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
-const WEEK_MS: i64 = 7 * DAY_MS;
+pub(crate) const WEEK_MS: i64 = 7 * DAY_MS;
 
 /// Peaks of the periodogram that are looked at.
 const PEAKS: usize = 5;

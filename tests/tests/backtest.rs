@@ -144,11 +144,11 @@ fn without_a_split_a_series_failed_and_without_a_change_it_is_unscaled() {
     let rows = backtest(&input, &[&fixed[..], &["--output", "csv"]].concat()).csv();
     assert_eq!(
         rows[0],
-        ["series", "family", "model", "status", "steps", "mase", "smape", "msis95", "coverage95_percent", "fallback"]
+        ["series", "family", "model", "status", "steps", "mase", "smape", "msis95", "coverage95_percent", "reason"]
     );
     let name = |id: &str| format!(r#"{{dataset="d",series_id="{id}"}}"#);
     assert_eq!(rows[1][..6], [&name("a"), "naive", "naive", "fitted", "2", "3.5"]);
-    assert_eq!(rows[2], [&name("b"), "naive", "", "no_split", "0", "", "", "", "", ""]);
+    assert_eq!(rows[2], [&name("b"), "naive", "", "no_split", "0", "", "", "", "", "--splits has no row of it"]);
     assert_eq!(rows[3], [&name("c"), "naive", "naive", "constant", "2", "", "0", "", "100", ""]);
     assert_eq!(rows.len(), 4);
 

@@ -34,7 +34,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
 
 /// The part of a file before its tests.
 fn product(text: &str) -> &str {
-    text.split("#[cfg(test)]").next().unwrap_or(text)
+    text.split("\n#[cfg(test)]").next().unwrap_or(text)
 }
 
 /// Everything a package compiles in, from `cargo tree`.

@@ -20,7 +20,7 @@ use super::{Exit, Failure};
 use crate::aggregate::{self, Said, Whole};
 use crate::clock::DAY_MS;
 use crate::config::Config;
-use crate::families::{self, Bound, Future, Regressors, Working};
+use crate::families::{self, Bound, Future, Lack, Regressors, Working};
 use report::{Judged, SeriesResult};
 
 const EXAMPLES: &str = "Examples:
@@ -98,11 +98,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let lost = fleet.each(|fleet, part| task.work(fleet, part, &mut judged, &mut told))?;
     drop((task, told, fleet)); // the bar goes, and what was only counted is told
     for own in &mut judged {
-        own.results.extend(lost.series.iter().map(|lost| SeriesResult::unscored(&lost.name, "lost")));
+        own.results.extend(lost.series.iter().map(|lost| SeriesResult::unscored(&lost.name, "lost", &lost.reason)));
         own.results.sort_by(|a, b| a.name.cmp(&b.name));
     }
-    output::tell(&unjudged(&judged));
-    output::tell(&fallen_back(&judged));
+    Warnings::of_rows().tell(unjudged(&judged));
+    Warnings::of_rows().tell(fallen_back(&judged));
     report::print(&judged, args.output)?;
     lost.failure.or_else(|| nothing_judged(&judged)).map_or(Ok(()), Err)
 }
@@ -110,11 +110,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// No series could be judged; the first reason stands for all.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("none of {series_count} series can be judged; the first, {first}: {reason}")]
-#[diagnostic(help("fewer --origins or a shorter --horizon leave a series more to learn from"))]
 struct NothingJudged {
     series_count: usize,
     first: String,
     reason: String,
+    #[help]
+    way_out: Option<&'static str>,
 }
 
 /// What is done with every batch.
@@ -147,7 +148,7 @@ impl Task<'_> {
             None => BuildOptions::lookback(self.lookback_steps),
         };
         let Panels { set, wholes } = fleet.panels(part, options, horizon);
-        unscored.extend(set.rejected.iter().map(|rejected| (rejected.name.clone(), "rejected")));
+        unscored.extend(set.rejected.into_iter().map(|rejected| (rejected.name, "rejected", rejected.reason)));
         let mut tests: Vec<Vec<Test<'_>>> = judged.iter().map(|_| Vec::new()).collect();
         for panel in &set.panels {
             let season = args.mase_season.map_or_else(|| panel.steps_in(DAY_MS), |season| season as usize);
@@ -166,14 +167,15 @@ impl Task<'_> {
                 let began = Instant::now();
                 let tested = self.evaluate(panel, origins.clone(), &*model, (at, families))?;
                 own.seconds += began.elapsed().as_secs_f64();
-                tests.push(Test { panel, season, model: model.name(), tested });
+                tests.push(Test { panel, season, model: model.name(), tested, lacking: lacking.clone() });
             }
             self.progress.pass(panel);
         }
         for (own, tests) in judged.iter_mut().zip(&mut tests) {
             let apart = make_coherent(&wholes, tests);
             self.progress.aside(|| told[1].tell(apart));
-            own.results.extend(unscored.iter().map(|(name, status)| SeriesResult::unscored(name, status)));
+            own.results
+                .extend(unscored.iter().map(|(name, status, reason)| SeriesResult::unscored(name, status, reason)));
             for test in tests {
                 own.results.extend((0..test.panel.series_count()).map(|series| result(test, series)));
             }
@@ -197,18 +199,32 @@ impl Task<'_> {
     }
 }
 
+/// The status of a series that `--splits` leaves out.
+const NO_SPLIT: &str = "no_split";
+/// The way out where there was too little to learn from.
+const MORE: &str = "fewer --origins or a shorter --horizon leave it more to learn from";
+
+/// [`MORE`], where that is one.
+fn more_to_learn(result: &SeriesResult) -> Option<&'static str> {
+    ["too_short", "no_data"].contains(&result.status.as_str()).then_some(MORE)
+}
+
 /// What a person is told of series that no step was judged of, but for those whose loss was told already.
 fn unjudged(judged: &[Judged<'_>]) -> Vec<String> {
     let of_family = |(at, own): (usize, &Judged<'_>)| {
         let by = if judged.len() > 1 { format!(" by {}", own.family) } else { String::new() };
-        let told = |SeriesResult { name, status, reason, .. }: &SeriesResult| match status.as_str() {
-            "rejected" | "lost" => None,
-            "no_split" => (at == 0).then(|| format!("{name} is not judged: --splits has no row of it")),
-            _ => Some(format!(
-                "{name} is not judged{by}: {reason} at its cutoffs; fewer --origins or a shorter --horizon leave it more to learn from"
-            )),
+        let told = |result: &SeriesResult| {
+            let (name, reason) = (&result.name, result.unjudged.as_ref()?);
+            match result.status.as_str() {
+                "rejected" | "lost" => None,
+                NO_SPLIT => (at == 0).then(|| format!("{name} is not judged: {reason}")),
+                _ => {
+                    let way_out = more_to_learn(result).map(|more| format!("; {more}")).unwrap_or_default();
+                    Some(format!("{name} is not judged{by}: {reason} at its cutoffs{way_out}"))
+                }
+            }
         };
-        own.results.iter().filter(|result| result.score.steps == 0).filter_map(told).collect::<Vec<_>>()
+        own.results.iter().filter_map(told).collect::<Vec<_>>()
     };
     judged.iter().enumerate().flat_map(of_family).collect()
 }
@@ -216,20 +232,21 @@ fn unjudged(judged: &[Judged<'_>]) -> Vec<String> {
 /// What a person is told of series that a naive family served where the best of all was asked for.
 fn fallen_back(judged: &[Judged<'_>]) -> Vec<String> {
     let of_family = |own: &Judged<'_>| {
-        let (family, fell_back) =
-            (own.family.to_owned(), own.results.iter().filter_map(|r| Some((r, r.fallback.as_ref()?))));
-        fell_back.map(|(result, why)| format!("{} fell back by {family}: {why}", result.name)).collect::<Vec<_>>()
+        let told = |result: &SeriesResult| {
+            Some(format!("{} fell back by {}: {}", result.name, own.family, result.fallback.as_ref()?))
+        };
+        own.results.iter().filter_map(told).collect::<Vec<_>>()
     };
     judged.iter().flat_map(of_family).collect()
 }
 
 /// What a fleet comes to of which no family was judged on a single series.
 fn nothing_judged(judged: &[Judged<'_>]) -> Option<Failure> {
-    let mut results = judged.iter().flat_map(|own| &own.results);
-    let SeriesResult { name, reason, .. } = results.clone().next()?;
-    let (series_count, first, reason) = (judged[0].results.len(), name.clone(), reason.clone());
-    let none = results.all(|result| result.score.steps == 0);
-    none.then(|| Failure::new(Exit::Input, NothingJudged { series_count, first, reason }))
+    let all = || judged.iter().flat_map(|own| &own.results);
+    let first = all().next().filter(|_| all().all(|result| result.unjudged.is_some()))?;
+    let (series_count, reason) = (judged[0].results.len(), first.unjudged.clone()?);
+    let nothing = NothingJudged { series_count, first: first.name.clone(), reason, way_out: more_to_learn(first) };
+    Some(Failure::new(Exit::Input, nothing))
 }
 
 /// Parts every series at its split, and says what of it a panel is to keep; a series without a split goes to
@@ -239,12 +256,12 @@ fn at_splits(
     splits: &Splits,
     lookback_steps: usize,
     horizon_steps: usize,
-    unscored: &mut Vec<(String, &str)>,
+    unscored: &mut Vec<(String, &str, String)>,
 ) -> BuildOptions {
     let mut options = BuildOptions::lookback(lookback_steps);
     raw.retain_mut(|series| {
         let Some(split) = splits.of(&series.name) else {
-            unscored.push((series.name.clone(), "no_split"));
+            unscored.push((series.name.clone(), NO_SPLIT, "--splits has no row of it".into()));
             return false;
         };
         split.part(series);
@@ -265,6 +282,8 @@ struct Test<'a> {
     season: usize,
     model: String,
     tested: Backtest<'a>,
+    /// Regressors that its series have to do without.
+    lacking: Vec<Lack>,
 }
 
 impl Test<'_> {
@@ -292,12 +311,11 @@ fn make_coherent(wholes: &[Whole], tests: &mut [Test<'_>]) -> Vec<String> {
 }
 
 fn result(test: &Test<'_>, series: usize) -> SeriesResult {
-    let Test { panel, season, model, tested } = test;
+    let Test { panel, season, model, tested, .. } = test;
     let chosen = |origin: usize| tested.fold(0, origin).chosen[series].as_ref();
     let trusted = |origin| chosen(origin).map_or_else(|| model.clone(), |chosen| chosen.champion.clone());
     let (name, status) = (panel.name(series), &tested.fold(0, 0).status[series]);
-    let mut result = SeriesResult::unscored(name, status.word());
-    result.reason = families::why(status, name, &[]);
+    let mut result = SeriesResult::unscored(name, status.word(), &families::why(status, name, &test.lacking));
     result.model = trusted(0);
     for origin in 0..tested.origins().count() {
         let score = tested.score(0, origin, series, *season);
@@ -307,6 +325,11 @@ fn result(test: &Test<'_>, series: usize) -> SeriesResult {
         result.score.add(&score);
         let fallback = chosen(origin).and_then(|chosen| chosen.fallback.clone());
         result.fallback = result.fallback.or(fallback);
+    }
+    if result.score.steps > 0 {
+        result.unjudged = None;
+    } else if status.is_usable() {
+        result.unjudged = Some("nothing was observed after".into());
     }
     result
 }

@@ -127,26 +127,40 @@ pub(super) fn tell(warnings: &[String]) {
 }
 
 /// Warnings of one kind as they come: the first are printed on standard error, at the end how many more there were.
-#[derive(Debug, Default)]
-pub(super) struct Warnings(usize);
+#[derive(Debug)]
+pub(super) struct Warnings {
+    count: usize,
+    /// Where all of them stand.
+    all: &'static str,
+}
+
+impl Default for Warnings {
+    fn default() -> Self {
+        Self { count: 0, all: "`foreshadow forecast --output json` tells of each series" }
+    }
+}
 
 impl Warnings {
+    /// Those that stand beside their series' row.
+    pub(super) fn of_rows() -> Self {
+        Self { all: "`--output csv` has the reason of each series", ..Self::default() }
+    }
+
     /// Prints what of these is among the first.
     pub(super) fn tell(&mut self, warnings: impl IntoIterator<Item = impl Display>) {
         for warning in warnings {
-            if self.0 < WARNINGS {
+            if self.count < WARNINGS {
                 eprintln!("warning: {warning}");
             }
-            self.0 += 1;
+            self.count += 1;
         }
     }
 }
 
 impl Drop for Warnings {
     fn drop(&mut self) {
-        if self.0 > WARNINGS {
-            let more = self.0 - WARNINGS;
-            eprintln!("warning: and {more} more; `forecast --output json` and `backtest --output csv` list them all");
+        if self.count > WARNINGS {
+            eprintln!("warning: and {} more; {}", self.count - WARNINGS, self.all);
         }
     }
 }

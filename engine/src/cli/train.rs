@@ -76,6 +76,9 @@ enum TrainError {
         #[source]
         source: TrainingError,
     },
+    #[error("the device failed")]
+    #[diagnostic(help("the same command goes on from the checkpoint; --device cpu always works"))]
+    Device(#[source] TrainingError),
     #[error("no network was better than what is expected without one, {without:.4}; {path} is as it was")]
     #[diagnostic(help("more series, longer ones, more --steps or a shorter --horizon leave it more to learn"))]
     NoBetter { path: String, without: f64 },
@@ -91,13 +94,22 @@ enum TrainError {
     },
 }
 
+impl TrainError {
+    fn of_begun(error: TrainingError, series_count: usize) -> Self {
+        match error {
+            TrainingError::Nothing => Self::Nothing { series_count },
+            error => Self::Device(error),
+        }
+    }
+}
+
 impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         let exit = match &error {
             TrainError::Nothing { .. } | TrainError::Checkpoint { .. } | TrainError::Folder { .. } => Exit::Input,
             TrainError::Disk { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::Input,
             TrainError::Disk { .. } => Exit::Disk,
-            TrainError::Diverged { .. } | TrainError::NoBetter { .. } => Exit::Fault,
+            TrainError::Diverged { .. } | TrainError::Device(_) | TrainError::NoBetter { .. } => Exit::Fault,
         };
         Self::new(exit, error)
     }
@@ -144,14 +156,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     output::tell(&left_out(&set, &panels, left));
     let effort =
         GlobalEffort { steps: args.steps as usize, hidden: args.hidden.into(), length: args.length.into(), ..USUAL };
-    let nothing = || TrainError::Nothing { series_count: panels.iter().map(|panel| panel.series_count()).sum() };
     // Its days and weeks are those that it will be asked by.
     let locals: Vec<Option<Local>> = panels.iter().map(|panel| Local::of(&panel.window())).collect();
     let on_clocks = panels.iter().zip(&locals);
     let windows: Vec<Window<'_>> = on_clocks
         .map(|(panel, local)| local.as_ref().map_or_else(|| panel.window(), |local| local.panel().window()))
         .collect();
-    let mut training = Training::begin(&windows, horizon, seed, effort, &device).ok_or_else(nothing)?;
+    let series_count = panels.iter().map(|panel| panel.series_count()).sum();
+    let begun = Training::begin(&windows, horizon, seed, effort, &device);
+    let mut training = begun.map_err(|error| TrainError::of_begun(error, series_count))?;
     let kept = match fs::read(&checkpoint) {
         Ok(kept) if !args.afresh => Some(kept),
         Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(unusable(&checkpoint, source).into()),
@@ -172,7 +185,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         if training.is_done() {
             break;
         }
-        training.advance();
+        training.advance().map_err(TrainError::Device)?;
     }
     drop(bar);
     let (Progress { step, best, without, .. }, series) = (training.progress(), training.series_count());

@@ -110,8 +110,8 @@ impl Explanation {
             None => "Live: what every issue expected, judged by what came.".into(),
         };
         let unjudged = |own: &Family| own.error_live.is_none() || folds && own.error_on_folds.is_none();
-        let dashes = match self.families.iter().any(unjudged) {
-            true => "–: not judged there, as it failed on a fold, had too few of them or is not followed live.\n",
+        let dashes = match own.is_none() || self.families.iter().any(unjudged) {
+            true => "–: nothing to compare; a family failed on a fold, had too few of them or is not followed live.\n",
             false => "",
         };
         format!("\n{rows}\n{behind}\n{dashes}")

@@ -64,10 +64,12 @@ fn an_issue_tells_what_it_served_and_what_came_of_it() {
     {
         assert!(text.contains(expected), "{expected} in {text}");
     }
-    assert!(told.page().into_string().contains("shadow") && !text.contains('–'));
-    let mut unjudged = told;
-    unjudged.families[1].error_live = None;
-    assert!(unjudged.text().contains("–: not judged there"));
+    assert!(told.page().into_string().contains("shadow") && text.contains("–: nothing to compare"));
+    let mut compared = told;
+    compared.champion = "theta".into();
+    assert!(!compared.text().contains("–: "), "{}", compared.text());
+    compared.families[1].error_live = None;
+    assert!(compared.text().contains("–: nothing to compare"));
 }
 
 #[test]

@@ -74,16 +74,15 @@ pub(super) fn fit(
         let forecast = fitted.predict(settings.horizon, &settings.quantiles)?;
         // Folds are so many fits more, and their errors hold until as much has come as each of them was judged by.
         let stale_ms = settings.horizon.steps() as i64 * window.step_ms();
-        let is_due = |at: &usize| live.accuracy(name, &window, *at, stale_ms).is_none();
-        let due: Vec<usize> = (0..series.len()).filter(is_due).collect();
-        for (at, held_out) in due.iter().zip(judge(&*family, &window.only(&due), settings)?) {
-            if let Some(accuracy) = held_out {
-                live.judge(name, &window, *at, accuracy, now_ms);
+        if (0..series.len()).any(|at| live.judged(name, &window, at, stale_ms).is_none()) {
+            // All, for a network of all series is another one on some of them.
+            for (at, held_out) in judge(&*family, &window, settings)?.into_iter().enumerate() {
+                live.judge(name, &window, at, held_out, now_ms);
             }
         }
         for (at, s) in series.iter().enumerate() {
             judged.status[*s] = fitted.status()[at].clone();
-            judged.held_out[*s] = live.accuracy(name, &window, at, stale_ms).cloned();
+            judged.held_out[*s] = live.judged(name, &window, at, stale_ms).flatten().cloned();
             judged.forecast.copy(*s, &forecast, at);
         }
     }
@@ -188,9 +187,6 @@ fn judge(
     window: &Window<'_>,
     settings: &PipelineSettings,
 ) -> Result<Vec<Option<Accuracy>>, PipelineError> {
-    if window.series_count() == 0 {
-        return Ok(Vec::new());
-    }
     let (season, horizon) = (window.steps_in(DAY_MS), settings.horizon);
     let origins = Origins::rolling(window, horizon, FOLDS, horizon.steps());
     let yardstick = AsRead(Box::new(SeasonalNaive { season }));

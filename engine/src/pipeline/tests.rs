@@ -182,8 +182,15 @@ fn networks_go_on_from_those_of_the_issue_before() {
 fn a_family_asked_for_by_name_is_judged_anew_when_a_horizon_has_come() {
     let named = PipelineSettings { models: vec!["snaive".into()], ..settings() };
     let mut live = Live::default();
-    let mut judged = |hours: usize, live: &mut Live| {
-        let issue = make_issue(until(hours), &[], &named, live, at(hours)).unwrap();
+    let judged = |hours: usize, live: &mut Live| {
+        let mut series = until(hours);
+        // What is too short to be judged asks for no folds at every issue.
+        let mut short = wave("short", 3.0);
+        short.times_ms = short.times_ms[hours - 30..hours].to_vec();
+        short.values = short.values[hours - 30..hours].to_vec();
+        series.push(short);
+        let issue = make_issue(series, &[], &named, live, at(hours)).unwrap();
+        assert_eq!(issue.shadow("short").unwrap().accuracy(), None);
         ["a", "b", "c"].map(|series| issue.shadow(series).unwrap().accuracy().cloned().expect("weeks are enough"))
     };
     let first = judged(400, &mut live);

@@ -180,13 +180,13 @@ pub(super) struct Losses {
 impl Losses {
     /// The weighted median, and the weighted mean where the folds have `shared` values: they are hardly more than one observation
     /// then, which tells no wild part from the only one that is right. One candidate alone where nothing can be blended or
-    /// the best never erred, `floor` where there is none.
-    pub(super) fn choose(&self, floor: usize, shared: bool) -> Blend {
+    /// the best never erred, `untold` where no fold tells of any.
+    pub(super) fn choose(&self, untold: usize, shared: bool) -> Blend {
         let kind = if shared { Kind::Mean } else { Kind::Weighted };
         let best = champion(&self.singles);
         let exact = best.filter(|best| self.singles[*best] == Some(0.0)).map(Blend::single);
         let blend = exact.or_else(|| Blend::of(kind, &self.singles));
-        blend.unwrap_or_else(|| Blend::single(best.unwrap_or(floor)))
+        blend.unwrap_or_else(|| Blend::single(best.unwrap_or(untold)))
     }
 }
 

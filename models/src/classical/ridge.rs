@@ -15,6 +15,7 @@ use self::level::Level;
 use self::remainder::{Fade, Repeat};
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, MOST_STEPS, Whole, each_is_whole};
+use crate::season::WEEK_MS;
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
 
 mod fold;
@@ -25,7 +26,6 @@ mod remainder;
 const FEWEST_PERIODS: usize = 4;
 /// A forecast stays within the values seen, widened by this share of their range.
 const REACH: f64 = 0.5;
-const WEEK_MS: i64 = 7 * 86_400_000;
 
 /// Low-rank ridge over one season.
 #[derive(Clone, Copy, Debug)]

@@ -33,6 +33,10 @@ impl Model for AsRead {
         Ok(Box::new(FittedAsRead { status: way.statuses(fitted.status()), fitted, way: Some(way), bounds }))
     }
 
+    fn is_trained(&self) -> bool {
+        self.0.is_trained()
+    }
+
     fn on(&self, device: &Device) -> Option<Box<dyn Model>> {
         self.0.on(device).map(|family| Box::new(Self(family)) as Box<dyn Model>)
     }

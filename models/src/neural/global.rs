@@ -55,12 +55,18 @@ impl LstmGlobal {
     }
 
     /// The network for a window: the one that is there, or one that is trained on it. `None` where nothing can be learned.
-    fn network(&self, window: &Window<'_>, seed: u64) -> Option<Network> {
-        match &self.source {
-            Source::Trained(network) => Some(network.clone()),
-            Source::Training(horizon, effort, device) => {
-                Training::begin(std::slice::from_ref(window), *horizon, seed, *effort, device)?.run().ok()
+    fn network(&self, window: &Window<'_>, seed: u64) -> Result<Option<Network>, FitError> {
+        let (horizon, effort, device) = match &self.source {
+            Source::Trained(network) => return Ok(Some(network.clone())),
+            Source::Training(horizon, effort, device) => (*horizon, *effort, device),
+        };
+        let begun = Training::begin(std::slice::from_ref(window), horizon, seed, effort, device);
+        match begun.and_then(Training::run) {
+            Ok(network) => Ok(Some(network)),
+            Err(TrainingError::Device(source)) => {
+                Err(FitError::Kernel { family: self.name(), series_count: window.series_count(), source })
             }
+            Err(_) => Ok(None),
         }
     }
 }
@@ -117,7 +123,7 @@ impl Model for LstmGlobal {
     }
 
     fn fit(&self, window: &Window<'_>, seed: u64) -> Result<Box<dyn Fitted>, FitError> {
-        let network = self.network(window, seed);
+        let network = self.network(window, seed)?;
         let of = |s: usize| match &network {
             Some(network) => match watch(network, window, s) {
                 Ok((status, own)) => (status, Some(own)),

@@ -14,8 +14,8 @@ pub(super) struct SeriesResult {
     /// That was trusted at the newest origin.
     pub(super) model: String,
     pub(super) status: String,
-    /// What that means there.
-    pub(super) reason: String,
+    /// Why no step of it was judged.
+    pub(super) unjudged: Option<String>,
     /// Why it fell back on a naive family, at the newest origin of those where it did.
     pub(super) fallback: Option<String>,
     pub(super) score: SeriesScore,
@@ -24,11 +24,11 @@ pub(super) struct SeriesResult {
 }
 
 impl SeriesResult {
-    /// Of a series that was not judged, for a reason that `status` names.
-    pub(super) fn unscored(name: &str, status: &str) -> Self {
+    /// Of a series that was not judged, for a reason that `status` has a word for.
+    pub(super) fn unscored(name: &str, status: &str, reason: &str) -> Self {
         let (score, by_model) = (SeriesScore::default(), BTreeMap::new());
-        let [status, reason] = [status; 2].map(String::from);
-        Self { name: name.into(), model: String::new(), status, reason, fallback: None, score, by_model }
+        let (model, unjudged, fallback) = (String::new(), Some(reason.into()), None);
+        Self { name: name.into(), model, status: status.into(), unjudged, fallback, score, by_model }
     }
 }
 
@@ -136,15 +136,15 @@ fn rows(judged: &[Judged<'_>]) -> String {
     let cell = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     let mut write = |row: &[String]| rows.write_record(row).expect("a vector takes every row");
     let header =
-        ["series", "family", "model", "status", "steps", "mase", "smape", "msis95", "coverage95_percent", "fallback"];
+        ["series", "family", "model", "status", "steps", "mase", "smape", "msis95", "coverage95_percent", "reason"];
     write(&header.map(String::from));
     for s in 0..judged[0].results.len() {
         for own in judged {
-            let SeriesResult { name, model, status, fallback, score, .. } = &own.results[s];
+            let SeriesResult { name, model, status, unjudged, fallback, score, .. } = &own.results[s];
             let told = [name, own.family, model, status].map(String::from);
             let measures = [score.mase(), score.smape(), score.msis95(), score.coverage95()].map(cell);
-            let fallback = fallback.clone().unwrap_or_default();
-            write(&[&told[..], &[score.steps.to_string()], &measures, &[fallback]].concat());
+            let reason = unjudged.as_ref().or(fallback.as_ref()).cloned().unwrap_or_default();
+            write(&[&told[..], &[score.steps.to_string()], &measures, &[reason]].concat());
         }
     }
     String::from_utf8_lossy(&rows.into_inner().expect("a vector takes every row")).into_owned()

@@ -1,8 +1,9 @@
 //! Forecasts on standard output, batch by batch as they are made.
 
+use std::collections::HashSet;
 use std::io::{BufWriter, Write};
 
-use foreshadow_models::{FitStatus, Rejected};
+use foreshadow_models::Rejected;
 use serde_json::{Value, json};
 
 use super::row::Row;
@@ -47,6 +48,8 @@ impl<W: Write> Printer<W> {
     /// Prints the rows of a batch.
     pub(super) fn rows(&mut self, rows: &[Row<'_>]) -> Result<(), Failure> {
         self.begin()?;
+        // Of these it was told already.
+        let lacking: HashSet<String> = self.lacking.iter().map(|lack| lack.series.clone()).collect();
         for row in rows {
             match self.format {
                 Format::Json => {
@@ -62,8 +65,7 @@ impl<W: Write> Printer<W> {
                 self.usable += 1;
                 continue;
             };
-            // What a regressor lacks is told of each series already.
-            if !matches!(row.status, FitStatus::Input { .. }) {
+            if !lacking.contains(row.name) {
                 self.told[2].tell([format!("{} has no forecast: {reason}", row.name)]);
             }
             self.refused.get_or_insert_with(|| Rejected { name: row.name.into(), reason: reason.into() });

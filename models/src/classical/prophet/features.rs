@@ -7,9 +7,9 @@ use holidays_rs::{Calendar, Date};
 use serde::{Deserialize, Serialize};
 
 use super::config::{RegressorSetting, Settings, Standardise};
-use crate::FitStatus;
+use crate::{FitStatus, season};
 
-pub(super) const DAY_MS: f64 = 86_400_000.0;
+pub(super) const DAY_MS: f64 = season::DAY_MS as f64;
 /// A regressor's value, once standardised, and a capacity, scaled, lie nearer to zero than this: their products with
 /// coefficients stay far inside f64's range.
 pub(super) const FURTHEST: f64 = 1e100;

@@ -10,7 +10,7 @@ use burn::record::{BinBytesRecorder, FullPrecisionSettings, Recorder};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
-use foreshadow_kernels::Device;
+use foreshadow_kernels::{Device, KernelError};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -86,12 +86,21 @@ pub(super) trait Learn: Send {
     fn step(&mut self, windows: &Windows, rate: f64);
 
     /// Mean quantile loss, all knots alike.
-    fn loss(&self, windows: &Windows) -> f64;
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] where a device does not answer.
+    fn loss(&self, windows: &Windows) -> Result<f64, KernelError>;
 
     /// The weights in the order of [`Meaning::weights`].
-    fn weights(&self) -> Vec<Vec<f32>>;
+    ///
+    /// # Errors
+    /// As [`Learn::loss`].
+    fn weights(&self) -> Result<Vec<Vec<f32>>, KernelError>;
 
     /// What [`Learn::resume`] reads.
+    ///
+    /// # Panics
+    /// Where a device does not answer: burn's records have no error for that.
     fn bytes(&self) -> Vec<u8>;
 
     /// Becomes what it was when it made those bytes, wherever that was; `false` of others.
@@ -107,19 +116,23 @@ pub(super) fn learner(meaning: &Meaning, seed: u64, device: &Device) -> Box<dyn 
     match device {
         #[cfg(feature = "burn-gpu")]
         Device::Wgpu(gpu) => {
-            Box::new(Learner::<Autodiff<burn::backend::Wgpu>>::seeded(meaning, seed, gpu.device().clone()))
+            let place = (gpu.kind(), gpu.device().clone());
+            Box::new(Learner::<Autodiff<burn::backend::Wgpu>>::seeded(meaning, seed, place))
         }
         #[cfg(feature = "burn-gpu")]
         Device::Cuda(gpu) => {
-            Box::new(Learner::<Autodiff<burn::backend::Cuda>>::seeded(meaning, seed, gpu.device().clone()))
+            let place = (gpu.kind(), gpu.device().clone());
+            Box::new(Learner::<Autodiff<burn::backend::Cuda>>::seeded(meaning, seed, place))
         }
-        _ => Box::new(Learner::<Autodiff<Flex>>::seeded(meaning, seed, Default::default())),
+        _ => Box::new(Learner::<Autodiff<Flex>>::seeded(meaning, seed, ("cpu", Default::default()))),
     }
 }
 
 /// A network, and how Adam moves it.
 struct Learner<B: AutodiffBackend> {
     meaning: Meaning,
+    /// For messages.
+    kind: &'static str,
     device: B::Device,
     net: Net<B>,
     adam: OptimizerAdaptor<Adam, Net<B>, B>,
@@ -128,7 +141,7 @@ struct Learner<B: AutodiffBackend> {
 impl<B: AutodiffBackend> Learner<B> {
     /// Small weights by seed, the same on every device; a head of zeros, so that it begins by saying that what is expected
     /// will come.
-    fn seeded(meaning: &Meaning, seed: u64, device: B::Device) -> Self {
+    fn seeded(meaning: &Meaning, seed: u64, (kind, device): (&'static str, B::Device)) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let weights = |(name, shape): (String, Vec<usize>)| {
             let count = shape.iter().product();
@@ -146,7 +159,13 @@ impl<B: AutodiffBackend> Learner<B> {
         let weights: Vec<Vec<f32>> = meaning.weights().into_iter().map(weights).collect();
         let clip = GradientClippingConfig::Norm(LONGEST);
         let adam = AdamConfig::new().with_grad_clipping(Some(clip)).init();
-        Self { meaning: meaning.clone(), net: net(meaning, &weights, &device), adam, device }
+        Self { meaning: meaning.clone(), kind, net: net(meaning, &weights, &device), adam, device }
+    }
+
+    fn read<T: Backend, const D: usize>(&self, tensor: Tensor<T, D>) -> Result<Vec<f32>, KernelError> {
+        let refused = |reason: String| KernelError::Device { device: self.kind, operation: "to read", reason };
+        let data = tensor.try_into_data().map_err(|error| refused(error.to_string()))?;
+        data.to_vec().map_err(|error| refused(format!("{error:?}")))
     }
 }
 
@@ -157,14 +176,18 @@ impl<B: AutodiffBackend> Learn for Learner<B> {
         self.net = self.adam.step(rate, self.net.clone(), slopes);
     }
 
-    fn loss(&self, windows: &Windows) -> f64 {
+    fn loss(&self, windows: &Windows) -> Result<f64, KernelError> {
         let net = self.net.valid();
-        let parts: Vec<Windows> = windows.in_parts(&self.meaning, TOGETHER).collect();
-        let of = |part: &Windows| f64::from(values(loss(&net, &self.meaning, part, &self.device))[0]);
-        parts.iter().map(of).sum::<f64>() / windows.seen() as f64
+        let parts = windows.in_parts(&self.meaning, TOGETHER);
+        let of = |part: Windows| Ok(f64::from(self.read(loss(&net, &self.meaning, &part, &self.device))?[0]));
+        let sum = parts.map(of).sum::<Result<f64, KernelError>>()?;
+        Ok(sum / windows.seen() as f64)
     }
 
-    fn weights(&self) -> Vec<Vec<f32>> {
+    fn weights(&self) -> Result<Vec<Vec<f32>>, KernelError> {
+        let bias = |linear: &Linear<B>| self.read(linear.bias.as_ref().expect("every layer has one").val());
+        // As PyTorch has them, `[out, in]`.
+        let turned = |linear: &Linear<B>| self.read(linear.weight.val().transpose());
         let of_layer = |Layer { by_input, by_hidden }: &Layer<B>| {
             [turned(by_input), turned(by_hidden), bias(by_input), bias(by_hidden)]
         };
@@ -195,7 +218,7 @@ impl<B: AutodiffBackend> Learn for Learner<B> {
     #[cfg(test)]
     fn says(&self, windows: &Windows) -> Vec<f32> {
         let (shown, others) = windows.tensors(&self.meaning, &self.device);
-        values(self.net.valid().forward(shown, others))
+        self.read(self.net.valid().forward(shown, others)).unwrap()
     }
 }
 
@@ -241,19 +264,6 @@ fn loss<B: Backend>(net: &Net<B>, meaning: &Meaning, windows: &Windows, device: 
     let off = came - said;
     let pinball = (off.clone() * level.clone()).max_pair(off * (level - 1.0));
     (pinball * seen).sum() / levels as f32
-}
-
-/// Weights as PyTorch has them, `[out, in]`.
-fn turned<B: Backend>(linear: &Linear<B>) -> Vec<f32> {
-    values(linear.weight.val().transpose())
-}
-
-fn bias<B: Backend>(linear: &Linear<B>) -> Vec<f32> {
-    values(linear.bias.as_ref().expect("every layer has one").val())
-}
-
-fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
-    tensor.into_data().to_vec().expect("all is f32")
 }
 
 /// A network of weights in the order of [`Meaning::weights`].

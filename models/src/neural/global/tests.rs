@@ -113,7 +113,7 @@ fn candle_says_what_burn_does() {
     let mut training = Training::begin(&[panel.window()], horizon(12), 5, two, &Device::Cpu).unwrap();
     let before = training.progress();
     assert!(before.loss == before.without && before.step == 0);
-    training.advance();
+    training.advance().unwrap();
     let loss = training.progress().loss;
     assert!(loss < before.without, "{loss} and {before:?}");
     // `finish` would take the best, which these weights are.
@@ -128,25 +128,41 @@ fn a_network_learns_the_same_on_every_device() {
     let panel = panel(&series);
     let begun = |device: &Device| Training::begin(&[panel.window()], horizon(12), 5, effort(40), device).unwrap();
     let mut here = begun(&Device::Cpu);
-    here.advance();
+    here.advance().unwrap();
     let kept = here.checkpoint();
-    here.advance();
+    here.advance().unwrap();
     for device in present() {
         let mut there = begun(&device);
-        there.advance();
-        let mut resumed = begun(&device).resume(&kept).unwrap();
-        [&mut there, &mut resumed].into_iter().for_each(Training::advance);
-        for own in [&there, &resumed] {
+        there.advance().unwrap();
+        let mut again = begun(&device).resume(&there.checkpoint()).unwrap();
+        let mut moved = begun(&device).resume(&kept).unwrap();
+        [&mut there, &mut again, &mut moved].into_iter().for_each(|own| own.advance().unwrap());
+        assert!(there.weights() == again.weights(), "{device}: the same bits on one device");
+        for own in [&there, &moved] {
             let (own, expected) = (own.progress(), here.progress());
             assert_eq!((own.step, own.steps), (expected.step, expected.steps));
             let gained = expected.without - expected.loss;
-            // Sums in another order turn a step of Adam a little.
+            // Sums in another order turn a step of Adam a little, and the better by as much the more was gained.
             let off = (own.loss - expected.loss).abs();
             assert!(gained > 0.0 && off < 0.1 * gained, "{device}: {own:?} for {expected:?}");
         }
         let (off, largest) = there.served_and_trained();
-        assert!(off < 1e-4 * largest, "{device}: {off} of {largest}");
+        // CUDA multiplies in TensorFloat-32, with 11 bits: 5e-4 each, and layers upon each other.
+        let tolerance = if matches!(device, Device::Cuda(_)) { 1e-2 } else { 1e-4 };
+        assert!(off < tolerance * largest, "{device}: {off} of {largest}");
     }
+}
+
+#[test]
+fn only_a_network_that_has_yet_to_be_trained_goes_to_a_device() {
+    let anew = LstmGlobal::new(horizon(12), effort(20));
+    let network = trained(&(0..2).map(|s| pushed(400, s)).collect::<Vec<_>>(), effort(20), 0);
+    let before = LstmGlobal::trained("lstm-global", network);
+    assert_eq!((anew.is_trained(), before.is_trained()), (false, true));
+    assert_eq!(
+        (anew.on(&Device::Cpu).is_some(), before.on(&Device::Cpu).is_some()),
+        (cfg!(feature = "burn-gpu"), false)
+    );
 }
 
 #[test]
@@ -156,7 +172,7 @@ fn series_that_are_sampled_at_other_moments_are_learned_of_together() {
     series[2..].iter().for_each(|values| late.push("late".into(), 1_700_000_400_000 + 60_000, values));
     let early = panel(&series[..2]);
     let begin = |windows: &[Window<'_>]| {
-        Training::begin(windows, horizon(12), 0, effort(20), &Device::Cpu).map(|own| own.series_count())
+        Training::begin(windows, horizon(12), 0, effort(20), &Device::Cpu).map(|own| own.series_count()).ok()
     };
     assert_eq!(begin(&[early.window(), late.window()]), Some(4));
     assert_eq!(begin(&[]), None);
@@ -173,7 +189,7 @@ fn training_that_is_cut_off_goes_on_to_the_same_bits() {
     let end = |training: Training<'_>| training.run().unwrap();
     let whole = end(begin(1, 16));
     let mut cut = begin(1, 16);
-    cut.advance();
+    cut.advance().unwrap();
     let checkpoint = cut.checkpoint();
     drop(cut);
     let resumed = begin(1, 16).resume(&checkpoint).unwrap();
@@ -181,15 +197,15 @@ fn training_that_is_cut_off_goes_on_to_the_same_bits() {
     assert!(end(resumed) == whole, "the same seed, the same bits");
     assert!(end(begin(2, 16)) != whole, "another seed, another network");
     for other in [begin(2, 16), begin(1, 32)] {
-        assert_eq!(other.resume(&checkpoint).err(), Some(TrainingError::Other));
+        assert!(matches!(other.resume(&checkpoint), Err(TrainingError::Other)));
     }
     for broken in [&checkpoint[..checkpoint.len() / 2], b"nothing", &[]] {
-        assert_eq!(begin(1, 16).resume(broken).err(), Some(TrainingError::Damaged));
+        assert!(matches!(begin(1, 16).resume(broken), Err(TrainingError::Damaged)));
     }
     for at in (0..checkpoint.len()).step_by(checkpoint.len() / 40) {
         let mut flipped = checkpoint.clone();
         flipped[at] ^= 0x10;
-        assert_eq!(begin(1, 16).resume(&flipped).err(), Some(TrainingError::Damaged), "byte {at}");
+        assert!(matches!(begin(1, 16).resume(&flipped), Err(TrainingError::Damaged)), "byte {at}");
     }
 }
 
@@ -201,7 +217,7 @@ fn a_rate_far_too_large_is_an_error_and_never_a_network_of_nan() {
         Training::begin(&[panel.window()], horizon(12), 1, GlobalEffort { rate: 1e30, ..effort(60) }, &Device::Cpu)
             .unwrap();
     while !training.is_done() {
-        training.advance();
+        training.advance().unwrap();
     }
     assert!(training.progress().best == training.progress().without, "{:?}", training.progress());
     match training.finish() {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use foreshadow_kernels::Device;
+use foreshadow_kernels::{Device, KernelError};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -55,10 +55,16 @@ impl GlobalEffort {
     pub const USUAL: Self = Self { length: 48, hidden: 64, layers: 1, windows: 128, steps: 600, rate: 4e-3 };
 }
 
-/// Why training could not go on from a checkpoint, or ended with nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why training could not begin or go on, or ended with nothing.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainingError {
+    /// There is nothing to learn.
+    #[error("not one series is long enough and moves")]
+    Nothing,
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] KernelError),
     /// Not what was written, or cut off.
     #[error("the checkpoint is damaged")]
     Damaged,
@@ -163,6 +169,7 @@ pub struct Training<'a> {
     choosers: Windows,
     /// What those are of series that have just begun.
     begun: Windows,
+    device: Device,
     learner: Box<dyn Learn>,
     meaning: Meaning,
     without: f64,
@@ -187,8 +194,11 @@ struct Checkpoint {
 }
 
 impl<'a> Training<'a> {
-    /// Begins on all series of some windows, which share their step, and on a device; `None` where not one is long enough and
-    /// moves. On another device it ends nearby, not at the same bits.
+    /// Begins on all series of some windows, which share their step, and on a device. On another device it ends nearby, not at
+    /// the same bits.
+    ///
+    /// # Errors
+    /// [`TrainingError::Nothing`], [`TrainingError::Device`].
     ///
     /// # Panics
     /// When one of the sizes in `effort` is 0, or two windows have different steps.
@@ -198,10 +208,10 @@ impl<'a> Training<'a> {
         seed: u64,
         effort: GlobalEffort,
         device: &Device,
-    ) -> Option<Self> {
+    ) -> Result<Self, TrainingError> {
         let GlobalEffort { length, hidden, layers, windows: together, .. } = effort;
         assert!(length * hidden * layers * together > 0, "{effort:?}");
-        let step_ms = windows.first()?.step_ms();
+        let step_ms = windows.first().ok_or(TrainingError::Nothing)?.step_ms();
         assert!(windows.iter().all(|window| window.step_ms() == step_ms), "windows of one step are needed");
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let of = |(at, window): (usize, &Window<'_>)| (0..window.series_count()).map(move |s| (at, s));
@@ -214,7 +224,7 @@ impl<'a> Training<'a> {
         let lesson = |(at, s): (usize, usize)| Lesson::of(&windows[at], s, length, steps, &seasons);
         let lessons: Vec<Lesson<'a>> = order.into_iter().filter_map(lesson).take(MOST_TAUGHT).collect();
         if lessons.is_empty() {
-            return None;
+            return Err(TrainingError::Nothing);
         }
         let meaning = Meaning::of(&effort, steps, step_ms, seasons);
         let (mut choosers, mut begun) = (Windows::default(), Windows::default());
@@ -232,15 +242,16 @@ impl<'a> Training<'a> {
             lessons,
             choosers,
             begun,
+            device: device.clone(),
             learner,
             meaning,
             without: 0.0,
             state: State { step: 0, loss: 0.0, best: 0.0, best_weights: Vec::new(), stalled: 0 },
         };
         // A network begins by saying what is expected without one.
-        own.without = own.learner.loss(&own.choosers);
-        own.state = State { loss: own.without, best: own.without, best_weights: own.learner.weights(), ..own.state };
-        Some(own)
+        own.without = own.learner.loss(&own.choosers)?;
+        own.state = State { loss: own.without, best: own.without, best_weights: own.learner.weights()?, ..own.state };
+        Ok(own)
     }
 
     /// The same, going on where a checkpoint was made, on whatever device.
@@ -290,29 +301,35 @@ impl<'a> Training<'a> {
     }
 
     /// Some steps more, and a look at what they brought.
-    pub fn advance(&mut self) {
+    ///
+    /// # Errors
+    /// [`TrainingError::Device`]; what was a checkpoint before can be gone on with.
+    pub fn advance(&mut self) -> Result<(), TrainingError> {
         for _ in 0..LOOK_EVERY.min(self.effort.steps - self.state.step) {
             let windows = self.draw(self.state.step as u64);
             self.learner.step(&windows, self.rate());
             self.state.step += 1;
         }
-        self.state.loss = self.learner.loss(&self.choosers);
+        // What a device refused is told of here alone: what was read without asking would be of steps before.
+        self.device.wait()?;
+        self.state.loss = self.learner.loss(&self.choosers)?;
         self.state.stalled += 1;
         if self.state.loss < self.state.best {
-            let (best, best_weights) = (self.state.loss, self.learner.weights());
+            let (best, best_weights) = (self.state.loss, self.learner.weights()?);
             self.state = State { best, best_weights, stalled: 0, ..self.state };
         } else if !self.state.loss.is_finite() {
             self.state.stalled = PATIENCE;
         }
+        Ok(())
     }
 
     /// All that is left of it, and the best network that was come by.
     ///
     /// # Errors
-    /// As [`Training::finish`].
+    /// As [`Training::advance`] and [`Training::finish`].
     pub fn run(mut self) -> Result<Network, TrainingError> {
         while !self.is_done() {
-            self.advance();
+            self.advance()?;
         }
         self.finish()
     }
@@ -322,16 +339,17 @@ impl<'a> Training<'a> {
     /// # Errors
     /// [`TrainingError::Diverged`] where none was better than none, and its loss is no number.
     pub fn finish(self) -> Result<Network, TrainingError> {
-        let diverged = TrainingError::Diverged { step: self.state.step };
+        let step = self.state.step;
+        let diverged = || TrainingError::Diverged { step };
         if !self.state.loss.is_finite() && self.state.best >= self.without {
-            return Err(diverged);
+            return Err(diverged());
         }
-        let network = Network::made(&self.meaning, &self.state.best_weights).map_err(|_| diverged.clone())?;
+        let network = Network::made(&self.meaning, &self.state.best_weights).map_err(|_| diverged())?;
         let said = network.say(&self.begun.shown, &self.begun.others);
         // Of many series, so that no turn of one is all that came.
         let trust = trust(&said, &self.begun.targets, &knots(self.meaning.horizon), usize::MAX);
         let meaning = Meaning { trust, ..self.meaning };
-        Network::made(&meaning, &self.state.best_weights).map_err(|_| diverged)
+        Network::made(&meaning, &self.state.best_weights).map_err(|_| diverged())
     }
 
     fn rate(&self) -> f64 {
@@ -354,19 +372,6 @@ impl<'a> Training<'a> {
             }
         }
         windows
-    }
-}
-
-#[cfg(test)]
-impl Training<'_> {
-    /// How far what candle says lies off what burn does on the windows that choose, and the most that is said.
-    pub(super) fn served_and_trained(&self) -> (f32, f32) {
-        let served = Network::made(&self.meaning, &self.learner.weights()).unwrap();
-        let served = served.say(&self.choosers.shown, &self.choosers.others);
-        let trained = self.learner.says(&self.choosers);
-        assert_eq!(served.len(), trained.len());
-        let off = served.iter().zip(&trained).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        (off, served.iter().fold(0.0, |most: f32, value| most.max(value.abs())))
     }
 }
 
@@ -395,4 +400,21 @@ fn usual(windows: &[Window<'_>], series: &[(usize, usize)]) -> Vec<usize> {
     seasons.truncate(MOST_SEASONS);
     seasons.sort_unstable();
     seasons
+}
+
+#[cfg(test)]
+impl Training<'_> {
+    pub(super) fn weights(&self) -> Vec<Vec<f32>> {
+        self.learner.weights().unwrap()
+    }
+
+    /// How far what candle says lies off what burn does on the windows that choose, and the most that is said.
+    pub(super) fn served_and_trained(&self) -> (f32, f32) {
+        let served = Network::made(&self.meaning, &self.weights()).unwrap();
+        let served = served.say(&self.choosers.shown, &self.choosers.others);
+        let trained = self.learner.says(&self.choosers);
+        assert_eq!(served.len(), trained.len());
+        let off = served.iter().zip(&trained).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        (off, served.iter().fold(0.0, |most: f32, value| most.max(value.abs())))
+    }
 }
