@@ -6,6 +6,7 @@ mod global;
 mod network;
 mod trust;
 mod watched;
+mod ways;
 
 pub(crate) use bank::FittedLstmBank;
 pub use bank::LstmBank;

@@ -39,8 +39,8 @@ pub(super) fn error() -> Result<f64, BenchError> {
     let path = file.path().to_str().ok_or_else(|| failed("the temporary folder is no text".into()))?;
     // Eight steps ahead have four knots of three levels, and three numbers a knot with seven more tell of a series.
     let meaning = json!({
-        "format": 1, "length": 20, "hidden": 12, "layers": 2, "horizon": 8, "step_ms": 60_000, "seasons": [24],
-        "trust": [1.0, 1.0, 1.0, 1.0],
+        "format": 1, "length": 20, "hidden": 12, "layers": 2, "horizon": 8, "step_ms": 60_000,
+        "fleet": { "seasons": [24], "begun": 96, "ways": [] }, "trust": [1.0, 1.0, 1.0, 1.0],
     });
     let work = Work { file: path, seed: 5, meaning, inputs: 8, others: 19, outputs: 12, windows: WINDOWS };
     let Answer { shown, others, said } = torch("network.py", &work)?;

@@ -12,9 +12,10 @@ use foreshadow_kernels::{Device, KernelError, LstmEffort, LstmSeries, LstmShape,
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Frame, INPUTS, LEVELS, spread};
+use super::frame::{Frame, INPUTS, LEVELS};
 use super::trust::trust;
 use super::watched::{Watched, choosing};
+use super::ways::{Fleet, spread};
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::device::Placed;
@@ -116,7 +117,7 @@ impl LstmBank {
     /// What a network is to see of a series, or why it cannot learn it.
     fn prepare(&self, values: &[f64], start_ms: i64, step_ms: i64) -> Result<Prepared, FitStatus> {
         let horizon = self.horizon.steps();
-        let (status, frame) = Frame::measured(values, step_ms, horizon, &[])?;
+        let (status, frame) = Frame::measured(values, step_ms, horizon, &Fleet::default())?;
         let observed = values.iter().filter(|y| !y.is_nan()).count();
         let needed = self.needed(&frame);
         if status == FitStatus::Fitted && observed < needed {

@@ -1,11 +1,8 @@
 //! How a network sees a series: what moves off its usual cycle, and by how much it will.
 
-use std::ops::Range;
-
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::ways::{CYCLES, Fleet, Knot, LAST_SEEN, MOST_CYCLES, Way, knots, nearest};
 use crate::artifact::MOST_STEPS;
 use crate::season::{DAY_MS, calendar, detect};
 use crate::{FitStatus, normal_quantile};
@@ -15,72 +12,10 @@ use crate::{FitStatus, normal_quantile};
 pub(super) const INPUTS: usize = 8;
 /// The levels that a network answers with; others are drawn from these.
 pub(super) const LEVELS: [f32; 3] = [0.1, 0.5, 0.9];
-/// Cycles whose median may be expected of the next one: of the latest alone where levels move, of some where they do not.
-const CYCLES: [usize; 2] = [1, 4];
-const MOST_CYCLES: usize = 4;
-/// Places of a series that what is to be expected is chosen at.
-const PLACES: usize = 256;
 /// Further off than that tells a network nothing more.
 const FAR: f64 = 10.0;
 /// A scale under this share of the values is rounding.
 const ROUNDING: f64 = 1e-12;
-/// Steps back that the last value is looked for.
-const LAST_SEEN: usize = 1_440;
-/// Least places that tell of a way, and as many as those of all knots together count for beside a knot's own.
-const LEAST_SEEN: f64 = 8.0;
-const LEANING: f64 = 32.0;
-
-/// A way to expect what comes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Way {
-    /// Steps of the cycle that is expected to repeat; 1 where the last value is.
-    season: usize,
-    /// Latest cycles whose median is expected.
-    cycles: usize,
-}
-
-impl Way {
-    const LAST: Self = Self { season: 1, cycles: 1 };
-
-    fn of(season: usize) -> impl Iterator<Item = Self> {
-        CYCLES.into_iter().filter(move |_| season > 1).map(move |cycles| Self { season, cycles })
-    }
-
-    /// What is expected `ahead` steps after step `at` by what was seen up to there; NaN where nothing was.
-    fn expected(self, values: &[f64], at: usize, ahead: usize) -> f64 {
-        let Self { season, cycles } = self;
-        if season == 1 {
-            return values[..=at].iter().rev().take(LAST_SEEN).find(|y| !y.is_nan()).copied().unwrap_or(f64::NAN);
-        }
-        let back = ahead.div_ceil(season) * season;
-        let places = (0..cycles).map_while(|cycle| (at + ahead).checked_sub(back + cycle * season));
-        let mut seen = [f64::NAN; MOST_CYCLES];
-        let mut count = 0;
-        for y in places.map(|place| values[place]).filter(|y| !y.is_nan()) {
-            seen[count] = y;
-            count += 1;
-        }
-        let seen = &mut seen[..count];
-        seen.sort_unstable_by(f64::total_cmp);
-        if count == 0 { f64::NAN } else { seen[(count - 1) / 2] / 2.0 + seen[count / 2] / 2.0 }
-    }
-
-    /// Steps that it looks back on.
-    fn reach(self) -> usize {
-        if self.season == 1 { LAST_SEEN } else { self.cycles * self.season }
-    }
-}
-
-/// A step ahead that a network is asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Knot {
-    ahead: usize,
-    /// The way that came nearest so far ahead: the last value serves the next minutes, and a cycle the next day.
-    way: Way,
-    /// Mean distance from what it expected; 0 where that always came.
-    scale: f64,
-}
-
 /// A series' own measures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Frame {
@@ -95,21 +30,21 @@ pub(super) struct Frame {
 
 impl Frame {
     /// The measures of a series that is to be forecast so far ahead. Where it shows no cycle, the longest of its fleet that it
-    /// holds twice is tried.
-    pub(super) fn of(values: &[f64], step_ms: i64, horizon: usize, fleet: &[usize]) -> Result<Self, FitStatus> {
+    /// holds twice is tried, or once.
+    pub(super) fn of(values: &[f64], step_ms: i64, horizon: usize, fleet: &Fleet) -> Result<Self, FitStatus> {
         let seen: Vec<f64> = values.iter().copied().filter(|y| !y.is_nan()).collect();
         let Some(&first) = seen.first() else { return Err(FitStatus::NoData) };
         if seen.iter().all(|y| *y == first) {
             return Err(FitStatus::Constant);
         }
-        let of_fleet = || fleet.iter().copied().filter(|steps| 2 * steps <= values.len()).max().unwrap_or(1);
+        let of_fleet = || fleet.longest(values.len()).unwrap_or(1);
         let calendar = calendar(step_ms);
         let found = detect(values, &calendar).first().map_or_else(of_fleet, |season| season.steps);
         let others = calendar.into_iter().filter(|steps| *steps != found && *steps < values.len());
         let centre = seen.iter().map(|y| y / seen.len() as f64).sum::<f64>();
         let spread = (seen.iter().map(|y| (y - centre) * (y - centre)).sum::<f64>() / seen.len() as f64).sqrt();
         let ways: Vec<Way> = std::iter::once(found).chain(others).flat_map(Way::of).collect();
-        let mut near = nearest(values, &ways, &knots(horizon));
+        let mut near = nearest(values, &ways, &knots(horizon), fleet);
         // Of every step, for one that rarely moves may have moved at none of the places that were looked at.
         let next = near[0].way;
         let off = (1..values.len()).map(|t| (values[t] - next.expected(values, t - 1, 1)).abs());
@@ -130,7 +65,7 @@ impl Frame {
         values: &[f64],
         step_ms: i64,
         horizon: usize,
-        fleet: &[usize],
+        fleet: &Fleet,
     ) -> Result<(FitStatus, Self), FitStatus> {
         match Self::of(values, step_ms, horizon, fleet) {
             Ok(frame) => Ok((FitStatus::Fitted, frame)),
@@ -331,133 +266,9 @@ pub(super) fn others(knots: usize) -> usize {
     3 * knots + 7
 }
 
-/// How far off a way was at some places, and the last value there.
-#[derive(Clone, Copy, Default)]
-struct Judged {
-    count: f64,
-    off: f64,
-    last: f64,
-}
-
-impl Judged {
-    fn add(self, other: Self) -> Self {
-        Self { count: self.count + other.count, off: self.off + other.off, last: self.last + other.last }
-    }
-
-    /// Its distance as a share of that of the last value, and in units of the series.
-    fn measures(self) -> [f64; 2] {
-        [if self.last > 0.0 { self.off / self.last } else { 1.0 }, self.off / self.count.max(1.0)]
-    }
-
-    /// The same, leaning on those of all knots where few places tell.
-    fn leaning(self, on: Self) -> [f64; 2] {
-        let [own, whole] = [self, on].map(Self::measures);
-        [0, 1].map(|at| (self.count * own[at] + LEANING * whole[at]) / (self.count + LEANING))
-    }
-}
-
-/// The way that came nearest over the steps from each knot to the one before it, and how near. Each is held against the last
-/// value, at the places where both say something. (At the very knot a cycle and the last value may be the same: a day ahead
-/// they are.)
-fn nearest(values: &[f64], ways: &[Way], knots: &[usize]) -> Vec<Knot> {
-    let ways: Vec<Way> = std::iter::once(Way::LAST).chain(ways.iter().copied()).collect();
-    let judge = |(at, &ahead): (usize, &usize)| -> Vec<Judged> {
-        let before = at.checked_sub(1).map_or(0, |before| knots[before]);
-        let places = spread(0..values.len().saturating_sub(ahead), PLACES).into_iter().enumerate();
-        let places: Vec<(usize, usize)> = places.map(|(i, t)| (t, ahead - i % (ahead - before))).collect();
-        let off = |way: Way, (t, ahead): (usize, usize)| (values[t + ahead] - way.expected(values, t, ahead)).abs();
-        let last: Vec<f64> = places.iter().map(|place| off(Way::LAST, *place)).collect();
-        let of_way = |way: &Way| {
-            let both = places.iter().zip(&last).map(|(place, last)| Judged {
-                count: 1.0,
-                off: off(*way, *place),
-                last: *last,
-            });
-            both.filter(|own| !own.off.is_nan() && !own.last.is_nan()).fold(Judged::default(), Judged::add)
-        };
-        ways.iter().map(of_way).collect()
-    };
-    let judged: Vec<Vec<Judged>> = knots.iter().enumerate().map(judge).collect();
-    let whole = |way: usize| judged.iter().map(|own| own[way]).fold(Judged::default(), Judged::add);
-    let whole: Vec<Judged> = (0..ways.len()).map(whole).collect();
-    let near = |(ahead, own): (&usize, &Vec<Judged>)| {
-        let told = (0..ways.len()).filter(|way| *way == 0 || whole[*way].count >= LEAST_SEEN);
-        let told = told.map(|way| (ways[way], own[way].leaning(whole[way])));
-        let (way, [_, scale]) = told.min_by(|a, b| a.1[0].total_cmp(&b.1[0])).expect("the last value is one");
-        Knot { ahead: *ahead, way, scale }
-    };
-    knots.iter().zip(&judged).map(near).collect()
-}
-
-/// At most so many of some places: all, or one drawn in each of equal parts. A fixed stride could fall in with a cycle and
-/// see one of its hours alone.
-pub(super) fn spread(places: Range<usize>, most: usize) -> Vec<usize> {
-    let count = places.len();
-    if count <= most {
-        return places.collect();
-    }
-    let mut random = ChaCha8Rng::seed_from_u64(count as u64);
-    let part = |i: usize| places.start + i * count / most;
-    (0..most).map(|i| random.random_range(part(i)..part(i + 1))).collect()
-}
-
-/// 1, 2, 4 and so on, and the horizon: what is off fades with the logarithm of time rather than with time.
-pub(super) fn knots(horizon: usize) -> Vec<usize> {
-    let mut knots: Vec<usize> =
-        std::iter::successors(Some(1), |knot| Some(2 * knot)).take_while(|k| *k < horizon).collect();
-    knots.push(horizon);
-    knots
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn noise(t: usize, s: usize) -> f64 {
-        ((t * 7_919 + s * 104_729) % 1_009) as f64 / 1_009.0 - 0.5
-    }
-
-    fn day(t: usize) -> f64 {
-        (t as f64 / 24.0 * std::f64::consts::TAU).sin()
-    }
-
-    #[test]
-    fn what_is_expected_is_what_came_nearest() {
-        let at = |values: &[f64], knot: usize| {
-            let Knot { way, .. } = nearest(values, &Way::of(24).collect::<Vec<_>>(), &knots(12))[knot];
-            (way.season, way.cycles)
-        };
-        let furthest = |values: &[f64]| at(values, 4);
-        let noisy: Vec<f64> = (0..400).map(|t| day(t) + noise(t, 1)).collect();
-        assert_eq!(furthest(&noisy), (24, 4), "noise is best met by the median of some cycles");
-        let rising: Vec<f64> = (0..400).map(|t| 40.0 * day(t) + 0.5 * t as f64).collect();
-        assert_eq!(furthest(&rising), (24, 1), "a level that moves leaves older cycles behind");
-        assert_eq!(at(&rising, 0), (1, 1), "and of the next hour the last one tells most");
-        let mut level = 0.0;
-        let mut step = |t: usize| {
-            level += noise(t, 2);
-            level
-        };
-        let walk: Vec<f64> = (0..400).map(&mut step).collect();
-        assert_eq!(furthest(&walk), (1, 1), "a walk goes on from where it is");
-        let holed: Vec<f64> = (0..400).map(|t| if t % 5 == 0 { f64::NAN } else { noisy[t] }).collect();
-        assert_eq!(furthest(&holed), (24, 4));
-        assert_eq!(furthest(&noisy[..10]), (1, 1), "of a cycle that never came back nothing is known");
-        let days: Vec<f64> = (0..100).map(|t| 10.0 * day(t) + noise(t, 5)).collect();
-        let knots = nearest(&days, &Way::of(24).collect::<Vec<_>>(), &knots(24));
-        assert_eq!(knots.last().unwrap().way.season, 24, "a day ahead both say the same, an hour before they do not");
-    }
-
-    #[test]
-    fn places_are_spread_over_every_hour() {
-        assert_eq!(spread(3..7, 4), [3, 4, 5, 6]);
-        for days in [11, 64, 256, 610, 1_680] {
-            let places = spread(100..100 + 24 * days, 256);
-            assert!(places.iter().all(|place| (100..100 + 24 * days).contains(place)));
-            let of_hour = |hour: usize| places.iter().filter(|place| *place % 24 == hour).count();
-            assert!((0..24).all(|hour| (2..=30).contains(&of_hour(hour))), "{days} days");
-        }
-    }
 
     #[test]
     fn what_is_not_trusted_moves_the_band_and_not_what_is_expected() {
@@ -489,7 +300,7 @@ mod tests {
     #[test]
     fn a_series_that_rarely_moves_is_not_taken_for_one_that_never_does() {
         let rare: Vec<f64> = (0..4_000).map(|t| if t == 1_234 { 9.0 } else { 1.0 }).collect();
-        let frame = Frame::of(&rare, 60_000, 60, &[]).unwrap();
+        let frame = Frame::of(&rare, 60_000, 60, &Fleet::default()).unwrap();
         assert!(frame.moves() && frame.knots.iter().all(|knot| knot.scale > 0.0), "{frame:?}");
     }
 }

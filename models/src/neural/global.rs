@@ -15,10 +15,11 @@ use foreshadow_kernels::Device;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::frame::{Frame, LEVELS, spread};
+use super::frame::{Frame, LEVELS};
 use super::network::{Network, TOGETHER};
 use super::trust::trust;
 use super::watched::{Watched, choosing};
+use super::ways::spread;
 use crate::append::append_each;
 use crate::artifact::{Artifact, Kept, Whole, each_is_whole};
 use crate::{AppendError, FitError, FitStatus, Fitted, Forecast, Horizon, Model, PredictError, Quantiles, Window};
@@ -77,7 +78,7 @@ fn watch(network: &Network, window: &Window<'_>, s: usize) -> Result<(FitStatus,
     if meaning.step_ms != window.step_ms() {
         return Err(FitStatus::OtherStep { trained_ms: meaning.step_ms });
     }
-    let (status, frame) = Frame::measured(values, window.step_ms(), meaning.horizon, &meaning.seasons)?;
+    let (status, frame) = Frame::measured(values, window.step_ms(), meaning.horizon, &meaning.fleet)?;
     let observed = values.iter().filter(|y| !y.is_nan()).count();
     if status == FitStatus::Fitted && observed < LEAST_SEEN {
         return Err(FitStatus::TooShort { observed, needed: LEAST_SEEN });

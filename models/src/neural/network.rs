@@ -12,7 +12,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::frame::{INPUTS, LEVELS, knots, others};
+use super::frame::{INPUTS, LEVELS, others};
+use super::ways::{Fleet, knots};
 use crate::artifact::MOST_STEPS;
 use crate::weights::{Weights, WeightsError};
 
@@ -22,8 +23,6 @@ const KEY: &str = "foreshadow";
 const MOST_UNITS: usize = 1_024;
 const MOST_LAYERS: usize = 4;
 const MOST_LENGTH: usize = 4_096;
-/// Cycles of a fleet that it may know.
-pub(super) const MOST_SEASONS: usize = 8;
 /// Windows that are worked on together: always so many, for products of fewer rows are summed up in another order, and what
 /// is said of a series may not hang on its neighbours.
 pub(super) const TOGETHER: usize = 48;
@@ -65,8 +64,8 @@ pub(super) struct Meaning {
     /// Steps ahead that it was trained for.
     pub(super) horizon: usize,
     pub(super) step_ms: i64,
-    /// Steps of the cycles that a part of the fleet has, rising.
-    pub(super) seasons: Vec<usize>,
+    /// What a series is measured by where it has just begun, or shows no cycle.
+    pub(super) fleet: Fleet,
     /// How far it was right of series that had just begun, a knot each: for those that are too short to tell themselves.
     pub(super) trust: Vec<Option<f32>>,
 }
@@ -103,12 +102,11 @@ impl Meaning {
                 return refuse(key, &given);
             }
         }
-        if self.seasons.len() > MOST_SEASONS || !self.seasons.iter().all(|steps| (2..=MOST_STEPS).contains(steps)) {
-            return refuse("seasons", &self.seasons);
-        }
         if self.step_ms < 1 {
             return refuse("step_ms", &self.step_ms);
         }
+        let odd = |(key, given)| NetworkError::OutOfRange { key, given };
+        self.fleet.check(self.knots()).map_err(odd)?;
         if self.trust.len() != self.knots() || !self.trust.iter().flatten().all(|share| (0.0..=1.0).contains(share)) {
             return refuse("trust", &format_args!("{}", serde_json::json!(self.trust)));
         }

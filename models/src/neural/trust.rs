@@ -56,7 +56,7 @@ fn of_few(freedom: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::neural::frame::knots;
+    use crate::neural::ways::knots;
 
     fn noise(t: usize, s: usize) -> f64 {
         ((t * 7_919 + s * 104_729) % 1_009) as f64 / 1_009.0 - 0.5

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::LEAST_SEEN;
 use super::learner::{Learn, Windows, learner};
 use crate::artifact::{body_of, sealed};
-use crate::neural::frame::{Frame, INPUTS, knots, spread};
-use crate::neural::network::{MOST_SEASONS, Meaning, Network};
+use crate::neural::frame::{Frame, INPUTS};
+use crate::neural::network::{Meaning, Network};
 use crate::neural::trust::trust;
 use crate::neural::watched::choosing;
+use crate::neural::ways::{Fleet, knots, spread};
 use crate::season::{DAY_MS, calendar, detect};
 use crate::{Horizon, Window};
 
@@ -22,14 +23,13 @@ const MOST_TAUGHT: usize = 512;
 /// Windows that choose, and steps between two looks at them.
 const CHOOSERS: usize = 1_024;
 const LOOK_EVERY: usize = 20;
-/// One window of so many is that of a series which has just begun, of so many cycles at most.
+/// One window of so many is that of a series which has just begun.
 const BEGUN_EVERY: usize = 4;
-const MOST_BEGUN: usize = 4;
 /// One of so many of those lives where the clock shows another time at the same hour of its day, as in another region: by
 /// one clock alone a network would take it for the day.
 const ELSEWHERE_EVERY: usize = 2;
 /// The way in which windows are drawn: a checkpoint of another goes on nowhere.
-const DRAWN_BY: u32 = 2;
+const DRAWN_BY: u32 = 3;
 /// Looks without a better one after which training ends.
 const PATIENCE: usize = 8;
 
@@ -107,8 +107,7 @@ pub(super) struct Lesson<'a> {
 }
 
 impl<'a> Lesson<'a> {
-    /// `fleet`: the cycles that are tried where a series shows none.
-    fn of(window: &Window<'a>, s: usize, length: usize, horizon: usize, fleet: &[usize]) -> Option<Self> {
+    fn of(window: &Window<'a>, s: usize, length: usize, horizon: usize, fleet: &Fleet) -> Option<Self> {
         let values = window.values(s);
         let frame = Frame::of(values, window.step_ms(), horizon, fleet).ok().filter(Frame::moves)?;
         let from = frame.warm_up();
@@ -128,7 +127,7 @@ impl<'a> Lesson<'a> {
         let elsewhere = random.random_range(0..ELSEWHERE_EVERY) == 0;
         let off_ms = if elsewhere { random.random_range(0..DAY_MS) } else { 0 };
         let (values, start_ms) = (&self.values[from..=t], self.start_ms + off_ms + from as i64 * meaning.step_ms);
-        let frame = Frame::of(values, meaning.step_ms, meaning.horizon, &meaning.seasons);
+        let frame = Frame::of(values, meaning.step_ms, meaning.horizon, &meaning.fleet);
         let Some(frame) = frame.ok().filter(Frame::moves) else { return false };
         to.shown.extend(shown(&frame, values, start_ms, meaning.length));
         to.others.extend(frame.others(values));
@@ -138,8 +137,7 @@ impl<'a> Lesson<'a> {
 
     /// Steps that a series has shortly after it began: as often some as some more.
     fn begun(&self, t: usize, meaning: &Meaning, random: &mut ChaCha8Rng) -> usize {
-        let cycle = meaning.seasons.first().copied().unwrap_or(1);
-        let most = usize::max(meaning.length, MOST_BEGUN * cycle).min(t + 1);
+        let most = usize::max(meaning.length, meaning.fleet.begun()).min(t + 1);
         let share: f64 = random.random_range(0.0..1.0);
         let least = LEAST_SEEN.min(most) as f64;
         ((least * (most as f64 / least).powf(share)) as usize).clamp(1, most)
@@ -220,13 +218,19 @@ impl<'a> Training<'a> {
             order.swap(at, random.random_range(0..=at));
         }
         let steps = horizon.steps();
-        let seasons = usual(windows, &order[..order.len().min(MOST_TAUGHT)]);
-        let lesson = |(at, s): (usize, usize)| Lesson::of(&windows[at], s, length, steps, &seasons);
+        // Of nothing that chooses, and of what moves: most of a fleet may not.
+        let past = |(at, s): &(usize, usize)| {
+            let values = windows[*at].values(*s);
+            &values[..values.len() - choosing(values.len(), steps)]
+        };
+        let taught: Vec<&[f64]> = order.iter().map(past).filter(|values| moves(values)).take(MOST_TAUGHT).collect();
+        let fleet = Fleet::of(usual(&taught, step_ms), &taught, step_ms, steps);
+        let lesson = |(at, s): (usize, usize)| Lesson::of(&windows[at], s, length, steps, &fleet);
         let lessons: Vec<Lesson<'a>> = order.into_iter().filter_map(lesson).take(MOST_TAUGHT).collect();
         if lessons.is_empty() {
             return Err(TrainingError::Nothing);
         }
-        let meaning = Meaning::of(&effort, steps, step_ms, seasons);
+        let meaning = Meaning::of(&effort, steps, step_ms, fleet);
         let (mut choosers, mut begun) = (Windows::default(), Windows::default());
         for lesson in &lessons {
             let end = lesson.values.len();
@@ -251,6 +255,7 @@ impl<'a> Training<'a> {
         // A network begins by saying what is expected without one.
         own.without = own.learner.loss(&own.choosers)?;
         own.state = State { loss: own.without, best: own.without, best_weights: own.learner.weights()?, ..own.state };
+        own.device.wait()?;
         Ok(own)
     }
 
@@ -310,14 +315,15 @@ impl<'a> Training<'a> {
             self.learner.step(&windows, self.rate());
             self.state.step += 1;
         }
-        // What a device refused is told of here alone: what was read without asking would be of steps before.
+        let loss = self.learner.loss(&self.choosers)?;
+        let better = if loss < self.state.best { Some(self.learner.weights()?) } else { None };
+        // What a device refused is told of here alone; what was read would be of steps before.
         self.device.wait()?;
-        self.state.loss = self.learner.loss(&self.choosers)?;
+        self.state.loss = loss;
         self.state.stalled += 1;
-        if self.state.loss < self.state.best {
-            let (best, best_weights) = (self.state.loss, self.learner.weights()?);
-            self.state = State { best, best_weights, stalled: 0, ..self.state };
-        } else if !self.state.loss.is_finite() {
+        if let Some(best_weights) = better {
+            self.state = State { best: loss, best_weights, stalled: 0, ..self.state };
+        } else if !loss.is_finite() {
             self.state.stalled = PATIENCE;
         }
         Ok(())
@@ -382,24 +388,28 @@ impl fmt::Debug for Training<'_> {
 }
 
 impl Meaning {
-    fn of(effort: &GlobalEffort, horizon: usize, step_ms: i64, seasons: Vec<usize>) -> Self {
+    fn of(effort: &GlobalEffort, horizon: usize, step_ms: i64, fleet: Fleet) -> Self {
         let GlobalEffort { length, hidden, layers, .. } = *effort;
         let trust = vec![None; knots(horizon).len()];
-        Self { format: Self::FORMAT, length, hidden, layers, horizon, step_ms, seasons, trust }
+        Self { format: Self::FORMAT, length, hidden, layers, horizon, step_ms, fleet, trust }
     }
 }
 
-/// The cycles that a tenth of the series have or more, the most common ones, rising.
-fn usual(windows: &[Window<'_>], series: &[(usize, usize)]) -> Vec<usize> {
-    let found = |(at, s): &(usize, usize)| detect(windows[*at].values(*s), &calendar(windows[*at].step_ms()));
+/// Whether two values differ.
+fn moves(values: &[f64]) -> bool {
+    let mut seen = values.iter().filter(|y| !y.is_nan());
+    seen.next().is_some_and(|first| seen.any(|y| y != first))
+}
+
+/// The cycles that a tenth of the series have or more, the most common first.
+fn usual(series: &[&[f64]], step_ms: i64) -> Vec<usize> {
+    let calendar = calendar(step_ms);
+    let found = |values: &&[f64]| detect(values, &calendar);
     let mut all: Vec<usize> = series.iter().flat_map(found).map(|season| season.steps).collect();
     all.sort_unstable();
     let mut runs: Vec<&[usize]> = all.chunk_by(|a, b| a == b).filter(|run| run.len() * 10 >= series.len()).collect();
     runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
-    let mut seasons: Vec<usize> = runs.into_iter().map(|run| run[0]).filter(|steps| *steps > 1).collect();
-    seasons.truncate(MOST_SEASONS);
-    seasons.sort_unstable();
-    seasons
+    runs.into_iter().map(|run| run[0]).filter(|steps| *steps > 1).collect()
 }
 
 #[cfg(test)]
