@@ -201,6 +201,8 @@ impl Task<'_> {
 
 /// The status of a series that `--splits` leaves out.
 const NO_SPLIT: &str = "no_split";
+/// Why a series that was forecast is not judged.
+const NOTHING_AFTER: &str = "nothing was observed after its cutoffs";
 /// The way out where there was too little to learn from.
 const MORE: &str = "fewer --origins or a shorter --horizon leave it more to learn from";
 
@@ -220,7 +222,8 @@ fn unjudged(judged: &[Judged<'_>]) -> Vec<String> {
                 NO_SPLIT => (at == 0).then(|| format!("{name} is not judged: {reason}")),
                 _ => {
                     let way_out = more_to_learn(result).map(|more| format!("; {more}")).unwrap_or_default();
-                    Some(format!("{name} is not judged{by}: {reason} at its cutoffs{way_out}"))
+                    let then = if reason == NOTHING_AFTER { "" } else { " at its cutoffs" };
+                    Some(format!("{name} is not judged{by}: {reason}{then}{way_out}"))
                 }
             }
         };
@@ -329,7 +332,7 @@ fn result(test: &Test<'_>, series: usize) -> SeriesResult {
     if result.score.steps > 0 {
         result.unjudged = None;
     } else if status.is_usable() {
-        result.unjudged = Some("nothing was observed after".into());
+        result.unjudged = Some(NOTHING_AFTER.into());
     }
     result
 }

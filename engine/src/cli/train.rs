@@ -77,7 +77,7 @@ enum TrainError {
         source: TrainingError,
     },
     #[error("the device failed")]
-    #[diagnostic(help("the same command goes on from the checkpoint; --device cpu always works"))]
+    #[diagnostic(help("the same command goes on from the checkpoint, where one is; --device cpu always works"))]
     Device(#[source] TrainingError),
     #[error("no network was better than what is expected without one, {without:.4}; {path} is as it was")]
     #[diagnostic(help("more series, longer ones, more --steps or a shorter --horizon leave it more to learn"))]
