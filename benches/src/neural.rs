@@ -28,6 +28,8 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
         Scale::Smoke => (&SETS[4..5], 4, 1),
         Scale::Quick => (&SETS[..], SERIES, POOLED),
     };
+    // First, for a bank that takes what others gave back adds nothing to the program's memory.
+    cost::figures(context, figures)?;
     let (mut logs, mut pooled_pairs) = (Vec::new(), Vec::new());
     for set in sets {
         let (mut bank, mut global, mut unseen) = (Vec::new(), Vec::new(), Vec::new());
@@ -82,7 +84,7 @@ pub fn figures(context: &Context, figures: &mut Figures) -> Result<(), BenchErro
     }
     figures.add("pretrained.package_error", pretrained::error()?, "");
     figures.add("lstm_global.pytorch_error", saved::error()?, "");
-    cost::figures(context, figures)
+    Ok(())
 }
 
 /// One panel a step: networks do not look at which second of a minute a series is sampled, and few panels keep the cores busy.
